@@ -1,0 +1,147 @@
+//! Points in time as messages write them: `20261122T015207.00129938126`, UTC.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A UTC point in time with the nanoseconds a message can carry.
+///
+/// Prints as `YYYYMMDDThhmmss` with a fraction of up to nine significant digits, omitted when zero.
+/// More digits than nine are accepted on input and cut: no clock has them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(jiff::Timestamp);
+
+/// The text is not a time of the form `YYYYMMDDThhmmss[.fraction]`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a time of the form `20261122T015207.5` (UTC)")]
+pub struct ParseTimeError(String);
+
+impl Timestamp {
+    /// From seconds and nanoseconds since 1970-01-01 UTC; out of range is clamped.
+    pub fn from_unix(seconds: i64, nanoseconds: i32) -> Self {
+        Self(
+            jiff::Timestamp::new(seconds, nanoseconds).unwrap_or(if seconds < 0 {
+                jiff::Timestamp::MIN
+            } else {
+                jiff::Timestamp::MAX
+            }),
+        )
+    }
+
+    /// Whole seconds since 1970-01-01 UTC, rounded down.
+    pub fn as_second(self) -> i64 {
+        self.as_millisecond().div_euclid(1000)
+    }
+
+    /// Milliseconds since 1970-01-01 UTC.
+    pub fn as_millisecond(self) -> i64 {
+        self.0.as_millisecond()
+    }
+
+    /// Nanoseconds since 1970-01-01 UTC.
+    pub fn as_nanosecond(self) -> i128 {
+        self.0.as_nanosecond()
+    }
+
+    /// The time this type wraps, for calendar arithmetic.
+    pub fn as_jiff(self) -> jiff::Timestamp {
+        self.0
+    }
+
+    /// The time elapsed since `self` at `now`; zero if `self` lies in the future.
+    pub fn age_at(self, now: Self) -> std::time::Duration {
+        let nanos = (now.as_nanosecond() - self.as_nanosecond()).max(0);
+        std::time::Duration::new(
+            u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX),
+            u32::try_from(nanos % 1_000_000_000).unwrap_or(0),
+        )
+    }
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(time: jiff::Timestamp) -> Self {
+        Self(time)
+    }
+}
+
+impl From<std::time::SystemTime> for Timestamp {
+    fn from(time: std::time::SystemTime) -> Self {
+        Self(jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let civil = self.0.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+        write!(
+            f,
+            "{:04}{:02}{:02}T{:02}{:02}{:02}",
+            civil.year(),
+            civil.month(),
+            civil.day(),
+            civil.hour(),
+            civil.minute(),
+            civil.second()
+        )?;
+        let nanos = civil.subsec_nanosecond();
+        if nanos != 0 {
+            let digits = format!("{nanos:09}");
+            write!(f, ".{}", digits.trim_end_matches('0'))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimeError;
+
+    /// Reads `YYYYMMDDThhmmss[.f…]`; the `T` may be missing, as in v02.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).ok_or_else(|| ParseTimeError(text.chars().take(64).collect()))
+    }
+}
+
+fn parse(text: &str) -> Option<Timestamp> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, fraction),
+        None => (text, ""),
+    };
+    let (date, clock) = match whole.split_once('T') {
+        Some(parts) => parts,
+        None => (whole.get(..8)?, whole.get(8..)?),
+    };
+    if date.len() != 8 || clock.len() != 6 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number = |text: &str| -> Option<i8> {
+        if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+    };
+    let year: i16 = if date[..4].bytes().all(|b| b.is_ascii_digit()) {
+        date.get(..4)?.parse().ok()?
+    } else {
+        return None;
+    };
+    let mut nanos = 0i32;
+    for index in 0..9 {
+        let digit = fraction.as_bytes().get(index).map_or(0, |b| i32::from(b - b'0'));
+        nanos = nanos * 10 + digit;
+    }
+    let civil = jiff::civil::DateTime::new(
+        year,
+        number(date.get(4..6)?)?,
+        number(date.get(6..8)?)?,
+        number(clock.get(..2)?)?,
+        number(clock.get(2..4)?)?,
+        // A leap second has no place in Unix time; it is read as the second before.
+        number(clock.get(4..6)?)?.min(59),
+        nanos,
+    )
+    .ok()?;
+    let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(Timestamp(zoned.timestamp()))
+}

@@ -1,0 +1,107 @@
+//! Topics and the patterns that select them.
+
+use std::fmt;
+
+use crate::Message;
+
+/// A dotted topic such as `v03.20261122.SRC.model`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Topic(String);
+
+impl Topic {
+    /// The topic of `message` under `prefix`: the prefix, then the directories of `relPath`.
+    ///
+    /// The file name is no part of it. `#` and `*` inside a directory name are percent-encoded, as
+    /// they would otherwise read as patterns; a `.` separates words as it does for sr3.
+    pub fn of(prefix: &str, message: &Message) -> Self {
+        let mut topic = prefix.trim_matches(['.', '/']).replace('/', ".");
+        let path = message.rel_path.trim_start_matches('/');
+        let directories = path.rsplit_once('/').map_or("", |(directories, _)| directories);
+        for word in directories.split('/').filter(|word| !word.is_empty()) {
+            if !topic.is_empty() {
+                topic.push('.');
+            }
+            for c in word.chars() {
+                match c {
+                    '#' => topic.push_str("%23"),
+                    '*' => topic.push_str("%2A"),
+                    c => topic.push(c),
+                }
+            }
+        }
+        Self(topic)
+    }
+
+    /// The topic as written on the wire.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Topic {
+    fn from(topic: String) -> Self {
+        Self(topic)
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether `pattern` selects `topic`, as an AMQP 0-9-1 topic exchange decides it.
+///
+/// `*` stands for exactly one word, `#` for zero or more words.
+pub fn topic_matches(pattern: &str, topic: &str) -> bool {
+    let pattern: Vec<&str> = pattern.split('.').collect();
+    let topic: Vec<&str> = if topic.is_empty() { Vec::new() } else { topic.split('.').collect() };
+    // Greedy with one point of return: enough for `#`, as for `*` in a glob.
+    let (mut p, mut t) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    loop {
+        if p < pattern.len() && pattern[p] == "#" {
+            back = Some((p, t));
+            p += 1;
+        } else if t < topic.len() && p < pattern.len() && (pattern[p] == "*" || pattern[p] == topic[t])
+        {
+            p += 1;
+            t += 1;
+        } else if t == topic.len() && p == pattern.len() {
+            return true;
+        } else if let Some((at, taken)) = back
+            && taken < topic.len()
+        {
+            back = Some((at, taken + 1));
+            p = at + 1;
+            t = taken + 1;
+        } else {
+            return false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::topic_matches;
+
+    #[test]
+    fn patterns_select_as_a_topic_exchange_does() {
+        for (pattern, topic, expected) in [
+            ("v03.#", "v03", true),
+            ("v03.#", "v03.a.b", true),
+            ("v03.*.b", "v03.a.b", true),
+            ("v03.*.b", "v03.a.c.b", false),
+            ("v03.#.b", "v03.a.c.b", true),
+            ("v03.#.b", "v03.b", true),
+            ("v03.#.b.#", "v03.a.b.c.b.d", true),
+            ("#.x.*.y", "x.a.x.b.y", true),
+            ("v03.*", "v03", false),
+            ("#", "", true),
+            ("*", "", false),
+            ("v03.a", "v03.b", false),
+        ] {
+            assert_eq!(topic_matches(pattern, topic), expected, "{pattern} on {topic}");
+        }
+    }
+}

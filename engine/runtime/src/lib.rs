@@ -1,0 +1,3 @@
+//! The flow loop and what it stands on.
+
+pub mod ports;
