@@ -238,7 +238,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(30), memory: 64 << 20, output: 16 << 20 }
+        Self {
+            deadline: Duration::from_secs(30),
+            memory: 64 << 20,
+            output: 16 << 20,
+        }
     }
 }
 

@@ -67,7 +67,9 @@ impl SafeUrl {
 
     /// The user, percent-decoded; empty if none.
     pub fn user(&self) -> String {
-        percent_encoding::percent_decode_str(self.0.username()).decode_utf8_lossy().into_owned()
+        percent_encoding::percent_decode_str(self.0.username())
+            .decode_utf8_lossy()
+            .into_owned()
     }
 
     /// The URL without its password, to give away.

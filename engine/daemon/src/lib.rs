@@ -1,1 +1,20 @@
-//! Placeholder until the layer lands.
+//! Wires the ports of the loop to their adapters, and is all the CLI needs to know of the engine.
+//!
+//! It knows where things are ([`Directories`]), which plugins there are, and how to turn a validated
+//! flow into a running worker. It prints nothing and reads no environment: variables are passed in.
+//!
+//! # On disk
+//! - `<config>/<kind>/<name>.yaml`, `<config>/credentials.conf`, `<config>/plugins/<name>.wasm`
+//! - `<state>/flows/<kind>/<name>.db`: one store per flow; `<state>/broker.db`: the embedded broker
+//! - `<cache>/compiled`: compiled plugins, safe to delete
+
+mod engine;
+mod error;
+mod plugins;
+mod secrets;
+
+pub use engine::{Directories, Engine, RunOptions};
+pub use error::Error;
+pub use flow_broker::embedded::QueueStatus;
+pub use flow_runtime::{Drain, Entry, Shelf, Store, Summary};
+pub use plugins::{PluginInfo, PluginOrigin};

@@ -1,1 +1,45 @@
-//! Placeholder until the layer lands.
+//! Callbacks over wasmtime: plugins are components, run in a sandbox under limits.
+//!
+//! [`Host`] is the engine, [`Catalogue`] finds plugins by name, [`FlowPlugins`] makes the callback
+//! instances of a flow. A plugin reaches nothing but what [`FlowPlugins`] gives it: no files, no
+//! environment, no sockets of its own; connections, credentials, state and content go through the
+//! host, which checks each call against the plugin's manifest and the flow's `allow`.
+//!
+//! # Invariants
+//! - A guest can't block its thread: it yields every 10 ms, and waiting in the host is async.
+//! - A guest that traps, loops or hoards fails the call it is in and nothing else.
+//! - Nothing a guest returns is acted on before it was checked.
+//! - This crate is the only one that knows wasmtime, and the only one with `unsafe` in it: to load
+//!   compiled plugins from a directory nobody else can write to, and in generated code.
+//!
+//! Words: a *plugin* is the artefact, a *guest* a running instance of it, a *callback* its use in
+//! one flow. *Granted* is what the manifest asks for and the flow allows.
+
+mod bindings;
+mod cache;
+mod callback;
+mod catalogue;
+mod convert;
+mod engine;
+mod error;
+mod factory;
+mod grants;
+mod imports;
+mod manifest;
+mod meter;
+mod names;
+mod plugin;
+mod redact;
+mod secrets;
+mod store;
+mod tls;
+mod trap;
+mod voice;
+
+pub use catalogue::{Catalogue, Source};
+pub use engine::{Host, HostOptions};
+pub use error::Error;
+pub use factory::{FlowPlugins, Surroundings};
+pub use plugin::Plugin;
+pub use secrets::{Credential, Secrets};
+pub use store::Metrics;

@@ -40,7 +40,8 @@ pub struct Message {
     pub rename: Option<String>,
     /// The originating party.
     pub source: Option<String>,
-    /// Every other field, verbatim and in order of arrival.
+    /// Every other field, verbatim and in order of arrival. A key that is the name of a field above
+    /// is not written: the field wins.
     pub extra: Map<String, Value>,
 }
 

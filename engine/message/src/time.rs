@@ -18,23 +18,29 @@ pub struct ParseTimeError(String);
 impl Timestamp {
     /// From seconds and nanoseconds since 1970-01-01 UTC; out of range is clamped.
     pub fn from_unix(seconds: i64, nanoseconds: i32) -> Self {
-        Self(
-            jiff::Timestamp::new(seconds, nanoseconds).unwrap_or(if seconds < 0 {
+        jiff::Timestamp::new(seconds, nanoseconds)
+            .unwrap_or(if seconds < 0 {
                 jiff::Timestamp::MIN
             } else {
                 jiff::Timestamp::MAX
-            }),
-        )
+            })
+            .into()
     }
 
     /// Whole seconds since 1970-01-01 UTC, rounded down.
     pub fn as_second(self) -> i64 {
-        self.as_millisecond().div_euclid(1000)
+        self.floor_to(1_000_000_000)
     }
 
-    /// Milliseconds since 1970-01-01 UTC.
+    /// Milliseconds since 1970-01-01 UTC, rounded down.
     pub fn as_millisecond(self) -> i64 {
-        self.0.as_millisecond()
+        self.floor_to(1_000_000)
+    }
+
+    /// Both roundings go through here, so that a second never lies after its milliseconds.
+    fn floor_to(self, nanoseconds: i128) -> i64 {
+        i64::try_from(self.as_nanosecond().div_euclid(nanoseconds))
+            .expect("the years 0 to 9999 in milliseconds fit an i64")
     }
 
     /// Nanoseconds since 1970-01-01 UTC.
@@ -57,15 +63,26 @@ impl Timestamp {
     }
 }
 
+/// Midnight of 0000-01-01: what four digits of a year can say at the least.
+const EARLIEST: jiff::Timestamp = jiff::Timestamp::constant(-62_167_219_200, 0);
+
 impl From<jiff::Timestamp> for Timestamp {
+    /// A time before the year 0 has no written form and becomes the earliest that has one.
     fn from(time: jiff::Timestamp) -> Self {
-        Self(time)
+        Self(time.max(EARLIEST))
     }
 }
 
 impl From<std::time::SystemTime> for Timestamp {
     fn from(time: std::time::SystemTime) -> Self {
-        Self(jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX))
+        let out_of_range = if time < std::time::SystemTime::UNIX_EPOCH {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        };
+        jiff::Timestamp::try_from(time)
+            .unwrap_or(out_of_range)
+            .into()
     }
 }
 
@@ -115,20 +132,19 @@ fn parse(text: &str) -> Option<Timestamp> {
         Some(parts) => parts,
         None => (whole.get(..8)?, whole.get(8..)?),
     };
-    if date.len() != 8 || clock.len() != 6 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    // Digits are one byte each, so that the slices below can't cut a character.
+    if date.len() != 8 || clock.len() != 6 || !digits(date) || !digits(clock) || !digits(fraction) {
         return None;
     }
-    let number = |text: &str| -> Option<i8> {
-        if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
-    };
-    let year: i16 = if date[..4].bytes().all(|b| b.is_ascii_digit()) {
-        date.get(..4)?.parse().ok()?
-    } else {
-        return None;
-    };
+    let number = |text: &str| -> Option<i8> { text.parse().ok() };
+    let year: i16 = date.get(..4)?.parse().ok()?;
     let mut nanos = 0i32;
     for index in 0..9 {
-        let digit = fraction.as_bytes().get(index).map_or(0, |b| i32::from(b - b'0'));
+        let digit = fraction
+            .as_bytes()
+            .get(index)
+            .map_or(0, |b| i32::from(b - b'0'));
         nanos = nanos * 10 + digit;
     }
     let civil = jiff::civil::DateTime::new(

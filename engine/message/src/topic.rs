@@ -16,7 +16,9 @@ impl Topic {
     pub fn of(prefix: &str, message: &Message) -> Self {
         let mut topic = prefix.trim_matches(['.', '/']).replace('/', ".");
         let path = message.rel_path.trim_start_matches('/');
-        let directories = path.rsplit_once('/').map_or("", |(directories, _)| directories);
+        let directories = path
+            .rsplit_once('/')
+            .map_or("", |(directories, _)| directories);
         for word in directories.split('/').filter(|word| !word.is_empty()) {
             if !topic.is_empty() {
                 topic.push('.');
@@ -55,7 +57,11 @@ impl fmt::Display for Topic {
 /// `*` stands for exactly one word, `#` for zero or more words.
 pub fn topic_matches(pattern: &str, topic: &str) -> bool {
     let pattern: Vec<&str> = pattern.split('.').collect();
-    let topic: Vec<&str> = if topic.is_empty() { Vec::new() } else { topic.split('.').collect() };
+    let topic: Vec<&str> = if topic.is_empty() {
+        Vec::new()
+    } else {
+        topic.split('.').collect()
+    };
     // Greedy with one point of return: enough for `#`, as for `*` in a glob.
     let (mut p, mut t) = (0, 0);
     let mut back: Option<(usize, usize)> = None;
@@ -63,7 +69,9 @@ pub fn topic_matches(pattern: &str, topic: &str) -> bool {
         if p < pattern.len() && pattern[p] == "#" {
             back = Some((p, t));
             p += 1;
-        } else if t < topic.len() && p < pattern.len() && (pattern[p] == "*" || pattern[p] == topic[t])
+        } else if t < topic.len()
+            && p < pattern.len()
+            && (pattern[p] == "*" || pattern[p] == topic[t])
         {
             p += 1;
             t += 1;
@@ -101,7 +109,11 @@ mod tests {
             ("*", "", false),
             ("v03.a", "v03.b", false),
         ] {
-            assert_eq!(topic_matches(pattern, topic), expected, "{pattern} on {topic}");
+            assert_eq!(
+                topic_matches(pattern, topic),
+                expected,
+                "{pattern} on {topic}"
+            );
         }
     }
 }

@@ -39,7 +39,10 @@ pub enum Failure {
 impl Failure {
     /// A temporary failure without a delay.
     pub fn temporary(reason: impl Into<String>) -> Self {
-        Self::Temporary { reason: reason.into(), retry_after: None }
+        Self::Temporary {
+            reason: reason.into(),
+            retry_after: None,
+        }
     }
 }
 
@@ -249,7 +252,10 @@ pub struct Gathered {
 /// The entry points a callback has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "each field is named after its entry point")]
-#[expect(clippy::struct_excessive_bools, reason = "a set of flags is what it is")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a set of flags is what it is"
+)]
 pub struct EntryPoints {
     pub lifecycle: bool,
     pub gather: bool,
@@ -282,15 +288,35 @@ pub trait Callback: Send {
     /// Waits for the origin to call; returns early and false when `wanted` fires.
     async fn wait(&mut self, timeout: Duration, wanted: Arc<Notify>) -> Result<bool, Failure>;
     /// Side effects at the origin.
-    async fn settled(&mut self, outcomes: &[Outcome], state: Arc<dyn State>) -> Result<(), Failure>;
+    async fn settled(&mut self, outcomes: &[Outcome], state: Arc<dyn State>)
+    -> Result<(), Failure>;
     /// Decides; one verdict per item, in order.
-    async fn after_accept(&mut self, batch: &[Item], state: Arc<dyn State>) -> Result<Vec<Verdict>, Failure>;
+    async fn after_accept(
+        &mut self,
+        batch: &[Item],
+        state: Arc<dyn State>,
+    ) -> Result<Vec<Verdict>, Failure>;
     /// Fetches; one result per item, in order.
-    async fn download(&mut self, batch: &[Item], content: Arc<dyn Content>, state: Arc<dyn State>) -> Result<Vec<Worked>, Failure>;
+    async fn download(
+        &mut self,
+        batch: &[Item],
+        content: Arc<dyn Content>,
+        state: Arc<dyn State>,
+    ) -> Result<Vec<Worked>, Failure>;
     /// Delivers; one result per item, in order.
-    async fn send(&mut self, batch: &[Item], content: Arc<dyn Content>, state: Arc<dyn State>) -> Result<Vec<Worked>, Failure>;
+    async fn send(
+        &mut self,
+        batch: &[Item],
+        content: Arc<dyn Content>,
+        state: Arc<dyn State>,
+    ) -> Result<Vec<Worked>, Failure>;
     /// Looks at content; one verdict per item, in order.
-    async fn after_work(&mut self, batch: &[Item], content: Arc<dyn Content>, state: Arc<dyn State>) -> Result<Vec<Verdict>, Failure>;
+    async fn after_work(
+        &mut self,
+        batch: &[Item],
+        content: Arc<dyn Content>,
+        state: Arc<dyn State>,
+    ) -> Result<Vec<Verdict>, Failure>;
     /// Upkeep.
     async fn housekeeping(&mut self, state: Arc<dyn State>) -> Result<(), Failure>;
     /// Ends the instance.
@@ -321,7 +347,12 @@ pub trait Content: Send + Sync {
     /// Starts the content of an item being downloaded.
     fn create(&self, id: u64) -> Result<Box<dyn ContentWriter>, Failure>;
     /// Starts content derived from an item; none where the flow's filters do not want it.
-    fn derive(&self, id: u64, rel_path: &str, content_type: Option<&str>) -> Result<Option<Box<dyn ContentWriter>>, Failure>;
+    fn derive(
+        &self,
+        id: u64,
+        rel_path: &str,
+        content_type: Option<&str>,
+    ) -> Result<Option<Box<dyn ContentWriter>>, Failure>;
 }
 
 /// Content being read.
@@ -350,27 +381,83 @@ pub trait Observer: Send + Sync {
 
 /// What happened. Events about single messages come only to observers that want them.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the cases say what happened, their fields to what")]
+#[expect(
+    missing_docs,
+    reason = "the cases say what happened, their fields to what"
+)]
 pub enum Event<'a> {
     Started,
     /// A gather is about to ask its origin.
-    Gathering { callback: &'a str },
-    Gathered { message: &'a Message, from: &'a str },
-    Accepted { message: &'a Message, rule: Option<&'a str>, location: Option<&'a Location> },
-    Rejected { message: &'a Message, rejection: &'a Rejection, stage: &'a str },
-    Judged { message: &'a Message, callback: &'a str, entry_point: &'a str, verdict: &'a str, elapsed: Duration },
-    Fetched { message: &'a Message, path: &'a Path, bytes: u64, elapsed: Duration },
-    Derived { message: &'a Message, from: &'a Message, path: Option<&'a Path>, bytes: u64 },
-    Posted { message: &'a Message, exchange: &'a str, topic: &'a str, confirm: Confirm },
-    Retrying { message: &'a Message, attempt: u32, failure: &'a Failure, due: Timestamp },
-    Dead { message: &'a Message, reason: &'a str },
-    Settled { message: &'a Message, fate: &'a Fate },
+    Gathering {
+        callback: &'a str,
+    },
+    Gathered {
+        message: &'a Message,
+        from: &'a str,
+    },
+    Accepted {
+        message: &'a Message,
+        rule: Option<&'a str>,
+        location: Option<&'a Location>,
+    },
+    Rejected {
+        message: &'a Message,
+        rejection: &'a Rejection,
+        stage: &'a str,
+    },
+    Judged {
+        message: &'a Message,
+        callback: &'a str,
+        entry_point: &'a str,
+        verdict: &'a str,
+        elapsed: Duration,
+    },
+    Fetched {
+        message: &'a Message,
+        path: &'a Path,
+        bytes: u64,
+        elapsed: Duration,
+    },
+    Derived {
+        message: &'a Message,
+        from: &'a Message,
+        path: Option<&'a Path>,
+        bytes: u64,
+    },
+    Posted {
+        message: &'a Message,
+        exchange: &'a str,
+        topic: &'a str,
+        confirm: Confirm,
+    },
+    Retrying {
+        message: &'a Message,
+        attempt: u32,
+        failure: &'a Failure,
+        due: Timestamp,
+    },
+    Dead {
+        message: &'a Message,
+        reason: &'a str,
+    },
+    Settled {
+        message: &'a Message,
+        fate: &'a Fate,
+    },
     /// Once per pass that had something in hand.
     Pass(&'a PassCounts),
     /// A guest or a transfer says how far it is; `total` 0 is unknown.
-    Progress { what: &'a str, done: u64, total: u64, unit: &'a str },
+    Progress {
+        what: &'a str,
+        done: u64,
+        total: u64,
+        unit: &'a str,
+    },
     /// The flow waits before it goes on, e.g. after auth failures or when a broker is away.
-    Paused { reason: &'a str, wait: Duration },
+    Paused {
+        reason: &'a str,
+        wait: Duration,
+    },
     Draining,
     Stopped,
 }

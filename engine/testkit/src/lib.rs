@@ -1,1 +1,27 @@
-//! Placeholder until the layer lands.
+//! Servers and helpers to test the engine with, and the server behind `flow demo`.
+//!
+//! Without features: a loopback IMAP server ([`imap`]) and invented mails ([`samples`]). With
+//! `peers`: real servers started privately ([`Dovecot`]), mail made to order ([`generate`]) and the
+//! harness that runs the `flow` binary ([`Flow`]).
+//!
+//! # Invariants
+//! - Nothing listens on anything but 127.0.0.1, on a port the system picked.
+//! - What was started is stopped when its value is dropped, also when a test panics.
+//! - Nothing here is random: mails are a function of their seed.
+
+pub mod imap;
+pub mod samples;
+
+#[cfg(feature = "peers")]
+pub mod generate;
+#[cfg(feature = "peers")]
+mod harness;
+#[cfg(feature = "peers")]
+mod peers;
+#[cfg(feature = "peers")]
+pub mod wait;
+
+#[cfg(feature = "peers")]
+pub use harness::{Finished, Flow, Running, peak_memory};
+#[cfg(feature = "peers")]
+pub use peers::{Authority, Dovecot, StoredMail};

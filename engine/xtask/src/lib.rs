@@ -1,1 +1,11 @@
-//! Placeholder until the layer lands.
+//! Chores of the build: compiling plugins, and embedding them in the binary.
+//!
+//! A library, so that `engine/cli/build.rs` and tests share it with the `cargo xtask` command.
+//! It runs cargo in the guests' own workspaces and never in the engine's, so that an outer cargo
+//! and an inner one never wait for the same target directory.
+
+mod embed;
+mod guests;
+
+pub use embed::{Embedded, embed_catalogue, embed_plugins};
+pub use guests::{GUEST_TARGET, Profile, build_guests, rerun_if_changed};

@@ -2,6 +2,9 @@
 //!
 //! Reading is tolerant where sr3 and its ancestors differ (`integrity` for `identity`, `retPath`
 //! for `retrievePath`, a size written as a string); writing always uses today's spelling.
+//!
+//! Unknown fields of the message and of `fileOp` survive to the digit: numbers are kept as text
+//! (`arbitrary_precision`; only an exponent gets its sign written out). Unknown keys inside `identity` and `content` are not kept.
 
 use serde_json::{Map, Value};
 
@@ -41,7 +44,10 @@ pub fn to_value(message: &Message) -> Value {
             Value::Object(map)
         }),
     );
-    put("mode", message.mode.map(|mode| Value::String(format!("{mode:o}"))));
+    put(
+        "mode",
+        message.mode.map(|mode| Value::String(format!("{mode:o}"))),
+    );
     put("size", message.size.map(Value::from));
     put("mtime", time(message.mtime));
     put("atime", time(message.atime));
@@ -61,17 +67,60 @@ pub fn to_value(message: &Message) -> Value {
             Value::Object(map)
         }),
     );
-    put("blocks", message.blocks.as_ref().map(|blocks| Value::Object(blocks.value.clone())));
+    put(
+        "blocks",
+        message
+            .blocks
+            .as_ref()
+            .map(|blocks| Value::Object(blocks.value.clone())),
+    );
     put("rename", text(&message.rename));
     for (key, value) in &message.extra {
-        map.insert(key.clone(), value.clone());
+        if !shadows_a_field(key, message) {
+            map.insert(key.clone(), value.clone());
+        }
     }
     Value::Object(map)
 }
 
+/// Whether a key in `extra` would be read back as one of the named fields.
+///
+/// Named fields win: whoever edits a message can't replace its `relPath` through `extra`. The old
+/// spellings are only read where today's is absent, so beside it they are ordinary unknown fields.
+fn shadows_a_field(key: &str, message: &Message) -> bool {
+    match key {
+        "retPath" => message.retrieve_path.is_none(),
+        "integrity" => message.identity.is_none(),
+        key => FIELDS.contains(&key),
+    }
+}
+
+/// Every field [`Message`] has a name for.
+const FIELDS: [&str; 15] = [
+    "pubTime",
+    "baseUrl",
+    "relPath",
+    "retrievePath",
+    "source",
+    "identity",
+    "mode",
+    "size",
+    "mtime",
+    "atime",
+    "contentType",
+    "fileOp",
+    "content",
+    "blocks",
+    "rename",
+];
+
 fn file_op_to_value(op: &FileOp) -> Value {
     let mut map = Map::new();
-    for (key, value) in [("link", &op.link), ("hlink", &op.hlink), ("rename", &op.rename)] {
+    for (key, value) in [
+        ("link", &op.link),
+        ("hlink", &op.hlink),
+        ("rename", &op.rename),
+    ] {
         if let Some(value) = value {
             map.insert(key.to_owned(), value.clone().into());
         }
@@ -81,7 +130,11 @@ fn file_op_to_value(op: &FileOp) -> Value {
             map.insert(key.to_owned(), "".into());
         }
     }
-    map.extend(op.extra.clone());
+    for (key, value) in &op.extra {
+        if !["link", "hlink", "rename", "remove", "directory"].contains(&key.as_str()) {
+            map.insert(key.clone(), value.clone());
+        }
+    }
     Value::Object(map)
 }
 
@@ -102,7 +155,9 @@ pub fn decode(body: &[u8]) -> Result<Message, DecodeError> {
 /// As [`decode`].
 pub fn from_value(value: Value) -> Result<Message, DecodeError> {
     let Value::Object(mut map) = value else {
-        return Err(DecodeError::Syntax("the body is a JSON value, but not an object".into()));
+        return Err(DecodeError::Syntax(
+            "the body is a JSON value, but not an object".into(),
+        ));
     };
     let pub_time = time(&mut map, "pubTime")?.ok_or(DecodeError::Missing("pubTime"))?;
     let base_url = text(&mut map, "baseUrl")?.ok_or(DecodeError::Missing("baseUrl"))?;
@@ -137,7 +192,10 @@ pub fn from_value(value: Value) -> Result<Message, DecodeError> {
 }
 
 fn wrong(field: &'static str, reason: impl Into<String>) -> DecodeError {
-    DecodeError::Field { field, reason: reason.into() }
+    DecodeError::Field {
+        field,
+        reason: reason.into(),
+    }
 }
 
 /// Takes a field out of the map; JSON `null` counts as absent.
@@ -150,13 +208,22 @@ fn text(map: &mut Map<String, Value>, field: &'static str) -> Result<Option<Stri
     match take(map, field) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(wrong(field, format!("expected a string, found {}", kind(&other)))),
+        Some(other) => Err(wrong(
+            field,
+            format!("expected a string, found {}", kind(&other)),
+        )),
     }
 }
 
-fn time(map: &mut Map<String, Value>, field: &'static str) -> Result<Option<Timestamp>, DecodeError> {
+fn time(
+    map: &mut Map<String, Value>,
+    field: &'static str,
+) -> Result<Option<Timestamp>, DecodeError> {
     text(map, field)?
-        .map(|text| text.parse().map_err(|error: crate::ParseTimeError| wrong(field, error.to_string())))
+        .map(|text| {
+            text.parse()
+                .map_err(|error: crate::ParseTimeError| wrong(field, error.to_string()))
+        })
         .transpose()
 }
 
@@ -167,7 +234,10 @@ fn object(
     match take(map, field) {
         None => Ok(None),
         Some(Value::Object(object)) => Ok(Some(object)),
-        Some(other) => Err(wrong(field, format!("expected an object, found {}", kind(&other)))),
+        Some(other) => Err(wrong(
+            field,
+            format!("expected an object, found {}", kind(&other)),
+        )),
     }
 }
 
@@ -175,14 +245,19 @@ fn identity_of(
     map: &mut Map<String, Value>,
     field: &'static str,
 ) -> Result<Option<Identity>, DecodeError> {
-    let Some(mut object) = object(map, field)? else { return Ok(None) };
+    let Some(mut object) = object(map, field)? else {
+        return Ok(None);
+    };
     let method = text(&mut object, "method")?.ok_or_else(|| wrong(field, "`method` is missing"))?;
     let value = match take(&mut object, "value") {
         Some(Value::String(value)) => value,
         // A random identity is written as a number by some producers.
         Some(Value::Number(number)) => number.to_string(),
         Some(other) => {
-            return Err(wrong(field, format!("`value`: expected a string, found {}", kind(&other))));
+            return Err(wrong(
+                field,
+                format!("`value`: expected a string, found {}", kind(&other)),
+            ));
         }
         None => return Err(wrong(field, "`value` is missing")),
     };
@@ -200,7 +275,10 @@ fn size(map: &mut Map<String, Value>) -> Result<Option<u64>, DecodeError> {
             .parse()
             .map(Some)
             .map_err(|_| wrong("size", format!("`{text}` is not a count of bytes"))),
-        Some(other) => Err(wrong("size", format!("expected a number, found {}", kind(&other)))),
+        Some(other) => Err(wrong(
+            "size",
+            format!("expected a number, found {}", kind(&other)),
+        )),
     }
 }
 
@@ -210,13 +288,20 @@ fn mode(map: &mut Map<String, Value>) -> Result<Option<u32>, DecodeError> {
             u32::from_str_radix(&text, 8)
                 .ok()
                 .filter(|mode| *mode <= 0o7777)
-                .ok_or_else(|| wrong("mode", format!("`{text}` is not an octal mode such as `644`")))
+                .ok_or_else(|| {
+                    wrong(
+                        "mode",
+                        format!("`{text}` is not an octal mode such as `644`"),
+                    )
+                })
         })
         .transpose()
 }
 
 fn file_op(map: &mut Map<String, Value>) -> Result<Option<FileOp>, DecodeError> {
-    let Some(mut object) = object(map, "fileOp")? else { return Ok(None) };
+    let Some(mut object) = object(map, "fileOp")? else {
+        return Ok(None);
+    };
     Ok(Some(FileOp {
         link: text(&mut object, "link")?,
         hlink: text(&mut object, "hlink")?,
@@ -228,14 +313,17 @@ fn file_op(map: &mut Map<String, Value>) -> Result<Option<FileOp>, DecodeError> 
 }
 
 fn content(map: &mut Map<String, Value>) -> Result<Option<Inline>, DecodeError> {
-    let Some(mut object) = object(map, "content")? else { return Ok(None) };
+    let Some(mut object) = object(map, "content")? else {
+        return Ok(None);
+    };
     let encoding = match text(&mut object, "encoding")?.as_deref() {
         Some("utf-8" | "text") | None => InlineEncoding::Utf8,
         Some("base64" | "binary") => InlineEncoding::Base64,
         Some("iso-8859-1") => InlineEncoding::Iso8859_1,
         Some(other) => return Err(wrong("content", format!("unknown encoding `{other}`"))),
     };
-    let value = text(&mut object, "value")?.ok_or_else(|| wrong("content", "`value` is missing"))?;
+    let value =
+        text(&mut object, "value")?.ok_or_else(|| wrong("content", "`value` is missing"))?;
     Ok(Some(Inline { encoding, value }))
 }
 

@@ -1,0 +1,39 @@
+//! One module per command: its arguments, their documentation, and what it does.
+
+pub(crate) mod add;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod foreground;
+pub(crate) mod list;
+pub(crate) mod plugin;
+pub(crate) mod post;
+pub(crate) mod remove;
+pub(crate) mod retry;
+pub(crate) mod show;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::stop::Exit;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever kept it from running; findings and failed messages are an [`Exit::No`] instead.
+pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
+    match command {
+        Command::Demo(args) => demo::run(&args, context),
+        Command::List(args) => list::run(&args, context),
+        Command::Add(args) => add::run(&args, context),
+        Command::Remove(args) => remove::run(&args, context),
+        Command::Show(args) => show::run(&args, context),
+        Command::Check(args) => check::run(&args, context),
+        Command::Foreground(args) => foreground::run(&args, context),
+        Command::Post(args) => post::run(&args, context),
+        Command::Retry(args) => retry::run(&args, context),
+        Command::Plugin(args) => plugin::run(&args, context),
+        Command::Explain(args) => explain::run(&args, context),
+        Command::Completions(args) => completions::run(&args, context),
+    }
+}

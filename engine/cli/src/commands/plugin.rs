@@ -1,0 +1,344 @@
+//! `flow plugin list|show`.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use flow_config::{Grant, OptionKind, OptionSpec};
+use flow_daemon::{PluginInfo, PluginOrigin};
+
+use super::list::Listing;
+use crate::args::FormatArg;
+use crate::context::Context;
+use crate::render::{Align, Paint, Table, bytes, printable};
+use crate::stop::Exit;
+
+/// Arguments of `flow plugin`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+A plugin is a WebAssembly component: the shipped ones are inside this binary, yours are \
+`<config>/plugins/NAME.wasm` and win over shipped ones of the same name. A plugin reaches nothing \
+but what its manifest asks for and the flow allows.
+
+Examples:
+  flow plugin list
+  flow plugin show mail
+  flow plugin show ./target/wasm32-wasip2/release/mine.wasm --format json")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List plugins
+    List(List),
+    /// Print the manual of a plugin: its options, entry points and what it asks for
+    Show(Show),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --format json, stdout is one array of
+{\"name\", \"version\", \"origin\", \"summary\", \"entry_points\"}.")]
+struct List {
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --format json, stdout is one object {\"name\", \"version\", \"origin\", \"summary\", \"doc\", \"size\", \
+\"sha256\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"options\"}; each of `options` is
+{\"name\", \"type\", \"default\", \"required\", \"repeated\", \"secret\", \"choices\", \"doc\", \"example\"}.")]
+struct Show {
+    /// A plugin's name, or the path of a .wasm file
+    #[arg(value_name = "PLUGIN")]
+    plugin: String,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+/// Prints the list or the manual.
+///
+/// # Errors
+/// There is no such plugin, it can't be loaded, or stdout can't be written.
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let console = &context.console;
+    match &args.command {
+        Command::List(list) => {
+            let (table, rows, empty) = table(&context.engine()?.plugins()?);
+            if list.format.is_json() {
+                console.print(&serde_json::to_string_pretty(&rows)?)?;
+            } else if table.is_empty() {
+                console.talk(&empty);
+            } else {
+                console.print(&table.render(console.paint()))?;
+            }
+        }
+        Command::Show(show) => {
+            let plugin = context.engine()?.plugin(&show.plugin)?;
+            if show.format.is_json() {
+                console.print(&serde_json::to_string_pretty(&object(&plugin))?)?;
+            } else {
+                console.print(&manual(&plugin, console.paint()))?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Plugins as a list.
+pub(super) fn table(plugins: &[PluginInfo]) -> Listing {
+    let mut table = Table::new(&[
+        ("PLUGIN", Align::Left),
+        ("VERSION", Align::Left),
+        ("FROM", Align::Left),
+        ("WHAT IT DOES", Align::Left),
+    ]);
+    let mut rows = Vec::new();
+    for plugin in plugins {
+        let manifest = &plugin.manifest;
+        table.row([
+            &manifest.name,
+            &manifest.version,
+            &origin(plugin),
+            &manifest.summary,
+        ]);
+        rows.push(json!({
+            "name": manifest.name,
+            "version": manifest.version,
+            "origin": origin(plugin),
+            "summary": manifest.summary,
+            "entry_points": manifest.entry_points,
+        }));
+    }
+    (
+        table,
+        rows,
+        "no plugins in this build, none in the configuration directory".to_owned(),
+    )
+}
+
+/// A plugin as one object.
+fn object(plugin: &PluginInfo) -> Value {
+    let manifest = &plugin.manifest;
+    let options: Vec<Value> = manifest
+        .options
+        .iter()
+        .map(|option| {
+            json!({
+                "name": option.name,
+                "type": kind(option.kind),
+                "default": option.default,
+                "required": option.required,
+                "repeated": option.repeated,
+                "secret": option.secret,
+                "choices": option.choices,
+                "doc": option.doc,
+                "example": option.example,
+            })
+        })
+        .collect();
+    json!({
+        "name": manifest.name,
+        "version": manifest.version,
+        "origin": origin(plugin),
+        "summary": manifest.summary,
+        "doc": manifest.doc,
+        "size": plugin.size,
+        "sha256": plugin.sha256,
+        "entry_points": manifest.entry_points,
+        "schemes": manifest.schemes,
+        "grants": grants(plugin),
+        "imports": plugin.imports,
+        "options": options,
+    })
+}
+
+/// A plugin as a page.
+fn manual(plugin: &PluginInfo, paint: Paint) -> String {
+    let manifest = &plugin.manifest;
+    let list = |items: &[String]| {
+        if items.is_empty() {
+            "-".to_owned()
+        } else {
+            items.join(", ")
+        }
+    };
+    let grants: Vec<String> = grants(plugin)
+        .iter()
+        .map(|grant| (*grant).to_owned())
+        .collect();
+    let mut text = format!(
+        "{} {} - {}\n\n",
+        paint.bold(&printable(&manifest.name)),
+        printable(&manifest.version),
+        printable(&manifest.summary)
+    );
+    let mut facts = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    facts.row(["entry points", &list(&manifest.entry_points)]);
+    facts.row(["URL schemes", &list(&manifest.schemes)]);
+    facts.row(["asks for", &list(&grants)]);
+    facts.row(["imports", &list(&plugin.imports)]);
+    facts.row([
+        "from",
+        &format!("{}, {}", origin(plugin), bytes(plugin.size)),
+    ]);
+    facts.row(["sha256", &plugin.sha256]);
+    text.push_str(&facts.render(paint));
+    if !manifest.doc.trim().is_empty() {
+        let lines: Vec<_> = manifest.doc.trim().lines().map(printable).collect();
+        let _ = writeln!(text, "\n{}", lines.join("\n"));
+    }
+    if !manifest.options.is_empty() {
+        let _ = writeln!(text, "\n{}", paint.bold("Options"));
+        for option in &manifest.options {
+            text.push_str(&option_text(option, paint));
+        }
+    }
+    text
+}
+
+/// `  after: choice (keep, seen) [default: keep]`, then what it is.
+fn option_text(option: &OptionSpec, paint: Paint) -> String {
+    let mut head = format!("  {}: ", paint.cyan(&printable(&option.name)));
+    if option.repeated {
+        head.push_str("list of ");
+    }
+    head.push_str(kind(option.kind));
+    if !option.choices.is_empty() {
+        let _ = write!(head, " ({})", printable(&option.choices.join(", ")));
+    }
+    match &option.default {
+        Some(default) => drop(write!(head, " [default: {}]", printable(default))),
+        None if option.required => head.push_str(" [required]"),
+        None => {}
+    }
+    if option.secret {
+        head.push_str(" [never printed]");
+    }
+    let mut text = format!("{head}\n      {}\n", printable(&option.doc));
+    if let Some(example) = &option.example {
+        let _ = writeln!(
+            text,
+            "      example: `{}: {}`",
+            option.name,
+            printable(example)
+        );
+    }
+    text
+}
+
+fn kind(kind: OptionKind) -> &'static str {
+    match kind {
+        OptionKind::Flag => "flag",
+        OptionKind::Count => "count",
+        OptionKind::Size => "size",
+        OptionKind::Duration => "duration",
+        OptionKind::Text => "text",
+        OptionKind::Url => "url",
+        OptionKind::Choice => "choice",
+        OptionKind::Regex => "regex",
+    }
+}
+
+fn grants(plugin: &PluginInfo) -> Vec<&'static str> {
+    plugin
+        .manifest
+        .grants
+        .iter()
+        .map(|grant| grant_name(*grant))
+        .collect()
+}
+
+fn grant_name(grant: Grant) -> &'static str {
+    match grant {
+        Grant::Connect => "connect",
+        Grant::Http => "http",
+        Grant::Secrets => "secrets",
+    }
+}
+
+fn origin(plugin: &PluginInfo) -> String {
+    match &plugin.origin {
+        PluginOrigin::Shipped => "shipped".to_owned(),
+        PluginOrigin::File(path) => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow_config::Manifest;
+
+    use super::*;
+
+    fn plugin() -> PluginInfo {
+        let option = |name: &str, kind| OptionSpec {
+            name: name.into(),
+            kind,
+            default: None,
+            required: false,
+            repeated: false,
+            secret: false,
+            choices: Vec::new(),
+            doc: format!("What {name} is."),
+            example: None,
+        };
+        PluginInfo {
+            manifest: Manifest {
+                name: "letters".into(),
+                version: "0.1.0".into(),
+                summary: "reads letters".into(),
+                doc: "Letters are read\nline by line.\n".into(),
+                options: vec![
+                    OptionSpec {
+                        choices: vec!["keep".into(), "burn".into()],
+                        default: Some("keep".into()),
+                        ..option("after", OptionKind::Choice)
+                    },
+                    OptionSpec {
+                        required: true,
+                        ..option("url", OptionKind::Url)
+                    },
+                    OptionSpec {
+                        repeated: true,
+                        secret: true,
+                        example: Some("[a, b]".into()),
+                        ..option("keys", OptionKind::Text)
+                    },
+                ],
+                schemes: vec!["letter".into()],
+                grants: vec![Grant::Connect, Grant::Secrets],
+                entry_points: vec!["gather".into(), "download".into()],
+            },
+            imports: vec!["log".into(), "connection".into()],
+            size: 350_000,
+            sha256: "ab".repeat(32),
+            origin: PluginOrigin::Shipped,
+        }
+    }
+
+    #[test]
+    fn the_manual_tells_all_about_a_plugin() {
+        insta::assert_snapshot!(manual(&plugin(), Paint::off()));
+    }
+
+    #[test]
+    fn the_json_shape_is_pinned() {
+        insta::assert_snapshot!(
+            serde_json::to_string_pretty(&object(&plugin())).expect("values serialise")
+        );
+        let (_, rows, _) = table(&[plugin()]);
+        assert_eq!(
+            rows,
+            [json!({
+                "name": "letters",
+                "version": "0.1.0",
+                "origin": "shipped",
+                "summary": "reads letters",
+                "entry_points": ["gather", "download"],
+            })]
+        );
+    }
+}

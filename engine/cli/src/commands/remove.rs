@@ -1,0 +1,135 @@
+//! `flow remove NAME…`.
+
+use std::fmt::Write;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use flow_daemon::Error;
+
+use crate::context::Context;
+use crate::stop::{Exit, Problem};
+
+/// Arguments of `flow remove`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Shows what it would delete and asks. What the flow remembers (which mails it has seen, failed \
+messages, plugin state) is kept, so that adding the flow again goes on where it stopped; --state \
+deletes that as well, failed messages included. Its queue stays in the broker either way, until it \
+has been unused for the flow's `expire`. credentials.conf is never touched.
+
+Examples:
+  flow remove poll/mail
+  flow remove 'poll/mail-*' --yes
+  flow remove poll/mail --state --dry-run
+
+Exit codes: 0 removed, 1 not confirmed, 2 could not.")]
+pub(crate) struct Args {
+    /// Which flows: `kind/name`, or a pattern such as `poll/mail-*`
+    #[arg(value_name = "FLOW", required = true)]
+    flows: Vec<String>,
+    /// Delete what the flow remembers as well
+    #[arg(long)]
+    state: bool,
+    /// Say what would be deleted, delete nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Shows, asks, deletes.
+///
+/// # Errors
+/// A flow is not there, nobody can be asked, or a file can't be deleted.
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let directories = context.directories()?;
+    let engine = context.engine()?;
+    let found = context.select(&engine, &args.flows)?;
+    let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let mut files = Vec::new();
+    for name in &found {
+        if engine.store_file(name).exists()
+            && engine.store(name)?.is_running().map_err(Error::from)?
+        {
+            return Err(Problem::new("flow/running", format!("`{name}` is running"))
+                .note("nothing was deleted")
+                .hint("stop it first")
+                .into());
+        }
+    }
+    for name in &names {
+        files.push(directories.config.join(format!("{name}.yaml")));
+        if args.state {
+            files.extend(state_files(&directories.state, name));
+        }
+    }
+    context.console.talk(&plan(&files, &names, args.state));
+    if args.dry_run {
+        return Ok(Exit::Done);
+    }
+    if !args.yes && !context.confirm("Delete?")? {
+        return Ok(Exit::No);
+    }
+    for file in &files {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("can't delete {}", file.display()));
+            }
+            _ => {}
+        }
+    }
+    context
+        .console
+        .talk(&format!("removed {}", names.join(", ")));
+    Ok(Exit::Done)
+}
+
+fn plan(files: &[PathBuf], names: &[String], state: bool) -> String {
+    let mut text = String::from("This deletes:\n");
+    // Writing to a String can't fail.
+    for file in files {
+        let _ = writeln!(text, "  {}", file.display());
+    }
+    if state {
+        text.push_str("Failed messages of these flows, and what they remember, are lost.\n");
+    } else {
+        let again = if names.len() == 1 {
+            "the flow goes on"
+        } else {
+            "the flows go on"
+        };
+        let _ = writeln!(
+            text,
+            "State is kept: added again, {again} where it stopped (`--state` deletes it too)."
+        );
+    }
+    text
+}
+
+/// The flow's own store, with what SQLite keeps beside it.
+fn state_files(state: &Path, name: &str) -> Vec<PathBuf> {
+    ["db", "db-wal", "db-shm", "db.lock"]
+        .iter()
+        .map(|end| state.join("flows").join(format!("{name}.{end}")))
+        .filter(|path| path.exists())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_says_what_is_lost_and_what_is_kept() {
+        let files = [PathBuf::from("/c/poll/mail.yaml")];
+        let names = ["poll/mail".to_owned()];
+        insta::assert_snapshot!(format!(
+            "{}---\n{}",
+            plan(&files, &names, false),
+            plan(&files, &names, true)
+        ));
+    }
+}

@@ -1,0 +1,310 @@
+//! `flow retry list|show|requeue|drop`.
+
+mod text;
+
+use std::time::SystemTime;
+
+use flow_config::FlowName;
+use flow_daemon::{Entry, Error, Shelf, Store};
+use flow_message::Timestamp;
+
+use crate::args::FormatArg;
+use crate::context::Context;
+use crate::render::plural;
+use crate::stop::{Exit, Problem};
+
+/// Arguments of `flow retry`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+A message that fails is kept and tried again, later and later, until it gets through, its `attempts` \
+are used up or it is older than `retry_ttl`. Then it is given up: it moves to the dead letters, where \
+it stays until somebody decides.
+
+Examples:
+  flow retry list                       what waits to be tried again, in every flow
+  flow retry list flow/mail --dead      what was given up
+  flow retry show flow/mail 5f3a9c
+  flow retry requeue flow/mail --dead --all
+  flow retry drop flow/mail 5f3a9c 81d0
+
+Exit codes: 0 done, 1 no such message, 2 could not run.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List failed messages
+    List(List),
+    /// Print one failed message, all of it
+    Show(Show),
+    /// Have messages tried again at once
+    Requeue(Requeue),
+    /// Forget messages for good
+    Drop(Discard),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+With --format json, stdout is one array of
+{\"flow\", \"id\", \"dead\", \"path\", \"attempts\", \"due\", \"since\", \"reason\"}; \
+times are UTC, RFC 3339; `due` is null for dead letters.")]
+struct List {
+    /// Which flows: `kind/name`, or a pattern; none means all
+    #[arg(value_name = "FLOW")]
+    flows: Vec<String>,
+    /// The dead letters instead
+    #[arg(long)]
+    dead: bool,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Which flow: `kind/name`
+    #[arg(value_name = "FLOW")]
+    flow: String,
+    /// Which message: the id `flow retry list` shows, or its first characters
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Among the dead letters
+    #[arg(long)]
+    dead: bool,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+A message of the dead letters starts over: no attempts used, no age. A flow that runs takes it within \
+seconds, one that does not run takes it when it starts.")]
+struct Requeue {
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+The message is forgotten here; its origin is told nothing, so a mail stays in its mailbox.")]
+struct Discard {
+    #[command(flatten)]
+    which: Which,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Which flow: `kind/name`
+    #[arg(value_name = "FLOW")]
+    flow: String,
+    /// Which messages: ids of `flow retry list`, or their first characters
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    ids: Vec<String>,
+    /// All of them
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// Among the dead letters
+    #[arg(long)]
+    dead: bool,
+    /// Say what would be done, do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Does it.
+///
+/// # Errors
+/// The flow's state can't be read or written, or stdout can't be written.
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    match &args.command {
+        Command::List(args) => list(args, context),
+        Command::Show(args) => show(args, context),
+        Command::Requeue(args) => requeue(&args.which, context),
+        Command::Drop(args) => discard(args, context),
+    }
+}
+
+fn list(args: &List, context: &Context) -> anyhow::Result<Exit> {
+    let engine = context.engine()?;
+    let names = match args.flows.as_slice() {
+        [] => engine.flow_files()?,
+        some => context.select(&engine, some)?,
+    };
+    let shelf = shelf(args.dead);
+    let mut waiting = Vec::new();
+    for name in names {
+        // A flow that never ran has no store, and looking should not make one.
+        if engine.store_file(&name).exists() {
+            let entries = engine
+                .store(&name)?
+                .list(shelf, 0, usize::MAX)
+                .map_err(Error::from)?;
+            waiting.extend(entries.into_iter().map(|entry| (name.to_string(), entry)));
+        }
+    }
+    if args.format.is_json() {
+        let rows: Vec<_> = waiting
+            .iter()
+            .map(|(flow, entry)| text::row(flow, entry))
+            .collect();
+        context
+            .console
+            .print(&serde_json::to_string_pretty(&rows)?)?;
+    } else if waiting.is_empty() {
+        let what = if args.dead {
+            "no dead letters"
+        } else {
+            "nothing waits to be tried again"
+        };
+        context.console.talk(what);
+    } else {
+        context
+            .console
+            .print(&text::table(&waiting, now()).render(context.console.paint()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn show(args: &Show, context: &Context) -> anyhow::Result<Exit> {
+    let engine = context.engine()?;
+    let name = context.one(&engine, &args.flow)?;
+    let entries = engine
+        .store(&name)?
+        .list(shelf(args.dead), 0, usize::MAX)
+        .map_err(Error::from)?;
+    let Some(entry) = find(&entries, &args.id, context, &name, args.dead) else {
+        return Ok(Exit::No);
+    };
+    if args.format.is_json() {
+        let mut row = text::row(&name.to_string(), entry);
+        row["message"] = entry
+            .message
+            .as_ref()
+            .map(flow_message::v03::to_value)
+            .into();
+        context
+            .console
+            .print(&serde_json::to_string_pretty(&row)?)?;
+    } else {
+        context.console.print(&text::page(
+            &name.to_string(),
+            entry,
+            context.console.paint(),
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn requeue(which: &Which, context: &Context) -> anyhow::Result<Exit> {
+    let Some((retry, entries)) = which.chosen(context)? else {
+        return Ok(Exit::No);
+    };
+    if which.dry_run {
+        return text::would(context, "try again", &entries);
+    }
+    let moved = retry
+        .requeue(shelf(which.dead), Some(&text::keys(&entries)), now())
+        .map_err(Error::from)?;
+    context.console.talk(&format!(
+        "{} to be tried again at once",
+        plural(moved as u64, "message")
+    ));
+    if moved < entries.len() {
+        context.console.talk(&format!(
+            "{} stayed: it got through in the meantime, or it can't be read",
+            plural((entries.len() - moved) as u64, "message")
+        ));
+        return Ok(Exit::No);
+    }
+    Ok(Exit::Done)
+}
+
+fn discard(args: &Discard, context: &Context) -> anyhow::Result<Exit> {
+    let Some((retry, entries)) = args.which.chosen(context)? else {
+        return Ok(Exit::No);
+    };
+    if args.which.dry_run {
+        return text::would(context, "forget", &entries);
+    }
+    let number = plural(entries.len() as u64, "message");
+    if !args.yes && !context.confirm(&format!("Forget {number} for good?"))? {
+        return Ok(Exit::No);
+    }
+    let gone = retry
+        .discard(shelf(args.which.dead), Some(&text::keys(&entries)))
+        .map_err(Error::from)?;
+    context
+        .console
+        .talk(&format!("{} forgotten", plural(gone as u64, "message")));
+    Ok(Exit::Done)
+}
+
+impl Which {
+    /// The entries meant; none, and said so, where one is not there.
+    fn chosen(&self, context: &Context) -> anyhow::Result<Option<(Store, Vec<Entry>)>> {
+        let engine = context.engine()?;
+        let name = context.one(&engine, &self.flow)?;
+        let retry = engine.store(&name)?;
+        let entries = retry
+            .list(shelf(self.dead), 0, usize::MAX)
+            .map_err(Error::from)?;
+        if self.all {
+            return Ok(Some((retry, entries)));
+        }
+        let mut chosen = Vec::new();
+        for id in &self.ids {
+            match find(&entries, id, context, &name, self.dead) {
+                Some(entry) => chosen.push(entry.clone()),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some((retry, chosen)))
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+fn shelf(dead: bool) -> Shelf {
+    if dead { Shelf::Dead } else { Shelf::Retry }
+}
+
+/// The one entry whose id starts so; where there is none, or several, that is said.
+fn find<'a>(
+    entries: &'a [Entry],
+    id: &str,
+    context: &Context,
+    flow: &FlowName,
+    dead: bool,
+) -> Option<&'a Entry> {
+    let mut found = entries.iter().filter(|entry| entry.key.starts_with(id));
+    let problem = match (found.next(), found.next()) {
+        (Some(entry), None) => return Some(entry),
+        (None, _) => {
+            let dead = if dead { " --dead" } else { "" };
+            Problem::new(
+                "cli/no-such-message",
+                format!("`{flow}` has no failed message `{id}` here"),
+            )
+            .hint(format!(
+                "`flow retry list {flow}{dead}` shows what there is"
+            ))
+        }
+        (Some(_), Some(_)) => Problem::new(
+            "cli/no-such-message",
+            format!("several failed messages of `{flow}` start with `{id}`"),
+        )
+        .note("nothing was done")
+        .hint("write more of the id"),
+    };
+    context.console.talk(&crate::render::error(
+        &problem.into(),
+        context.console.paint_err(),
+    ));
+    None
+}

@@ -1,0 +1,177 @@
+//! What every command works with: directories, streams, and the engine once it is asked for.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use flow_daemon::{Directories, Engine};
+
+use crate::args::{Global, LogLevel};
+use crate::catalogue;
+use crate::console::Console;
+use crate::environment::Environment;
+use crate::observer;
+use crate::stop::Problem;
+
+/// Made once, in `main`.
+pub(crate) struct Context {
+    global: Global,
+    environment: Environment,
+    /// Both streams.
+    pub console: Console,
+}
+
+impl Context {
+    /// Loads nothing.
+    pub(crate) fn new(global: Global, environment: Environment, console: Console) -> Self {
+        Self {
+            global,
+            environment,
+            console,
+        }
+    }
+
+    /// Where things are: options, then variables, then the XDG directories.
+    ///
+    /// # Errors
+    /// None of them says.
+    pub(crate) fn directories(&self) -> anyhow::Result<Directories> {
+        let find = |option: Option<&PathBuf>, variable: &str, xdg: &str, home: &str| {
+            let directory = option
+                .cloned()
+                .or_else(|| self.environment.directory(variable, xdg, home));
+            let directory = directory.ok_or_else(|| {
+                Problem::new(
+                    "cli/no-directory",
+                    format!("neither {variable} nor HOME is set"),
+                )
+                .hint(format!(
+                    "set {variable}, or pass --config-dir and --state-dir"
+                ))
+            })?;
+            // Flows and messages name files by whole paths.
+            std::path::absolute(&directory)
+                .with_context(|| format!("{} is no path", directory.display()))
+        };
+        Ok(Directories {
+            config: find(
+                self.global.config_dir.as_ref(),
+                "FLOW_CONFIG_DIR",
+                "XDG_CONFIG_HOME",
+                ".config",
+            )?,
+            state: find(
+                self.global.state_dir.as_ref(),
+                "FLOW_STATE_DIR",
+                "XDG_STATE_HOME",
+                ".local/state",
+            )?,
+            cache: find(None, "FLOW_CACHE_DIR", "XDG_CACHE_HOME", ".cache")?,
+        })
+    }
+
+    /// The engine over these directories; its log goes to stderr from now on.
+    ///
+    /// # Errors
+    /// Nothing says where the directories are, or FLOW_LOG is no filter.
+    pub(crate) fn engine(&self) -> anyhow::Result<Engine> {
+        self.engine_in(self.directories()?, &[])
+    }
+
+    /// The engine over other directories, with some variables set or replaced.
+    ///
+    /// # Errors
+    /// As [`Context::engine`].
+    pub(crate) fn engine_in(
+        &self,
+        directories: Directories,
+        set: &[(&str, &str)],
+    ) -> anyhow::Result<Engine> {
+        let filter = if self.global.log_level.is_some() {
+            None
+        } else {
+            self.filter()
+        };
+        observer::init_log(&self.console, self.log_level(), filter)?;
+        let mut variables = self.environment.variables.clone();
+        variables.extend(
+            set.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        Ok(Engine::new(directories, variables, catalogue::plugins()))
+    }
+
+    /// How much to say.
+    pub(crate) fn log_level(&self) -> LogLevel {
+        if let Some(level) = self.global.log_level {
+            return level;
+        }
+        let level = self.environment.get("FLOW_LOG").and_then(|text| {
+            // Of a filter, its first bare level counts for the flow's own lines.
+            text.split(',')
+                .find_map(|part| <LogLevel as clap::ValueEnum>::from_str(part.trim(), true).ok())
+        });
+        level.unwrap_or(LogLevel::Info)
+    }
+
+    /// FLOW_LOG where it is a filter, not only a level.
+    fn filter(&self) -> Option<&str> {
+        let text = self.environment.get("FLOW_LOG")?;
+        let is_level = <LogLevel as clap::ValueEnum>::from_str(text.trim(), true).is_ok();
+        (!is_level).then_some(text)
+    }
+
+    /// Asks before something is deleted; a no is said.
+    ///
+    /// # Errors
+    /// Nobody can be asked.
+    pub(crate) fn confirm(&self, question: &str) -> anyhow::Result<bool> {
+        match self.console.confirm(question) {
+            Some(true) => Ok(true),
+            Some(false) => {
+                self.console.talk("nothing was deleted");
+                Ok(false)
+            }
+            None => Err(
+                Problem::new("cli/not-confirmed", "nobody is here to confirm")
+                    .note("nothing was deleted")
+                    .hint("`--yes` deletes without asking")
+                    .into(),
+            ),
+        }
+    }
+
+    /// How to go on with the same directories: [`command`](Self::command) and the options given.
+    pub(crate) fn again(&self) -> String {
+        let mut command = self.command();
+        for (option, directory) in [
+            ("--config-dir", &self.global.config_dir),
+            ("--state-dir", &self.global.state_dir),
+        ] {
+            if let Some(directory) = directory {
+                command.push_str(&format!(" {option} {}", directory.display()));
+            }
+        }
+        command
+    }
+
+    /// How to call this program again: `flow` where that finds it, else its path.
+    pub(crate) fn command(&self) -> String {
+        let Ok(program) = std::env::current_exe() else {
+            return "flow".to_owned();
+        };
+        let found = self.environment.get("PATH").and_then(|path| {
+            std::env::split_paths(path)
+                .map(|directory| directory.join("flow"))
+                .find(|file| file.is_file())
+        });
+        if found.is_some_and(|found| found.canonicalize().ok() == program.canonicalize().ok()) {
+            return "flow".to_owned();
+        }
+        let here = std::env::current_dir().unwrap_or_default();
+        match program.strip_prefix(&here) {
+            Ok(below) if below.components().count() == 1 => format!("./{}", below.display()),
+            Ok(below) => below.display().to_string(),
+            Err(_) => program.display().to_string(),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Flows by the names people type: which there are, and what is in them.
+
+use flow_config::{Flow, FlowName, Report};
+use flow_daemon::Engine;
+
+use crate::context::Context;
+use crate::names;
+use crate::stop::Problem;
+
+impl Context {
+    /// The flows that names and patterns select, each once, in the order of the directory.
+    ///
+    /// # Errors
+    /// One of them selects nothing.
+    pub(crate) fn select(
+        &self,
+        engine: &Engine,
+        patterns: &[String],
+    ) -> anyhow::Result<Vec<FlowName>> {
+        let all = engine.flow_files()?;
+        let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+        let mut selected = Vec::new();
+        for pattern in patterns {
+            let found = names::select(pattern, &texts);
+            if found.is_empty() {
+                return Err(unknown(pattern, &texts).into());
+            }
+            selected.extend(
+                all.iter()
+                    .zip(&texts)
+                    .filter(|(_, text)| found.contains(text))
+                    .map(|(name, _)| name.clone()),
+            );
+        }
+        selected.sort();
+        selected.dedup();
+        Ok(selected)
+    }
+
+    /// The one flow of a name.
+    ///
+    /// # Errors
+    /// There is none, or there are several.
+    pub(crate) fn one(&self, engine: &Engine, name: &str) -> anyhow::Result<FlowName> {
+        let mut found = self.select(engine, &[name.to_owned()])?;
+        match found.pop() {
+            Some(flow) if found.is_empty() => Ok(flow),
+            _ => Err(Problem::new(
+                "cli/unknown-flow",
+                format!("`{name}` is more than one flow"),
+            )
+            .hint("write the kind as well: `poll/mail`")
+            .into()),
+        }
+    }
+
+    /// A flow that can start; what is doubtful in it is said.
+    ///
+    /// # Errors
+    /// There is no such flow, or it has errors: all of them are in the error.
+    pub(crate) fn load(
+        &self,
+        engine: &Engine,
+        name: &str,
+        set: &[(String, String)],
+    ) -> anyhow::Result<Flow> {
+        let name = self.one(engine, name)?;
+        let (flow, warnings) = engine.load(&name, set)?;
+        if !warnings.is_empty() {
+            self.console
+                .talk(&warnings.render(self.console.paint_err().is_on()));
+        }
+        Ok(flow)
+    }
+
+    /// Everything found in a flow, good or bad.
+    ///
+    /// # Errors
+    /// It could not be checked at all.
+    pub(crate) fn report(
+        &self,
+        engine: &Engine,
+        name: &FlowName,
+        set: &[(String, String)],
+    ) -> anyhow::Result<Report> {
+        match engine.load(name, set) {
+            Ok((_, warnings)) => Ok(warnings),
+            Err(flow_daemon::Error::Findings(report)) => Ok(report),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn unknown(pattern: &str, all: &[String]) -> Problem {
+    let name = names::typed(pattern);
+    let problem = Problem::new("cli/unknown-flow", format!("there is no flow `{name}`"));
+    let near = names::near(name, all.iter().map(String::as_str));
+    if !near.is_empty() {
+        return problem.hint(format!("did you mean `{}`?", near.join("` or `")));
+    }
+    if crate::catalogue::example(name).is_some() {
+        return problem.hint(format!(
+            "`flow add {name}` copies the shipped example of that name"
+        ));
+    }
+    problem.hint("`flow list` shows your flows, `flow list examples` what there is to start from")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_that_is_not_there_is_explained() {
+        let all = ["poll/mail".to_owned()];
+        assert_eq!(
+            unknown("pol/mail", &all).hints,
+            ["did you mean `poll/mail`?"]
+        );
+        assert_eq!(
+            unknown("flow/mail.yaml", &[]).hints,
+            ["`flow add flow/mail` copies the shipped example of that name"]
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! The look of a log line, and the engine's own log in the same look.
+
+use std::fmt;
+use std::io;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::args::LogLevel;
+use crate::console::Console;
+use crate::render::{Paint, printable};
+use crate::stop::Problem;
+
+/// Local time of day, to the millisecond.
+fn clock() -> String {
+    jiff::Zoned::now().strftime("%H:%M:%S%.3f").to_string()
+}
+
+/// Local time of day, to the second.
+pub(super) fn time_of_day(time: jiff::Timestamp) -> String {
+    time.to_zoned(jiff::tz::TimeZone::system())
+        .strftime("%H:%M:%S")
+        .to_string()
+}
+
+/// `12:01:07.123 INFO  flow/mail  started`.
+pub(super) fn line(paint: Paint, level: LogLevel, flow: &str, text: &str) -> String {
+    let badge = match level {
+        LogLevel::Off => "     ".to_owned(),
+        LogLevel::Error => paint.red("ERROR"),
+        LogLevel::Warn => paint.yellow("WARN "),
+        LogLevel::Info => paint.green("INFO "),
+        LogLevel::Debug => paint.blue("DEBUG"),
+        LogLevel::Trace => paint.dim("TRACE"),
+    };
+    format!(
+        "{} {badge} {}  {text}",
+        paint.dim(&clock()),
+        paint.bold(flow)
+    )
+}
+
+/// Sends the engine's log to stderr.
+///
+/// # Errors
+/// `filter` (from FLOW_LOG) is no level and no filter.
+pub(crate) fn init(console: &Console, level: LogLevel, filter: Option<&str>) -> anyhow::Result<()> {
+    let level = match level {
+        LogLevel::Off => "off",
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    // The engine's own crates at the level asked for, what they stand on only when it is in trouble.
+    let filter = match filter {
+        Some(filter) => EnvFilter::try_new(filter).map_err(|error| {
+            Problem::new(
+                "cli/bad-log-filter",
+                format!("FLOW_LOG is no log level or filter: {error}"),
+            )
+            .hint("write a level such as `debug`, or a filter such as `info,flow_host=debug`")
+        })?,
+        None if level == "off" => EnvFilter::new("off"),
+        None => EnvFilter::new(format!(
+            "warn,flow={level},flow_daemon={level},flow_runtime={level},flow_broker={level},\
+             flow_host={level},flow_config={level},plugin={level}"
+        )),
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .event_format(Format {
+            paint: console.paint_err(),
+        })
+        .with_writer(Lines(console.clone()))
+        .finish();
+    // Set already means that a test did; its own will do.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+/// Writes an event as `time LEVEL flow  message field=value`.
+struct Format {
+    paint: Paint,
+}
+
+impl<S, N> FormatEvent<S, N> for Format
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = match *event.metadata().level() {
+            Level::ERROR => LogLevel::Error,
+            Level::WARN => LogLevel::Warn,
+            Level::INFO => LogLevel::Info,
+            Level::DEBUG => LogLevel::Debug,
+            Level::TRACE => LogLevel::Trace,
+        };
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let flow = if fields.flow.is_empty() {
+            event.metadata().target()
+        } else {
+            &fields.flow
+        };
+        let text = format!(
+            "{}{}",
+            printable(&fields.message),
+            self.paint.dim(&printable(&fields.rest))
+        );
+        writeln!(writer, "{}", line(self.paint, level, flow, &text))
+    }
+}
+
+/// An event's fields, sorted into what stands where.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    flow: String,
+    rest: String,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: String) {
+        use std::fmt::Write;
+        match field.name() {
+            "message" => self.message = value,
+            "flow" => self.flow = value,
+            // Writing to a String can't fail.
+            name => drop(write!(self.rest, " {name}={value}")),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format!("{value:?}"));
+    }
+}
+
+/// Hands whole lines to the console, so that they don't tear a progress bar.
+struct Lines(Console);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        LineWriter(&self.0)
+    }
+}
+
+struct LineWriter<'a>(&'a Console);
+
+impl io::Write for LineWriter<'_> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.talk(&String::from_utf8_lossy(text));
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_time_level_flow_and_text() {
+        let line = line(Paint::off(), LogLevel::Warn, "flow/mail", "paused");
+        let (time, rest) = line.split_at(12);
+        assert_eq!(rest, " WARN  flow/mail  paused");
+        assert!(time.chars().enumerate().all(|(index, c)| match index {
+            2 | 5 => c == ':',
+            8 => c == '.',
+            _ => c.is_ascii_digit(),
+        }));
+    }
+}

@@ -1,0 +1,87 @@
+//! Errors as people read them: what happened, what it means, what to do.
+
+use crate::stop::Problem;
+
+use super::{Paint, known, printable_lines};
+
+/// The whole text of an error, several lines.
+pub(crate) fn error(error: &anyhow::Error, paint: Paint) -> String {
+    // Findings in files have a look of their own, with the lines they are about.
+    if let Some(report) = error.chain().find_map(known::report) {
+        return report.render(paint.is_on());
+    }
+    let (mut code, mut notes, mut hints) = (None, Vec::new(), Vec::new());
+    let mut causes = Vec::new();
+    for cause in error.chain() {
+        let told = known::tell(cause);
+        // Many errors repeat their source in their own text.
+        if causes
+            .last()
+            .is_none_or(|said: &String| !said.contains(&told.message))
+        {
+            causes.push(told.message);
+        }
+        code = code.or(told.code);
+        notes.extend(told.notes);
+        hints.extend(told.hints);
+        if let Some(problem) = cause.downcast_ref::<Problem>() {
+            code = code.or(Some(problem.code.to_owned()));
+            notes.extend(problem.notes.iter().cloned());
+            hints.extend(problem.hints.iter().cloned());
+        }
+    }
+    let mut causes = causes.into_iter();
+    let mut text = head(paint, code.as_deref(), &causes.next().unwrap_or_default());
+    for note in causes.chain(notes) {
+        text.push_str(&tail(paint, "note", &note));
+    }
+    for hint in hints {
+        text.push_str(&tail(paint, "hint", &hint));
+    }
+    text
+}
+
+fn head(paint: Paint, code: Option<&str>, message: &str) -> String {
+    let code = code.map(|code| format!("[{code}]")).unwrap_or_default();
+    format!(
+        "{}: {}\n",
+        paint.red(&format!("error{code}")),
+        printable_lines(message, "    ")
+    )
+}
+
+fn tail(paint: Paint, what: &str, text: &str) -> String {
+    format!(
+        "    {} {what}: {}\n",
+        paint.blue("="),
+        printable_lines(text, "            ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_where_and_what_to_do() {
+        let problem = Problem::new("cli/unknown-example", "there is no example `pol/mail`")
+            .note("examples: flow/mail, poll/mail")
+            .hint("did you mean `poll/mail`?");
+        insta::assert_snapshot!(error(&problem.into(), Paint::off()));
+    }
+
+    #[test]
+    fn causes_become_notes_unless_said_already() {
+        let io = std::io::Error::new(std::io::ErrorKind::PermissionDenied, "permission denied");
+        let chain = Err::<(), _>(io)
+            .context("can't write `poll/mail.yaml`: permission denied")
+            .context("can't add `poll/mail`")
+            .expect_err("it is an error");
+        assert_eq!(
+            error(&chain, Paint::off()),
+            "error: can't add `poll/mail`\n    = note: can't write `poll/mail.yaml`: permission denied\n"
+        );
+    }
+}

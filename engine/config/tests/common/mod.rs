@@ -1,0 +1,137 @@
+//! A configuration directory in memory, and two plugins to name.
+
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use flow_config::{Grant, Loaded, Manifest, OptionKind, OptionSpec, Report, Source};
+
+pub(crate) type Plugins = BTreeMap<String, Manifest>;
+
+pub(crate) fn option(name: &str, kind: OptionKind) -> OptionSpec {
+    OptionSpec {
+        name: name.into(),
+        kind,
+        default: None,
+        required: false,
+        repeated: false,
+        secret: false,
+        choices: Vec::new(),
+        doc: String::new(),
+        example: None,
+    }
+}
+
+/// `mail` gathers and downloads; `decode` takes mails apart; `api` needs options of every type.
+pub(crate) fn plugins() -> Plugins {
+    let mail = Manifest {
+        name: "mail".into(),
+        options: vec![
+            OptionSpec {
+                default: Some("keep".into()),
+                choices: ["keep", "seen", "move", "delete"]
+                    .map(String::from)
+                    .to_vec(),
+                ..option("after", OptionKind::Choice)
+            },
+            option("move_to", OptionKind::Text),
+            OptionSpec {
+                default: Some("29m".into()),
+                ..option("idle", OptionKind::Duration)
+            },
+        ],
+        schemes: vec!["imaps".into(), "pop3s".into()],
+        grants: vec![Grant::Connect, Grant::Secrets],
+        entry_points: ["gather", "download", "settled"].map(String::from).to_vec(),
+        ..Manifest::default()
+    };
+    let decode = Manifest {
+        name: "decode".into(),
+        options: vec![OptionSpec {
+            repeated: true,
+            ..option("language", OptionKind::Text)
+        }],
+        entry_points: vec!["after_work".into()],
+        ..Manifest::default()
+    };
+    let api = Manifest {
+        name: "api".into(),
+        options: vec![
+            OptionSpec {
+                required: true,
+                example: Some("https://api.example.com/".into()),
+                ..option("url", OptionKind::Url)
+            },
+            OptionSpec {
+                secret: true,
+                ..option("token", OptionKind::Text)
+            },
+            OptionSpec {
+                default: Some("10MiB".into()),
+                ..option("largest", OptionKind::Size)
+            },
+            OptionSpec {
+                default: Some("3".into()),
+                ..option("tries", OptionKind::Count)
+            },
+            OptionSpec {
+                default: Some("off".into()),
+                ..option("strict", OptionKind::Flag)
+            },
+            option("pattern", OptionKind::Regex),
+        ],
+        grants: vec![Grant::Http],
+        entry_points: vec!["after_work".into(), "send".into()],
+        ..Manifest::default()
+    };
+    [mail, decode, api]
+        .into_iter()
+        .map(|manifest| (manifest.name.clone(), manifest))
+        .collect()
+}
+
+pub(crate) fn source() -> Source {
+    let env = [
+        ("HOME", "/home/me"),
+        ("MAIL_USER", "me%40example.com"),
+        ("EMPTY", ""),
+    ];
+    let env = env
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    Source::new("/etc/flow", env)
+}
+
+/// Loads `text` as the flow `name`, `set` being `--set`.
+pub(crate) fn load_with(name: &str, text: &str, set: &[(&str, &str)]) -> Result<Loaded, Report> {
+    let set: Vec<_> = set
+        .iter()
+        .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+        .collect();
+    let source = source();
+    let name = name.parse().expect("a flow's name");
+    let path = source.path(&name);
+    source.load_text(&name, &path, text, &plugins(), &set)
+}
+
+pub(crate) fn load(name: &str, text: &str) -> Result<Loaded, Report> {
+    load_with(name, text, &[])
+}
+
+/// What a person sees of a flow that does not load.
+pub(crate) fn refused(name: &str, text: &str) -> String {
+    match load(name, text) {
+        Ok(loaded) => panic!("it loaded: {:#?}", loaded.flow),
+        Err(report) => report.render(false),
+    }
+}
+
+/// Loads a real directory.
+pub(crate) fn in_directory(directory: &Path) -> Source {
+    Source {
+        config_dir: directory.to_owned(),
+        ..source()
+    }
+}

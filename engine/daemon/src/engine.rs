@@ -1,0 +1,274 @@
+//! One configuration directory, its state, and everything that can be done with both.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use flow_broker::embedded::{Declaration, EmbeddedBroker, Options as BrokerOptions, QueueStatus};
+use flow_config::{Flow, FlowName, Plugins, Report, Source};
+use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
+use flow_message::{Message, Topic};
+use flow_runtime::ports::{Clock, Consumer, Observer, Outgoing, Publisher};
+use flow_runtime::{Drain, Options, Ports, Store, Summary, SystemClock, Worker};
+
+use crate::Error;
+use crate::plugins::{PluginInfo, PluginOrigin};
+use crate::secrets::FileSecrets;
+
+/// Where things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    /// Flows, credentials, plugins.
+    pub config: PathBuf,
+    /// Stores and the embedded broker.
+    pub state: PathBuf,
+    /// What can be made again.
+    pub cache: PathBuf,
+}
+
+/// How to run a flow.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunOptions {
+    /// Stop when there is nothing more to do.
+    pub once: bool,
+    /// Only look.
+    pub dry_run: bool,
+}
+
+/// The engine over one set of directories. Cheap to clone; starts nothing before it is asked to.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directories: Directories,
+    source: Source,
+    builtin: &'static [(&'static str, &'static [u8])],
+    // Starting wasmtime takes a moment that `flow list` should not pay.
+    catalogue: OnceLock<Result<Catalogue, flow_host::Error>>,
+}
+
+impl Engine {
+    /// Over these directories, which may not exist yet; `variables` stand for the environment, and
+    /// `builtin` are the shipped plugins by name.
+    pub fn new(
+        directories: Directories,
+        variables: BTreeMap<String, String>,
+        builtin: &'static [(&'static str, &'static [u8])],
+    ) -> Self {
+        let source = Source::new(&directories.config, variables);
+        let inner = Inner { directories, source, builtin, catalogue: OnceLock::new() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Where things are.
+    pub fn directories(&self) -> &Directories {
+        &self.inner.directories
+    }
+
+    /// The configuration, for what needs no plugin.
+    pub fn source(&self) -> &Source {
+        &self.inner.source
+    }
+
+    fn catalogue(&self) -> Result<&Catalogue, Error> {
+        let inner = &self.inner;
+        let made = inner.catalogue.get_or_init(|| {
+            let cache_dir = Some(inner.directories.cache.join("compiled"));
+            let host = Host::new(HostOptions { cache_dir })?;
+            let directory = inner.directories.config.join("plugins");
+            Ok(Catalogue::new(host, inner.builtin, Some(directory)))
+        });
+        made.as_ref().map_err(|error| error.clone().into())
+    }
+
+    /// The flows in the configuration directory, sorted.
+    ///
+    /// # Errors
+    /// The directory is there but can't be read.
+    pub fn flow_files(&self) -> Result<Vec<FlowName>, Error> {
+        let path = self.inner.directories.config.clone();
+        self.inner.source.flows().map_err(|source| Error::File { path, source })
+    }
+
+    /// Reads a flow; `set` are `option=value` from the command line.
+    ///
+    /// # Errors
+    /// [`Error::Findings`] with everything that is wrong with it.
+    pub fn load(
+        &self,
+        name: &FlowName,
+        set: &[(String, String)],
+    ) -> Result<(Flow, Report), Error> {
+        let loaded =
+            self.inner.source.load(name, self.catalogue()?, set).map_err(Error::Findings)?;
+        Ok((loaded.flow, loaded.warnings))
+    }
+
+    /// Everything known of all plugins that load; those that do not are left out with a warning.
+    ///
+    /// # Errors
+    /// Plugins can't run here at all.
+    pub fn plugins(&self) -> Result<Vec<PluginInfo>, Error> {
+        let catalogue = self.catalogue()?;
+        let mut plugins = Vec::new();
+        for name in catalogue.names() {
+            match self.carried_plugin(&name) {
+                Ok(plugin) => plugins.push(plugin),
+                Err(error) => tracing::warn!("plugin `{name}` can't be loaded: {error}"),
+            }
+        }
+        Ok(plugins)
+    }
+
+    /// Everything known of one plugin, by its name or the path of a `.wasm` file.
+    ///
+    /// # Errors
+    /// There is none, or it can't be loaded.
+    pub fn plugin(&self, name_or_file: &str) -> Result<PluginInfo, Error> {
+        let path = Path::new(name_or_file);
+        if path.extension().is_none_or(|extension| extension != "wasm") {
+            return self.carried_plugin(name_or_file);
+        }
+        let bytes = std::fs::read(path)
+            .map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let plugin = self.catalogue()?.host().load(name_or_file, &bytes)?;
+        Ok(PluginInfo::new(&plugin, PluginOrigin::File(path.to_owned())))
+    }
+
+    fn carried_plugin(&self, name: &str) -> Result<PluginInfo, Error> {
+        let catalogue = self.catalogue()?;
+        let unknown = || Error::NoPlugin { name: name.to_owned(), known: catalogue.names() };
+        let origin = match catalogue.source(name).ok_or_else(unknown)? {
+            PluginSource::Carried => PluginOrigin::Shipped,
+            PluginSource::File(path) => PluginOrigin::File(path),
+        };
+        let plugin = catalogue.plugin(name).ok_or_else(unknown)??;
+        Ok(PluginInfo::new(&plugin, origin))
+    }
+
+    /// Runs a flow until it is done (`once`), drained, or can't go on.
+    ///
+    /// # Errors
+    /// The flow can't start, or stopped by itself.
+    ///
+    /// # Cancel safety
+    /// Dropping the future is like a kill: nothing is lost, what was in hand is done again.
+    pub async fn run(
+        &self,
+        flow: Flow,
+        options: RunOptions,
+        observer: Arc<dyn Observer>,
+        drain: Drain,
+    ) -> Result<Summary, Error> {
+        let flow = Arc::new(flow);
+        let credentials = self.inner.source.credentials().map_err(Error::Findings)?;
+        let clock = Arc::new(SystemClock);
+        let surroundings = Surroundings {
+            secrets: Arc::new(FileSecrets(credentials)),
+            observer: Arc::clone(&observer),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        };
+        let callbacks = Arc::new(FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?);
+        let broker = if flow.input.is_some() || flow.output.is_some() {
+            Some(self.broker(&self.inner.directories.state)?)
+        } else {
+            None
+        };
+        let mut consumer: Option<Box<dyn Consumer>> = None;
+        let mut publisher: Option<Box<dyn Publisher>> = None;
+        if let Some(broker) = &broker {
+            if let Some(input) = &flow.input {
+                let declaration = Declaration::new(&input.queue, &input.exchange, &input.bindings)
+                    .expire(input.expire)
+                    .message_ttl(flow.message_age_max);
+                consumer = Some(Box::new(broker.consumer(&declaration, input.prefetch).await?));
+            }
+            if let Some(output) = &flow.output {
+                publisher = Some(Box::new(broker.publisher(&output.exchange)?));
+            }
+        }
+        let ports = Ports {
+            consumer,
+            publisher,
+            callbacks,
+            store: self.store(&flow.name)?,
+            clock,
+            observer,
+        };
+        let working = std::env::current_dir()
+            .map_err(|source| Error::File { path: PathBuf::from("."), source })?;
+        let options =
+            Options { once: options.once, dry_run: options.dry_run, ..Options::new(working) };
+        let summary = Worker::new(flow, ports, options).run(drain).await?;
+        if let Some(broker) = broker {
+            broker.close().await?;
+        }
+        Ok(summary)
+    }
+
+    fn broker(&self, state: &Path) -> Result<EmbeddedBroker, Error> {
+        Ok(EmbeddedBroker::open(state.join("broker.db"), BrokerOptions::default())?)
+    }
+
+    /// Where a flow keeps its store.
+    pub fn store_file(&self, name: &FlowName) -> PathBuf {
+        self.inner.directories.state.join("flows").join(format!("{name}.db"))
+    }
+
+    /// The store of a flow: what waits to be tried again, and what was given up.
+    ///
+    /// # Errors
+    /// It can't be opened.
+    pub fn store(&self, name: &FlowName) -> Result<Store, Error> {
+        Ok(Store::open(self.store_file(name))?)
+    }
+
+    /// Posts messages to an exchange of the embedded broker, in order.
+    ///
+    /// # Errors
+    /// The broker can't be used; nothing of the failing batch was posted then.
+    pub async fn post(
+        &self,
+        exchange: &str,
+        topic_prefix: &str,
+        messages: Vec<Message>,
+    ) -> Result<u64, Error> {
+        const BATCH: usize = 1000;
+        let broker = self.broker(&self.inner.directories.state)?;
+        let mut publisher = broker.publisher(exchange)?;
+        let mut posted = 0;
+        let mut messages = messages.into_iter().peekable();
+        while messages.peek().is_some() {
+            let batch: Vec<Outgoing> = messages
+                .by_ref()
+                .take(BATCH)
+                .map(|message| Outgoing {
+                    topic: Topic::of(topic_prefix, &message),
+                    message,
+                    key: None,
+                })
+                .collect();
+            posted += publisher.post(&batch).await?.len() as u64;
+        }
+        publisher.close().await?;
+        broker.close().await?;
+        Ok(posted)
+    }
+
+    /// The queues of the embedded broker.
+    ///
+    /// # Errors
+    /// The broker can't be used.
+    pub async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
+        let state = &self.inner.directories.state;
+        if !state.join("broker.db").exists() {
+            return Ok(Vec::new());
+        }
+        let broker = self.broker(state)?;
+        let queues = broker.queues().await?;
+        broker.close().await?;
+        Ok(queues)
+    }
+}

@@ -1,0 +1,42 @@
+//! What is known of a plugin, for those who list and show them.
+
+use std::path::PathBuf;
+
+use flow_config::Manifest;
+use flow_host::Plugin;
+
+/// Where a plugin comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginOrigin {
+    /// Inside the binary.
+    Shipped,
+    /// A file.
+    File(PathBuf),
+}
+
+/// What is known of a plugin.
+#[derive(Debug, Clone)]
+pub struct PluginInfo {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Where it comes from.
+    pub origin: PluginOrigin,
+    /// Bytes of the component.
+    pub size: u64,
+    /// SHA-256 of the component, hex.
+    pub sha256: String,
+    /// Interfaces it imports: its request.
+    pub imports: Vec<String>,
+}
+
+impl PluginInfo {
+    pub(crate) fn new(plugin: &Plugin, origin: PluginOrigin) -> Self {
+        Self {
+            manifest: plugin.manifest().clone(),
+            origin,
+            size: plugin.size(),
+            sha256: plugin.sha256().to_owned(),
+            imports: plugin.imports().to_vec(),
+        }
+    }
+}

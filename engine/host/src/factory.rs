@@ -1,0 +1,159 @@
+//! The callbacks of a flow.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use flow_config::{CallbackSpec, Filters, Flow, OptionValue};
+use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure, Observer};
+
+use crate::callback::GuestCallback;
+use crate::catalogue::Catalogue;
+use crate::error::Error;
+use crate::grants::Grants;
+use crate::plugin::Plugin;
+use crate::secrets::Secrets;
+use crate::store::{Metrics, Setup};
+use crate::tls::Trust;
+
+/// What the plugins of a flow stand in.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where credentials come from.
+    pub secrets: Arc<dyn Secrets>,
+    /// Who is told about progress.
+    pub observer: Arc<dyn Observer>,
+    /// Whose time new messages get.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Makes the callback instances of one flow.
+pub struct FlowPlugins {
+    uses: Vec<Arc<Use>>,
+    metrics: Arc<Metrics>,
+}
+
+/// A plugin as one callback of a flow uses it.
+pub(crate) struct Use {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) options: BTreeMap<String, OptionValue>,
+    pub(crate) kind: String,
+    pub(crate) downloads: bool,
+    pub(crate) poll_url: Option<String>,
+}
+
+impl FlowPlugins {
+    /// Finds the plugins `flow` names and works out what each may reach. Runs nothing of them.
+    ///
+    /// # Errors
+    /// A plugin does not exist or can't be loaded.
+    pub fn new(
+        catalogue: &Catalogue,
+        flow: &Flow,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Error> {
+        let metrics = Arc::new(Metrics::default());
+        let trust = Arc::new(Trust::new(catalogue.host().clone(), flow.ca_file.clone()));
+        let uses = flow.callbacks.iter().map(|spec| {
+            let plugin = catalogue
+                .plugin(&spec.plugin)
+                .unwrap_or_else(|| Err(catalogue.unknown(&spec.plugin)))?;
+            let setup = setup(&plugin, flow, spec, surroundings, &trust, &metrics);
+            Ok(Arc::new(Use {
+                plugin,
+                setup: Arc::new(setup),
+                options: spec.options.clone(),
+                kind: flow.name.kind.to_string(),
+                downloads: flow.download,
+                poll_url: flow.poll_url.as_ref().map(|url| url.without_password()),
+            }))
+        });
+        Ok(Self {
+            uses: uses.collect::<Result<_, Error>>()?,
+            metrics,
+        })
+    }
+
+    /// The numbers the plugins of the flow keep.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+}
+
+fn setup(
+    plugin: &Plugin,
+    flow: &Flow,
+    spec: &CallbackSpec,
+    surroundings: &Surroundings,
+    trust: &Arc<Trust>,
+    metrics: &Arc<Metrics>,
+) -> Setup {
+    let redactor = Arc::<crate::redact::Redactor>::default();
+    for value in spec.options.values() {
+        if let OptionValue::Secret(secret) = value {
+            redactor.add(secret.expose());
+        }
+    }
+    Setup {
+        flow: flow.name.to_string(),
+        plugin: plugin.manifest().name.clone(),
+        limits: spec.limits,
+        timeout: flow.timeout,
+        grants: Grants::new(&plugin.manifest().grants, &flow.own_urls, &flow.allow),
+        trust: Arc::clone(trust),
+        secrets: Arc::clone(&surroundings.secrets),
+        observer: Arc::clone(&surroundings.observer),
+        clock: Arc::clone(&surroundings.clock),
+        redactor,
+        metrics: Arc::clone(metrics),
+        directories: directories(flow),
+        swap: Mutex::new(()),
+    }
+}
+
+/// The directories a flow names, up to their first variable.
+fn directories(flow: &Flow) -> Vec<PathBuf> {
+    let filters = std::iter::once(&flow.filters).chain(
+        flow.callbacks
+            .iter()
+            .filter_map(|spec| spec.filters.as_ref()),
+    );
+    let placements = filters.flat_map(
+        |Filters {
+             rules, placement, ..
+         }| {
+            rules
+                .iter()
+                .map(|rule| &rule.placement)
+                .chain(std::iter::once(placement))
+        },
+    );
+    placements
+        .filter_map(|placement| placement.directory.as_ref())
+        .map(|directory| {
+            let text = directory.as_str();
+            match text.find("${") {
+                // The element the variable is in varies with it.
+                Some(end) => {
+                    Path::new(&text[..text[..end].rfind('/').map_or(0, |slash| slash + 1)])
+                        .to_owned()
+                }
+                None => PathBuf::from(text),
+            }
+        })
+        .filter(|directory| !directory.as_os_str().is_empty() && directory != Path::new("/"))
+        .collect()
+}
+
+#[async_trait]
+impl CallbackFactory for FlowPlugins {
+    async fn create(&self, index: usize, instance: u32) -> Result<Box<dyn Callback>, Failure> {
+        let used = self
+            .uses
+            .get(index)
+            .expect("callbacks are numbered as in the flow");
+        Ok(Box::new(GuestCallback::new(Arc::clone(used), instance)))
+    }
+}

@@ -1,0 +1,42 @@
+//! What the host gives to guests, one module per interface of `imports.wit`.
+
+pub(crate) mod connection;
+pub(crate) mod content;
+mod failure;
+mod log;
+mod metrics;
+mod secret;
+mod state;
+
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::bindings::flow::plugin;
+use crate::store::Guest;
+
+/// The interfaces of `flow:plugin` this version of the host implements.
+pub(crate) const INTERFACES: [&str; 7] = [
+    "types",
+    "log",
+    "metrics",
+    "connection",
+    "state",
+    "content",
+    "secret",
+];
+
+/// Everything a guest may link to. What it may do with it is decided call by call.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    plugin::types::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::metrics::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::connection::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::state::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::content::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::secret::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+impl plugin::types::Host for Guest {}

@@ -1,0 +1,501 @@
+//! A plugin: a component that was looked into, described itself, and is ready to be instantiated.
+//!
+//! Loading runs nothing of the plugin but `describe`, in a store that was given nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flow_config::{Limits, Manifest};
+use flow_message::Timestamp;
+use flow_runtime::ports::{Clock, EntryPoints, Event, Failure, Observer};
+use wasmtime::component::{Component, InstancePre};
+use wasmtime::{Engine, Store};
+
+use crate::bindings::exports::flow::plugin as exports;
+use crate::engine::Host;
+use crate::error::Error;
+use crate::grants::Grants;
+use crate::imports::INTERFACES;
+use crate::secrets::{Credential, Secrets};
+use crate::store::{Call, Guest, Metrics, Setup};
+use crate::tls::Trust;
+use crate::{manifest, trap};
+
+/// The package of the contract, and its version as this host has it.
+const PACKAGE: &str = "flow:plugin/";
+const VERSION: &str = "0.1";
+
+/// What `describe` may take.
+const DESCRIBE: Limits = Limits {
+    deadline: Duration::from_secs(5),
+    memory: 64 << 20,
+    output: 4 << 20,
+};
+
+/// A loaded plugin.
+pub struct Plugin {
+    manifest: Manifest,
+    entry_points: EntryPoints,
+    imports: Vec<String>,
+    sha256: String,
+    size: u64,
+    pre: InstancePre<Guest>,
+    indices: Indices,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.manifest.name)
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! entry_points {
+    ($($entry:ident),+ $(,)?) => {
+        /// Where the exports of a component are; those it has.
+        struct Indices { $($entry: Option<exports::$entry::GuestIndices>,)+ }
+
+        /// The exports of an instance; those it has.
+        pub(crate) struct Exports { $(pub(crate) $entry: Option<exports::$entry::Guest>,)+ }
+
+        impl Indices {
+            fn new(pre: &InstancePre<Guest>, has: &[String]) -> wasmtime::Result<Self> {
+                Ok(Self { $($entry: if has.iter().any(|name| name == stringify!($entry)) {
+                    Some(exports::$entry::GuestIndices::new(pre)?)
+                } else {
+                    None
+                },)+ })
+            }
+
+            fn load(&self, store: &mut Store<Guest>, instance: &wasmtime::component::Instance) -> wasmtime::Result<Exports> {
+                Ok(Exports { $($entry: match &self.$entry {
+                    Some(indices) => Some(indices.load(&mut *store, instance)?),
+                    None => None,
+                },)+ })
+            }
+        }
+
+        fn entry_points(has: &[String]) -> EntryPoints {
+            EntryPoints { $($entry: has.iter().any(|name| name == stringify!($entry)),)+ post: false }
+        }
+    };
+}
+
+entry_points!(
+    lifecycle,
+    gather,
+    wake,
+    settled,
+    after_accept,
+    download,
+    send,
+    after_work
+);
+
+impl Host {
+    /// Loads a plugin: compiles it or takes it from the cache, checks it against the contract, and
+    /// asks it to describe itself. `origin` is what errors call it.
+    ///
+    /// Blocks: for less than 5 ms from the cache, for up to seconds when it has to be compiled.
+    ///
+    /// # Errors
+    /// It is no component, was made for another version of the contract, needs or exports what this
+    /// version does not have, or describes itself wrongly. Codes `plugin/…`.
+    pub fn load(&self, origin: &str, bytes: &[u8]) -> Result<Plugin, Error> {
+        let sha256 = hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        let component = self.compile(origin, bytes, &sha256)?;
+        let surface = Surface::of(&component, self.engine());
+        surface.check(origin)?;
+        let pre = self
+            .linker()
+            .instantiate_pre(&component)
+            .map_err(|error| mismatch(origin, &error))?;
+        let indices =
+            Indices::new(&pre, &surface.entry_points).map_err(|error| mismatch(origin, &error))?;
+        let manifest = self.describe(origin, &pre, &indices)?;
+        let manifest = manifest::read(manifest, surface.entry_points.clone());
+        let findings = manifest::findings(&manifest);
+        if !findings.is_empty() {
+            let error = Error::new(
+                "plugin/manifest",
+                format!("plugin `{origin}` describes itself wrongly"),
+            );
+            return Err(findings
+                .into_iter()
+                .fold(error, Error::note)
+                .hint("this is for the plugin's author to correct"));
+        }
+        Ok(Plugin {
+            entry_points: entry_points(&surface.entry_points),
+            manifest,
+            imports: surface.imports,
+            sha256,
+            size: bytes.len() as u64,
+            pre,
+            indices,
+        })
+    }
+
+    fn compile(&self, origin: &str, bytes: &[u8], sha256: &str) -> Result<Component, Error> {
+        if let Some(component) = self
+            .cache()
+            .and_then(|cache| cache.load(self.engine(), sha256))
+        {
+            return Ok(component);
+        }
+        if !bytes.starts_with(b"\0asm") {
+            return Err(not_a_component(origin).note("it does not begin like WebAssembly at all"));
+        }
+        // The layer, after the magic: 1 is a component, 0 a plain module.
+        if bytes.get(6..8) == Some(&[0, 0]) {
+            return Err(not_a_component(origin)
+                .note("it is a plain WebAssembly module")
+                .hint("build it for the target `wasm32-wasip2`"));
+        }
+        let started = std::time::Instant::now();
+        let component = Component::from_binary(self.engine(), bytes)
+            .map_err(|error| not_a_component(origin).note(trap::first_line(&error)))?;
+        tracing::debug!(plugin = origin, elapsed = ?started.elapsed(), "compiled");
+        if let Some(cache) = self.cache() {
+            cache.store(&component, sha256);
+        }
+        Ok(component)
+    }
+
+    /// Runs `describe`. On a thread of its own, as the caller may or may not be inside a runtime.
+    fn describe(
+        &self,
+        origin: &str,
+        pre: &InstancePre<Guest>,
+        indices: &Indices,
+    ) -> Result<exports::describe::Manifest, Error> {
+        let setup = Setup::of_nobody(self, origin);
+        let describe =
+            exports::describe::GuestIndices::new(pre).map_err(|error| mismatch(origin, &error))?;
+        let work = async {
+            let mut store = Guest::store(self.engine(), &setup, 0);
+            store.data_mut().begin(Call {
+                entry_point: "describe",
+                ..Call::default()
+            });
+            let meter = Arc::clone(&store.data().meter);
+            let result = {
+                let store = &mut store;
+                let call = async move {
+                    let instance = pre.instantiate_async(&mut *store).await?;
+                    // A type that differs from the contract is found here, not in the first flow.
+                    indices
+                        .load(store, &instance)
+                        .map_err(|error| error.context(Mismatch))?;
+                    let describe = describe
+                        .load(&mut *store, &instance)
+                        .map_err(|error| error.context(Mismatch))?;
+                    describe.call_describe(&mut *store).await
+                };
+                meter.watch(call).await
+            };
+            store.data_mut().end();
+            result.map_err(|error| {
+                if error.is::<Mismatch>() {
+                    mismatch(origin, &error)
+                } else {
+                    trap::explain(&error, store.data(), "describe")
+                }
+            })
+        };
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("flow-describe".into());
+            let work =
+                thread.spawn_scoped(scope, || runtime().map(|runtime| runtime.block_on(work)));
+            let failed = |why: String| {
+                Error::new(
+                    "plugin/engine",
+                    format!("plugin `{origin}` could not be asked: {why}"),
+                )
+            };
+            let work = work.map_err(|error| failed(error.to_string()))?;
+            work.join()
+                .map_err(|_| failed("its thread panicked".into()))?
+                .map_err(|error| failed(error.to_string()))?
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Mismatch;
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it differs from the contract")
+    }
+}
+
+impl Plugin {
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What it can do.
+    pub fn entry_points(&self) -> EntryPoints {
+        self.entry_points
+    }
+
+    /// The interfaces of the contract it uses, sorted: what it may ask the host for.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// Fingerprint of the component, hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Bytes of the component.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.pre.engine()
+    }
+
+    /// A fresh instance in a store of its own.
+    pub(crate) async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Exports> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        self.indices.load(store, &instance)
+    }
+}
+
+/// What a component imports and exports of the contract.
+struct Surface {
+    imports: Vec<String>,
+    entry_points: Vec<String>,
+    /// Exports and imports of another version of it.
+    other_versions: Vec<String>,
+    /// What it imports that is no part of it, and not WASI's either.
+    foreign: Vec<String>,
+    describes: bool,
+}
+
+impl Surface {
+    fn of(component: &Component, engine: &Engine) -> Self {
+        let mut surface = Self {
+            imports: Vec::new(),
+            entry_points: Vec::new(),
+            other_versions: Vec::new(),
+            foreign: Vec::new(),
+            describes: false,
+        };
+        let ty = component.component_type();
+        for (name, _) in ty.imports(engine) {
+            match Interface::parse(name) {
+                Interface::Ours(interface) => surface.imports.push(interface.to_owned()),
+                Interface::OtherVersion(version) => surface.other_versions.push(version.to_owned()),
+                Interface::Foreign if PROVIDED.iter().any(|known| name.starts_with(known)) => {}
+                Interface::Foreign => surface.foreign.push(name.to_owned()),
+            }
+        }
+        for (name, _) in ty.exports(engine) {
+            match Interface::parse(name) {
+                Interface::Ours("describe") => surface.describes = true,
+                Interface::Ours(interface) => {
+                    surface.entry_points.push(interface.replace('-', "_"));
+                }
+                Interface::OtherVersion(version) => surface.other_versions.push(version.to_owned()),
+                Interface::Foreign => {}
+            }
+        }
+        surface.imports.retain(|name| name != "types");
+        surface.imports.sort();
+        surface.imports.dedup();
+        surface.entry_points.sort();
+        surface.other_versions.sort();
+        surface.other_versions.dedup();
+        surface
+    }
+
+    fn check(&self, origin: &str) -> Result<(), Error> {
+        let upgrade = "install a newer flow, or a version of the plugin made for this one";
+        if let Some(version) = self.other_versions.first() {
+            return Err(Error::new(
+                "plugin/contract-version",
+                format!("plugin `{origin}` was made for version {version} of the plugin contract; this flow understands {VERSION}"),
+            )
+            .hint(upgrade));
+        }
+        if !self.describes {
+            return Err(Error::new(
+                "plugin/no-description",
+                format!("plugin `{origin}` does not describe itself"),
+            )
+            .note("it is a component, but does not export `flow:plugin/describe`")
+            .hint("this is for the plugin's author to correct: export `describe`"));
+        }
+        let lacking: Vec<_> = self
+            .imports
+            .iter()
+            .filter(|name| !INTERFACES.contains(&name.as_str()))
+            .collect();
+        if !lacking.is_empty() {
+            return Err(lacking
+                .iter()
+                .fold(
+                    Error::new(
+                        "plugin/unsupported-import",
+                        format!("plugin `{origin}` needs what this version of flow does not have"),
+                    ),
+                    |error, name| error.note(format!("it imports `{PACKAGE}{name}`")),
+                )
+                .hint(upgrade));
+        }
+        if let Some(name) = self.foreign.first() {
+            return Err(Error::new("plugin/unsupported-import", format!("plugin `{origin}` needs `{name}`, which flow does not have"))
+                .hint("this is for the plugin's author to correct: a plugin may import `flow:plugin` and WASI 0.2 only"));
+        }
+        if let Some(name) = self
+            .entry_points
+            .iter()
+            .find(|name| !CALLED.contains(&name.as_str()))
+        {
+            return Err(Error::new(
+                "plugin/unsupported-entry-point",
+                format!(
+                    "plugin `{origin}` exports `{name}`, which this version of flow does not call"
+                ),
+            )
+            .hint(upgrade));
+        }
+        if self.entry_points.iter().all(|name| name == "lifecycle") {
+            return Err(Error::new("plugin/no-entry-point", format!("plugin `{origin}` does nothing: it exports no entry point but `describe`"))
+                .hint("this is for the plugin's author to correct: export `gather`, `after_accept`, `download`, `after_work`, …"));
+        }
+        Ok(())
+    }
+}
+
+/// The entry points the runtime calls.
+const CALLED: [&str; 8] = [
+    "lifecycle",
+    "gather",
+    "wake",
+    "settled",
+    "after_accept",
+    "download",
+    "send",
+    "after_work",
+];
+
+/// WASI 0.2 packages that are linked, though empty.
+const PROVIDED: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+enum Interface<'a> {
+    Ours(&'a str),
+    OtherVersion(&'a str),
+    Foreign,
+}
+
+impl<'a> Interface<'a> {
+    fn parse(name: &'a str) -> Self {
+        let Some(rest) = name.strip_prefix(PACKAGE) else {
+            return Self::Foreign;
+        };
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+        // Within 0.1 functions and interfaces are only added.
+        let compatible = version
+            .strip_prefix(VERSION)
+            .is_some_and(|patch| patch.starts_with('.'));
+        if compatible {
+            Self::Ours(interface)
+        } else {
+            Self::OtherVersion(version)
+        }
+    }
+}
+
+fn not_a_component(origin: &str) -> Error {
+    Error::new(
+        "plugin/not-a-component",
+        format!("plugin `{origin}` is not a WebAssembly component"),
+    )
+}
+
+fn mismatch(origin: &str, error: &wasmtime::Error) -> Error {
+    Error::new("plugin/contract-mismatch", format!("plugin `{origin}` says it follows version {VERSION} of the plugin contract, but does not"))
+        .note(trap::first_line(error))
+        .hint("build it anew against this version's plugin kit")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// What `describe` is given: nothing.
+struct Nobody;
+
+#[async_trait]
+impl Secrets for Nobody {
+    fn credential(&self, _: &str) -> Result<Credential, Failure> {
+        Err(Failure::Config(
+            "there are no credentials in `describe`".into(),
+        ))
+    }
+}
+
+impl Observer for Nobody {
+    fn event(&self, _: &Event<'_>) {}
+}
+
+#[async_trait]
+impl Clock for Nobody {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(0, 0)
+    }
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+    fn random(&self) -> f64 {
+        0.5
+    }
+}
+
+impl Setup {
+    fn of_nobody(host: &Host, origin: &str) -> Arc<Self> {
+        Arc::new(Self {
+            flow: String::new(),
+            plugin: origin.to_owned(),
+            limits: DESCRIBE,
+            timeout: DESCRIBE.deadline,
+            grants: Grants::default(),
+            trust: Arc::new(Trust::new(host.clone(), None)),
+            secrets: Arc::new(Nobody),
+            observer: Arc::new(Nobody),
+            clock: Arc::new(Nobody),
+            redactor: Arc::default(),
+            metrics: Arc::new(Metrics::default()),
+            directories: Vec::new(),
+            swap: std::sync::Mutex::new(()),
+        })
+    }
+}

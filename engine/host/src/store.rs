@@ -1,0 +1,250 @@
+//! What belongs to one instance, and what belongs to the call at hand.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flow_config::Limits;
+use flow_runtime::ports::{Clock, Content, Observer, State};
+use tokio::sync::futures::OwnedNotified;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, ResourceLimiter, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::grants::Grants;
+use crate::imports::content::{Reader, Writer};
+use crate::meter::Meter;
+use crate::redact::Redactor;
+use crate::secrets::Secrets;
+use crate::tls::Trust;
+use crate::voice::{Printer, Stream, Voice};
+
+/// Elements of all tables; a guest's functions and handles.
+const TABLE_ELEMENTS: usize = 100_000;
+/// Connections, readers and writers an instance may hold.
+const RESOURCES: usize = 1024;
+/// What one call from the guest may hand over, at least: a guest with a small `limits.output` still
+/// writes content in chunks of its liking.
+const LEAST_HANDOVER: usize = 4 << 20;
+
+/// What all instances of one callback share.
+pub(crate) struct Setup {
+    pub(crate) flow: String,
+    pub(crate) plugin: String,
+    pub(crate) limits: Limits,
+    pub(crate) timeout: Duration,
+    pub(crate) grants: Grants,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) secrets: Arc<dyn Secrets>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) redactor: Arc<Redactor>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Below these a plugin may choose directories.
+    pub(crate) directories: Vec<PathBuf>,
+    /// Held over the two halves of `state.swap`.
+    pub(crate) swap: Mutex<()>,
+}
+
+/// Counters and gauges of the plugins of a flow, by name (`plugin_<name>`).
+#[derive(Debug, Default)]
+pub struct Metrics(Mutex<BTreeMap<String, f64>>);
+
+impl Metrics {
+    /// Names a flow's plugins may use together.
+    const MOST: usize = 256;
+
+    /// Every number there is.
+    pub fn snapshot(&self) -> BTreeMap<String, f64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn update(&self, name: &str, change: impl FnOnce(&mut f64)) {
+        let name: String = name
+            .chars()
+            .take(64)
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("plugin_{name}");
+        if numbers.len() < Self::MOST || numbers.contains_key(&name) {
+            change(numbers.entry(name).or_default());
+        }
+    }
+}
+
+/// The data of one instance's store.
+pub(crate) struct Guest {
+    wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) limiter: Limiter,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) voice: Arc<Voice>,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) call: Call,
+}
+
+/// What the call at hand brought, and what the guest did in it.
+#[derive(Default)]
+pub(crate) struct Call {
+    /// Counts calls: connections outlive them, content does not.
+    pub(crate) number: u64,
+    pub(crate) entry_point: &'static str,
+    pub(crate) state: Option<Arc<dyn State>>,
+    pub(crate) content: Option<Arc<dyn Content>>,
+    /// The ids of the messages in hand.
+    pub(crate) ids: Vec<u64>,
+    /// Readers and writers opened, closed when the call ends.
+    pub(crate) opened: Vec<u32>,
+    /// Messages whose download was finished.
+    pub(crate) downloaded: Vec<u64>,
+    /// Handles of derived content, each good for one message.
+    pub(crate) derived: Vec<u64>,
+    /// Fires when the host needs the instance during `wake.wait`.
+    pub(crate) interrupt: Option<Interrupt>,
+}
+
+/// Completes once, when the instance is wanted or the wait has lasted long enough.
+pub(crate) struct Interrupt {
+    pub(crate) wanted: Pin<Box<OwnedNotified>>,
+    pub(crate) timeout: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Interrupt {
+    pub(crate) async fn fired(&mut self) {
+        tokio::select! {
+            () = self.wanted.as_mut() => {}
+            () = self.timeout.as_mut() => {}
+        }
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl Guest {
+    /// A store for a new instance.
+    pub(crate) fn store(engine: &Engine, setup: &Arc<Setup>, instance: u32) -> Store<Self> {
+        let limits = setup.limits;
+        let voice = Voice::new(
+            &setup.flow,
+            &setup.plugin,
+            instance,
+            Arc::clone(&setup.redactor),
+        );
+        // Clocks and randomness are what is left: no files, environment, arguments or sockets.
+        let wasi = WasiCtxBuilder::new()
+            .stdout(Printer {
+                voice: Arc::clone(&voice),
+                stream: Stream::Stdout,
+            })
+            .stderr(Printer {
+                voice: Arc::clone(&voice),
+                stream: Stream::Stderr,
+            })
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        let meter = Meter::new(limits.deadline);
+        let guest = Self {
+            wasi,
+            table,
+            limiter: Limiter {
+                memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+                used: 0,
+                denied: false,
+            },
+            meter: Arc::clone(&meter),
+            voice,
+            setup: Arc::clone(setup),
+            call: Call::default(),
+        };
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(
+            usize::try_from(limits.output)
+                .unwrap_or(usize::MAX)
+                .max(LEAST_HANDOVER),
+        );
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| meter.tick());
+        store
+    }
+
+    /// A call begins.
+    pub(crate) fn begin(&mut self, call: Call) {
+        self.voice.enter(call.entry_point);
+        let number = self.call.number + 1;
+        self.call = Call { number, ..call };
+        self.limiter.denied = false;
+        self.meter.start();
+    }
+
+    /// A call ended: content handles the guest kept are of no use any more.
+    pub(crate) fn end(&mut self) {
+        self.voice.leave();
+        for handle in std::mem::take(&mut self.call.opened) {
+            let Ok(resource) = self.table.get_any_mut(handle) else {
+                continue;
+            };
+            if let Some(reader) = resource.downcast_mut::<Reader>() {
+                reader.close();
+            } else if let Some(writer) = resource.downcast_mut::<Writer>() {
+                writer.close();
+            }
+        }
+        self.call.state = None;
+        self.call.content = None;
+        self.call.interrupt = None;
+    }
+}
+
+/// Memory and tables of one instance.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    memory: usize,
+    /// Bytes of all its memories; a component may have several.
+    used: usize,
+    /// It asked for more than it may have.
+    pub(crate) denied: bool,
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.used - current.min(self.used) + desired;
+        if total > self.memory || maximum.is_some_and(|maximum| desired > maximum) {
+            self.denied = true;
+            return Ok(false);
+        }
+        self.used = total;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}

@@ -1,0 +1,136 @@
+//! TLS for guest connections: the machine's certificate authorities and the flow's own.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+
+use crate::engine::Host;
+
+/// What a flow trusts; read when the first TLS connection is made.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    host: Host,
+    ca_file: Option<PathBuf>,
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl Trust {
+    pub(crate) fn new(host: Host, ca_file: Option<PathBuf>) -> Self {
+        Self {
+            host,
+            ca_file,
+            config: OnceLock::new(),
+        }
+    }
+
+    /// The configuration for a connection.
+    ///
+    /// # Errors
+    /// `caFile` can't be read; the text says why.
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        self.config.get_or_init(|| self.read()).clone()
+    }
+
+    fn read(&self) -> Result<Arc<ClientConfig>, String> {
+        let mut roots = RootCertStore::clone(&self.host.native_roots());
+        if let Some(file) = &self.ca_file {
+            add_file(&mut roots, file)
+                .map_err(|why| format!("`caFile` {}: {why}", file.display()))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the protocol versions rustls has")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
+}
+
+fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
+    let pem = std::fs::read(file).map_err(|error| error.to_string())?;
+    let mut found = 0;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("no certificate authority: {error}"))?;
+        found += 1;
+    }
+    if found == 0 {
+        Err("there is no certificate in it".into())
+    } else {
+        Ok(())
+    }
+}
+
+/// The certificate authorities the machine trusts; fewer, or none, if they can't be read.
+pub(crate) fn native_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!("some of the machine's certificate authorities can't be read: {error}");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
+/// What is wrong with a handshake, in words, and what may be done about it.
+pub(crate) fn explain(error: &std::io::Error) -> (String, Option<&'static str>) {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(why)) = inner else {
+        return match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => (
+                "the server closed the connection during the TLS handshake".into(),
+                None,
+            ),
+            _ => (
+                format!("no TLS: {error}"),
+                Some("check that the port speaks TLS from the start"),
+            ),
+        };
+    };
+    use CertificateError as C;
+    const CA_FILE: &str = "if it is signed by your own authority, name that authority's certificate: `caFile: /path/to/ca.pem`";
+    match why {
+        C::UnknownIssuer => (
+            "its certificate is signed by an authority this machine does not trust".into(),
+            Some(CA_FILE),
+        ),
+        C::Expired | C::ExpiredContext { .. } => (
+            "its certificate has expired".into(),
+            Some(
+                "check the clock of this machine; if it is right, the server needs a new certificate",
+            ),
+        ),
+        C::NotValidYet | C::NotValidYetContext { .. } => (
+            "its certificate is not valid yet".into(),
+            Some("check the clock of this machine"),
+        ),
+        C::NotValidForName => (
+            "its certificate is for another name".into(),
+            Some("write the server's name in the URL as the certificate has it"),
+        ),
+        C::NotValidForNameContext { presented, .. } => {
+            let names = if presented.is_empty() {
+                "none".into()
+            } else {
+                presented.join(", ")
+            };
+            (
+                format!("its certificate is for another name ({names})"),
+                Some("write the server's name in the URL as the certificate has it"),
+            )
+        }
+        C::Revoked => ("its certificate was revoked".into(), None),
+        other => (
+            format!("its certificate can't be used: {other}"),
+            Some(CA_FILE),
+        ),
+    }
+}

@@ -1,0 +1,287 @@
+//! What a guest says: log lines, and what it prints on stdout and stderr.
+//!
+//! Everything goes to the log under the target `plugin`, with the flow, the plugin, the instance
+//! and the entry point. Secrets that were handed out are taken out, control characters are escaped
+//! (a log line can't be forged or colour a terminal), and a guest that talks too much is cut short.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tracing::Level;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use crate::redact::Redactor;
+
+/// Bytes of one line that reach the log.
+const LONGEST_LINE: usize = 8 << 10;
+/// Lines at once, and lines per second after that.
+const BURST: f64 = 500.0;
+const PER_SECOND: f64 = 50.0;
+/// Lines of stderr kept for the error of a trap.
+const TAIL: usize = 8;
+
+/// The log of one instance.
+#[derive(Debug)]
+pub(crate) struct Voice {
+    flow: String,
+    plugin: String,
+    instance: u32,
+    redactor: Arc<Redactor>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    entry_point: &'static str,
+    /// Lines that may be said now.
+    allowance: f64,
+    refilled: Instant,
+    suppressed: u64,
+    /// The ends of stdout and stderr that no line end came for yet.
+    partial: [Vec<u8>; 2],
+    tail: VecDeque<String>,
+}
+
+/// Which of the two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Voice {
+    pub(crate) fn new(
+        flow: &str,
+        plugin: &str,
+        instance: u32,
+        redactor: Arc<Redactor>,
+    ) -> Arc<Self> {
+        let state = State {
+            entry_point: "describe",
+            allowance: BURST,
+            refilled: Instant::now(),
+            suppressed: 0,
+            partial: [Vec::new(), Vec::new()],
+            tail: VecDeque::new(),
+        };
+        Arc::new(Self {
+            flow: flow.into(),
+            plugin: plugin.into(),
+            instance,
+            redactor,
+            state: Mutex::new(state),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call begins.
+    pub(crate) fn enter(&self, entry_point: &'static str) {
+        self.state().entry_point = entry_point;
+    }
+
+    /// A call ended: what was printed without a line end is a line, too.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state();
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = std::mem::take(&mut state.partial[stream as usize]);
+            if !rest.is_empty() {
+                self.printed(&mut state, stream, &rest);
+            }
+        }
+    }
+
+    /// The last lines of stderr.
+    pub(crate) fn tail(&self) -> Vec<String> {
+        self.state().tail.iter().cloned().collect()
+    }
+
+    /// Logs one line.
+    pub(crate) fn say(&self, level: Level, text: &str) {
+        self.write(&mut self.state(), level, text);
+    }
+
+    fn write(&self, state: &mut State, level: Level, text: &str) {
+        if !enabled(level) {
+            return;
+        }
+        let now = Instant::now();
+        let refill = now.duration_since(state.refilled).as_secs_f64() * PER_SECOND;
+        state.allowance = (state.allowance + refill).min(BURST);
+        state.refilled = now;
+        if state.allowance < 1.0 {
+            state.suppressed += 1;
+            return;
+        }
+        state.allowance -= 1.0;
+        let suppressed = std::mem::take(&mut state.suppressed);
+        if suppressed > 0 {
+            let text = format!("{suppressed} lines of this plugin were left out: it logs too much");
+            self.emit(state.entry_point, Level::WARN, &text);
+        }
+        self.emit(
+            state.entry_point,
+            level,
+            &presentable(&self.redactor.clean(text)),
+        );
+    }
+
+    fn emit(&self, entry_point: &'static str, level: Level, text: &str) {
+        let Self {
+            flow,
+            plugin,
+            instance,
+            ..
+        } = self;
+        macro_rules! emit {
+            ($level:expr) => {
+                tracing::event!(target: "plugin", $level, flow, plugin, instance, entry_point, "{text}")
+            };
+        }
+        match level {
+            Level::ERROR => emit!(Level::ERROR),
+            Level::WARN => emit!(Level::WARN),
+            Level::INFO => emit!(Level::INFO),
+            Level::DEBUG => emit!(Level::DEBUG),
+            Level::TRACE => emit!(Level::TRACE),
+        }
+    }
+
+    fn print(&self, stream: Stream, bytes: &[u8]) {
+        let mut state = self.state();
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let mut line = std::mem::take(&mut state.partial[stream as usize]);
+            line.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            self.printed(&mut state, stream, &line);
+        }
+        let partial = &mut state.partial[stream as usize];
+        // What is longer than a line may be is cut later anyway.
+        let room = (2 * LONGEST_LINE).saturating_sub(partial.len());
+        partial.extend_from_slice(&rest[..rest.len().min(room)]);
+    }
+
+    fn printed(&self, state: &mut State, stream: Stream, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end();
+        if text.is_empty() {
+            return;
+        }
+        if stream == Stream::Stderr {
+            state
+                .tail
+                .push_back(presentable(&self.redactor.clean(text)));
+            if state.tail.len() > TAIL {
+                state.tail.pop_front();
+            }
+        }
+        self.write(
+            state,
+            if stream == Stream::Stdout {
+                Level::INFO
+            } else {
+                Level::WARN
+            },
+            text,
+        );
+    }
+}
+
+fn enabled(level: Level) -> bool {
+    match level {
+        Level::ERROR => tracing::enabled!(target: "plugin", Level::ERROR),
+        Level::WARN => tracing::enabled!(target: "plugin", Level::WARN),
+        Level::INFO => tracing::enabled!(target: "plugin", Level::INFO),
+        Level::DEBUG => tracing::enabled!(target: "plugin", Level::DEBUG),
+        Level::TRACE => tracing::enabled!(target: "plugin", Level::TRACE),
+    }
+}
+
+/// One line without control characters, of bearable length.
+fn presentable(text: &str) -> String {
+    let mut end = text.len().min(LONGEST_LINE);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut line = String::with_capacity(end);
+    for c in text[..end].chars() {
+        if c.is_control() && c != '\t' {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    if end < text.len() {
+        line.push_str(&format!("… ({} bytes cut)", text.len() - end));
+    }
+    line
+}
+
+/// Stdout or stderr of a guest.
+#[derive(Debug, Clone)]
+pub(crate) struct Printer {
+    pub(crate) voice: Arc<Voice>,
+    pub(crate) stream: Stream,
+}
+
+impl IsTerminal for Printer {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Printer {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Asked for by WASI 0.3 only, which is not linked.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Printer {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.voice.print(self.stream, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 << 10)
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Printer {
+    async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::presentable;
+
+    #[test]
+    fn a_line_is_one_line() {
+        assert_eq!(
+            presentable("a\nERROR forged\u{1b}[31m\tb é"),
+            "a\\nERROR forged\\u{1b}[31m\tb é"
+        );
+        let long = presentable(&"é".repeat(5000));
+        assert!(
+            long.ends_with("é… (1808 bytes cut)"),
+            "{}",
+            &long[long.len() - 40..]
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! Loading: what is refused, with which words, and the cache of compiled plugins.
+
+use std::time::{Duration, Instant};
+
+use flow_config::{Grant, OptionKind, Plugins};
+use flow_host::{Catalogue, Host, HostOptions};
+
+use crate::support::{bytes, catalogue};
+
+fn refusal(guest: &str) -> String {
+    catalogue()
+        .plugin(guest)
+        .expect("there is such a guest")
+        .expect_err("it is refused")
+        .to_string()
+}
+
+#[test]
+fn a_plugin_says_what_it_is() {
+    let plugin = catalogue()
+        .plugin("judge")
+        .expect("it is there")
+        .expect("it loads");
+    let manifest = plugin.manifest();
+    assert_eq!(
+        (manifest.name.as_str(), manifest.version.as_str()),
+        ("judge", "1.2.3")
+    );
+    assert_eq!(manifest.entry_points, ["after_accept", "lifecycle"]);
+    assert!(plugin.entry_points().lifecycle && plugin.entry_points().after_accept);
+    assert!(!plugin.entry_points().gather);
+    assert_eq!(plugin.imports(), ["log"]);
+    assert_eq!(plugin.size(), bytes("judge").len() as u64);
+    assert_eq!(plugin.sha256().len(), 64);
+    let mode = manifest
+        .options
+        .iter()
+        .find(|option| option.name == "mode")
+        .expect("an option");
+    assert_eq!(
+        (mode.kind, mode.choices.as_slice()),
+        (
+            OptionKind::Choice,
+            ["a".to_owned(), "b".to_owned()].as_slice()
+        )
+    );
+    let dial = catalogue()
+        .plugin("dial")
+        .expect("it is there")
+        .expect("it loads");
+    assert_eq!(dial.manifest().grants, [Grant::Connect]);
+    assert_eq!(dial.imports(), ["connection", "log"]);
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    let host = catalogue().host();
+    assert_eq!(
+        host.load("x", b"#!/bin/sh")
+            .expect_err("refused")
+            .to_string(),
+        "plugin `x` is not a WebAssembly component [plugin/not-a-component]\n  \
+         = note: it does not begin like WebAssembly at all"
+    );
+    assert_eq!(
+        host.load("x", b"\0asm\x01\0\0\0")
+            .expect_err("refused")
+            .to_string(),
+        "plugin `x` is not a WebAssembly component [plugin/not-a-component]\n  \
+         = note: it is a plain WebAssembly module\n  \
+         = hint: build it for the target `wasm32-wasip2`"
+    );
+    let mut cut = bytes("noop");
+    cut.truncate(cut.len() / 2);
+    let error = host.load("x", &cut).expect_err("refused");
+    assert_eq!(error.code(), "plugin/not-a-component");
+    assert!(error.notes()[0].contains("is out of bounds"), "{error}");
+}
+
+#[test]
+fn a_plugin_of_another_contract_is_refused() {
+    assert_eq!(
+        refusal("tomorrow"),
+        "plugin `tomorrow` was made for version 0.2.0 of the plugin contract; this flow understands 0.1 [plugin/contract-version]\n  \
+         = hint: install a newer flow, or a version of the plugin made for this one"
+    );
+}
+
+#[test]
+fn a_plugin_that_does_not_describe_itself_is_refused() {
+    assert_eq!(
+        refusal("silent"),
+        "plugin `silent` does not describe itself [plugin/no-description]\n  \
+         = note: it is a component, but does not export `flow:plugin/describe`\n  \
+         = hint: this is for the plugin's author to correct: export `describe`"
+    );
+}
+
+#[test]
+fn a_plugin_that_needs_what_is_not_there_is_refused() {
+    assert_eq!(
+        refusal("web"),
+        "plugin `web` needs what this version of flow does not have [plugin/unsupported-import]\n  \
+         = note: it imports `flow:plugin/http`\n  \
+         = hint: install a newer flow, or a version of the plugin made for this one"
+    );
+    assert_eq!(
+        refusal("webhook"),
+        "plugin `webhook` exports `request`, which this version of flow does not call [plugin/unsupported-entry-point]\n  \
+         = hint: install a newer flow, or a version of the plugin made for this one"
+    );
+    assert_eq!(
+        refusal("idle"),
+        "plugin `idle` does nothing: it exports no entry point but `describe` [plugin/no-entry-point]\n  \
+         = hint: this is for the plugin's author to correct: export `gather`, `after_accept`, `download`, `after_work`, …"
+    );
+}
+
+#[test]
+fn everything_wrong_with_a_manifest_is_said_at_once() {
+    assert_eq!(
+        refusal("nonsense"),
+        "plugin `nonsense` describes itself wrongly [plugin/manifest]\n  \
+         = note: the name `Non Sense` is not made of lower-case letters, digits and `-`\n  \
+         = note: the version is empty\n  \
+         = note: the scheme `imap://` is none: write it in lower case and without `://`\n  \
+         = note: it names schemes, but exports neither `download` nor `send`\n  \
+         = note: option `pause`: the default `30` is no time span: write it with a unit, e.g. `30s`\n  \
+         = note: option `tries`: the default `1.5` is no whole number\n  \
+         = note: option `enabled`: the default `maybe` is no flag: write `yes` or `no`\n  \
+         = note: option `largest`: the default `10 parsecs` is no size: write it with a unit, e.g. `10MiB`\n  \
+         = note: option `mode` is a choice of nothing: `choices` is empty\n  \
+         = note: option `after`: the default `c` is none of `a`, `b`\n  \
+         = note: option `where` is required and has a default; it can't be both\n  \
+         = note: option `url`: the default `not a url` is no URL\n  \
+         = note: option `after` is there twice\n  \
+         = note: option `limits`: the name is taken by flow itself\n  \
+         = note: option ``: a name begins with a letter and has letters, digits, `_` and `-`\n  \
+         = hint: this is for the plugin's author to correct"
+    );
+}
+
+#[test]
+fn describing_has_a_deadline_and_works_inside_a_runtime() {
+    let started = Instant::now();
+    let text = refusal("stuck");
+    assert!(
+        text.starts_with("plugin `stuck` ran past its 5s limit in `describe` [plugin/deadline]"),
+        "{text}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(60));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async { assert!(catalogue().host().load("noop", &bytes("noop")).is_ok()) });
+}
+
+#[test]
+fn compiled_plugins_are_kept_and_checked() {
+    let home = tempfile::tempdir().expect("temp dir");
+    let cache = home.path().join("made/cache");
+    let host = || {
+        Host::new(HostOptions {
+            cache_dir: Some(cache.clone()),
+        })
+        .expect("a host")
+    };
+    let guest = bytes("noop");
+    let cold = Instant::now();
+    host().load("noop", &guest).expect("it loads");
+    let cold = cold.elapsed();
+    let files = || -> Vec<_> {
+        let entries = std::fs::read_dir(&cache)
+            .expect("the cache was made")
+            .map(|entry| entry.expect("an entry").path());
+        entries.collect()
+    };
+    let [file] = files().try_into().expect("one compiled plugin");
+    let written = std::fs::read(&file).expect("it is readable");
+    let mode = |path: &std::path::Path| {
+        std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).expect("it is there")) & 0o777
+    };
+    assert_eq!((mode(&cache), mode(&file)), (0o700, 0o600));
+
+    let second = host();
+    let warm = Instant::now();
+    second.load("noop", &guest).expect("it loads");
+    let warm = warm.elapsed();
+    assert!(warm < cold / 4, "warm {warm:?}, cold {cold:?}");
+
+    // Damaged or cut short, it is compiled anew.
+    for damage in [
+        written[..written.len() / 2].to_vec(),
+        {
+            let mut b = written.clone();
+            b[5000] ^= 1;
+            b
+        },
+        Vec::new(),
+    ] {
+        std::fs::write(&file, damage).expect("it is ours");
+        host().load("noop", &guest).expect("it loads");
+        assert_eq!(
+            std::fs::read(&file).expect("it is readable").len(),
+            written.len(),
+            "written anew"
+        );
+    }
+}
+
+#[test]
+fn a_cache_others_may_write_to_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().expect("temp dir");
+    let cache = home.path().join("cache");
+    std::fs::create_dir(&cache).expect("temp dir");
+    std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let log = crate::support::Log::capture();
+    let host = Host::new(HostOptions {
+        cache_dir: Some(cache.clone()),
+    })
+    .expect("a host");
+    host.load("noop", &bytes("noop")).expect("it loads");
+    assert_eq!(
+        std::fs::read_dir(&cache).expect("it is there").count(),
+        0,
+        "nothing was kept"
+    );
+    assert!(
+        log.text().contains("others may write to it (mode 777)"),
+        "{}",
+        log.text()
+    );
+}
+
+#[test]
+fn files_stand_in_for_carried_plugins_and_bear_their_names() {
+    let home = tempfile::tempdir().expect("temp dir");
+    std::fs::write(home.path().join("my_copy.wasm"), bytes("noop")).expect("temp file");
+    std::fs::write(home.path().join("noop.wasm"), bytes("noop")).expect("temp file");
+    std::fs::write(home.path().join("README.md"), "").expect("temp file");
+    static CARRIED: &[(&str, &[u8])] = &[("noop", b"never looked at"), ("other", b"not wasm")];
+    let catalogue = Catalogue::new(
+        catalogue().host().clone(),
+        CARRIED,
+        Some(home.path().to_owned()),
+    );
+    assert_eq!(catalogue.names(), ["my-copy", "noop", "other"]);
+    assert_eq!(
+        catalogue
+            .manifest("noop")
+            .expect("it is there")
+            .expect("it loads")
+            .name,
+        "noop"
+    );
+    assert!(catalogue.manifest("missing").is_none());
+    assert!(
+        catalogue
+            .manifest("other")
+            .expect("it is there")
+            .expect_err("it is no plugin")
+            .contains("plugin/not-a-component")
+    );
+    let error = catalogue
+        .plugin("my-copy")
+        .expect("it is there")
+        .expect_err("it has another name");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the plugin in {} calls itself `noop` [plugin/name]\n  = hint: rename the file to `noop.wasm`",
+            home.path().join("my_copy.wasm").display()
+        )
+    );
+}

@@ -1,0 +1,13 @@
+//! Guests that misbehave, one behaviour each, and what a person is told of it.
+//!
+//! The guests are in `tests/guests` of the repository and are built by the first test to need one.
+
+mod connections;
+mod contents;
+mod limits;
+mod loading;
+mod secrets;
+mod states;
+mod support;
+mod verdicts;
+mod voices;

@@ -1,0 +1,88 @@
+//! What guests say: levels, lines, limits.
+
+use flow_host::FlowPlugins;
+use flow_runtime::ports::CallbackFactory;
+
+use crate::support::{Log, World, callback, catalogue, flow, judged};
+
+#[tokio::test]
+async fn lines_carry_where_they_come_from() {
+    let log = Log::capture();
+    let mut chatty = callback(&flow("chatty", &[])).await;
+    judged(&mut chatty, &["levels"]).await.expect("an answer");
+    assert_eq!(
+        log.of_plugins(),
+        [
+            // One event a line: nobody forges another, nor colours a terminal.
+            "ERROR plugin: an error\\nin two lines \\u{1b}[31m",
+            "WARN plugin: a warning",
+            "INFO plugin: an information",
+            "INFO plugin: first",
+            "INFO plugin: second",
+            "WARN plugin: on stderr",
+            // Without a line end: said when the call ends.
+            "WARN plugin: third, in parts",
+        ]
+    );
+    let text = log.text();
+    let warning = text
+        .lines()
+        .find(|line| line.contains("a warning"))
+        .expect("it is there");
+    for field in [
+        "flow=\"poll/test\"",
+        "plugin=\"chatty\"",
+        "instance=0",
+        "entry_point=\"after_accept\"",
+    ] {
+        assert!(warning.contains(field), "{field} in {warning}");
+    }
+}
+
+#[tokio::test]
+async fn who_talks_too_much_is_cut_short() {
+    let log = Log::capture();
+    let mut chatty = callback(&flow("chatty", &[])).await;
+    judged(&mut chatty, &["long"]).await.expect("an answer");
+    judged(&mut chatty, &["many"]).await.expect("an answer");
+    let lines = log.of_plugins();
+    assert!(
+        lines[0].ends_with("… (91808 bytes cut)"),
+        "{}",
+        &lines[0][lines[0].len() - 60..]
+    );
+    assert!(
+        (400..5000).contains(&lines.len()),
+        "{} lines of 100000",
+        lines.len()
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.ends_with("lines of this plugin were left out: it logs too much")),
+        "it is said"
+    );
+}
+
+#[tokio::test]
+async fn numbers_and_progress_arrive() {
+    let world = World::default();
+    let events = world.events.clone();
+    let plugins = FlowPlugins::new(catalogue(), &flow("chatty", &[]), &world.surroundings())
+        .expect("the plugin loads");
+    let mut chatty = plugins.create(0, 0).await.expect("an instance");
+    judged(&mut chatty, &["levels"]).await.expect("an answer");
+    judged(&mut chatty, &["levels"]).await.expect("an answer");
+    let numbers: Vec<_> = plugins.metrics().snapshot().into_iter().collect();
+    assert_eq!(
+        numbers,
+        [
+            ("plugin_calls".to_owned(), 4.0),
+            ("plugin_depth".to_owned(), 1.5)
+        ]
+    );
+    assert_eq!(
+        events.lock().expect("not poisoned")[0],
+        r#"Progress { what: "talking", done: 1, total: 10, unit: "lines" }"#
+    );
+}

@@ -1,0 +1,298 @@
+//! The content of the messages of one call.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flow_config::{Filters, Flow};
+use flow_message::{Inline, InlineEncoding, Message, Timestamp};
+
+use super::commit::with_hash;
+use super::file::{BytesReader, Draft, open};
+use super::{Local, Stored};
+use crate::filter::{self, Placed};
+use crate::nodupe::short_hash;
+use crate::ports::{Content, ContentReader, ContentWriter, Failure, Location};
+
+/// Where the content of a message is.
+#[derive(Debug, Default)]
+pub(crate) enum Body {
+    /// Elsewhere, or inside the message.
+    #[default]
+    Away,
+    /// Written in this pass.
+    Stored(Stored),
+    /// A file that was here before, and is not ours to move.
+    Here(PathBuf),
+}
+
+impl Body {
+    /// The file to read it from.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Away => None,
+            Self::Stored(stored) => Some(stored.path()),
+            Self::Here(path) => Some(path),
+        }
+    }
+}
+
+/// An item of a call, as far as its content goes.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) key: String,
+    pub(crate) born: Timestamp,
+    pub(crate) message: Message,
+    pub(crate) placed: Option<Placed>,
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// What a finished writer wrote.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) item: u64,
+    pub(crate) stored: Stored,
+    /// Where derived content goes.
+    pub(crate) derivation: Option<Derivation>,
+}
+
+/// Where derived content goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Derivation {
+    pub(crate) placed: Placed,
+    /// Tells it from other content that wants the same name.
+    pub(crate) hash: String,
+}
+
+/// The content of the messages of one call.
+#[derive(Debug)]
+pub(crate) struct CallContent {
+    local: Arc<Local>,
+    flow: Arc<Flow>,
+    /// Whose call it is.
+    callback: usize,
+    sources: HashMap<u64, Source>,
+    finished: Arc<Mutex<HashMap<u64, Finished>>>,
+}
+
+impl CallContent {
+    pub(crate) fn new(
+        local: &Arc<Local>,
+        flow: &Arc<Flow>,
+        callback: usize,
+        sources: HashMap<u64, Source>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            local: Arc::clone(local),
+            flow: Arc::clone(flow),
+            callback,
+            sources,
+            finished: Arc::default(),
+        })
+    }
+
+    /// Takes everything that was finished, by handle. What nobody then uses is dropped, and gone.
+    pub(crate) fn take(&self) -> HashMap<u64, Finished> {
+        std::mem::take(&mut *lock(&self.finished))
+    }
+
+    fn source(&self, id: u64) -> Result<&Source, Failure> {
+        self.sources
+            .get(&id)
+            .ok_or_else(|| Failure::Permanent(format!("message {id} is not in this call")))
+    }
+
+    fn writer(
+        &self,
+        id: u64,
+        draft: Draft,
+        derivation: Option<Derivation>,
+    ) -> Box<dyn ContentWriter> {
+        Box::new(Writer {
+            draft,
+            item: id,
+            derivation,
+            handle: self.local.handle(),
+            finished: Arc::clone(&self.finished),
+        })
+    }
+
+    /// Where content derived as `rel_path` goes; none where it is not wanted.
+    fn derivation(
+        &self,
+        source: &Source,
+        rel_path: &str,
+        content_type: Option<&str>,
+    ) -> Result<Option<Derivation>, Failure> {
+        let mut message = source.message.clone();
+        rel_path.clone_into(&mut message.rel_path);
+        message.content_type = content_type.map(str::to_owned);
+        message.identity = None;
+        message.size = None;
+        let hash = short_hash(&[&source.key, rel_path]);
+        let placed = match self
+            .flow
+            .callbacks
+            .get(self.callback)
+            .and_then(|spec| spec.filters.as_ref())
+        {
+            None => self.beside(source, rel_path),
+            Some(filters) => match self.filtered(filters, source, &message) {
+                None => return Ok(None),
+                Some(placed) => placed,
+            },
+        };
+        let placed = placed.map_err(|rejection| Failure::Permanent(rejection.reason))?;
+        Ok(Some(Derivation { placed, hash }))
+    }
+
+    fn filtered(
+        &self,
+        filters: &Filters,
+        source: &Source,
+        message: &Message,
+    ) -> Option<Result<Placed, crate::ports::Rejection>> {
+        let found = filter::rules(filters, message).ok()?;
+        let here = match (&found.placement.directory, &source.placed) {
+            (None, Some(parent)) => &parent.location.directory,
+            _ => &self.local.here,
+        };
+        Some(found.place(message, &message.rel_path, here, source.born))
+    }
+
+    /// In the directory of the message it comes from.
+    fn beside(&self, source: &Source, rel_path: &str) -> Result<Placed, crate::ports::Rejection> {
+        let elements = filter::elements(rel_path)?;
+        let filename = elements.into_iter().next_back().unwrap_or_default();
+        filter::check_element(&filename)?;
+        Ok(match &source.placed {
+            Some(parent) => Placed {
+                location: Location {
+                    directory: parent.location.directory.clone(),
+                    filename,
+                },
+                root: parent.root.clone(),
+            },
+            None => Placed {
+                location: Location {
+                    directory: self.local.here.clone(),
+                    filename,
+                },
+                root: self.local.here.clone(),
+            },
+        })
+    }
+}
+
+fn lock(finished: &Mutex<HashMap<u64, Finished>>) -> MutexGuard<'_, HashMap<u64, Finished>> {
+    finished.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Content for CallContent {
+    fn open(&self, id: u64) -> Result<(Box<dyn ContentReader>, u64), Failure> {
+        let source = self.source(id)?;
+        if let Some(path) = &source.path {
+            return open(path);
+        }
+        if let Some(inline) = &source.message.content {
+            let bytes = decode_inline(inline)?;
+            let length = bytes.len() as u64;
+            return Ok((Box::new(BytesReader::new(bytes)), length));
+        }
+        Err(Failure::Permanent(format!(
+            "the content of `{}` is not here: this flow does not download it",
+            source.message.rel_path
+        )))
+    }
+
+    fn create(&self, id: u64) -> Result<Box<dyn ContentWriter>, Failure> {
+        let source = self.source(id)?;
+        let Some(placed) = &source.placed else {
+            return Err(Failure::Permanent("this flow stores no content".into()));
+        };
+        let Location {
+            directory,
+            filename,
+        } = &placed.location;
+        let method = self.local.method(source.message.identity.as_ref());
+        let plain = self.local.overwrite;
+        let draft = Draft::create(
+            &self.local,
+            &placed.root,
+            directory,
+            filename,
+            plain,
+            method,
+        )?;
+        Ok(self.writer(id, draft, None))
+    }
+
+    fn derive(
+        &self,
+        id: u64,
+        rel_path: &str,
+        content_type: Option<&str>,
+    ) -> Result<Option<Box<dyn ContentWriter>>, Failure> {
+        let source = self.source(id)?;
+        let Some(derivation) = self.derivation(source, rel_path, content_type)? else {
+            return Ok(None);
+        };
+        let Placed { location, root } = &derivation.placed;
+        let name = with_hash(&location.filename, &derivation.hash);
+        let method = self.local.method(None);
+        let draft = Draft::create(&self.local, root, &location.directory, &name, false, method)?;
+        Ok(Some(self.writer(id, draft, Some(derivation))))
+    }
+}
+
+struct Writer {
+    draft: Draft,
+    item: u64,
+    derivation: Option<Derivation>,
+    handle: u64,
+    finished: Arc<Mutex<HashMap<u64, Finished>>>,
+}
+
+impl ContentWriter for Writer {
+    fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
+        self.draft.write(data)
+    }
+
+    fn finish(self: Box<Self>) -> Result<u64, Failure> {
+        let Self {
+            draft,
+            item,
+            derivation,
+            handle,
+            finished,
+        } = *self;
+        let stored = draft.finish()?;
+        lock(&finished).insert(
+            handle,
+            Finished {
+                item,
+                stored,
+                derivation,
+            },
+        );
+        Ok(handle)
+    }
+}
+
+/// The bytes of inline content.
+pub(crate) fn decode_inline(inline: &Inline) -> Result<Vec<u8>, Failure> {
+    let wrong = |what: &str| Failure::Permanent(format!("the inline content is no {what}"));
+    match inline.encoding {
+        InlineEncoding::Utf8 => Ok(inline.value.clone().into_bytes()),
+        InlineEncoding::Base64 => STANDARD
+            .decode(inline.value.trim())
+            .map_err(|_| wrong("base64")),
+        InlineEncoding::Iso8859_1 => inline
+            .value
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).map_err(|_| wrong("iso-8859-1")))
+            .collect(),
+    }
+}

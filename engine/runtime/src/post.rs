@@ -1,0 +1,320 @@
+//! Posting what survived.
+//!
+//! A message whose content is stored here is announced where it is: under `post_baseUrl` with the
+//! path below `post_baseDir`, or as a `file:` URL. Others keep their URL, unless `post_baseUrl` says
+//! otherwise. No announced URL carries a password.
+//!
+//! A broker that is away is waited for with the messages in hand: that is the back pressure. The keys
+//! of posts carry the flow's name, because two flows may post what they made of the same message to
+//! one exchange.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use flow_config::template::Context;
+use flow_config::{FlowName, Kind, Output};
+use flow_message::{Message, Topic};
+use serde_json::Value;
+
+use crate::content::Body;
+use crate::edit::set_header;
+use crate::job::{JobEnd, Live};
+use crate::pass::Pass;
+use crate::ports::{Confirm, Event, Failure, Outgoing};
+use crate::worker::{Running, Trouble};
+
+/// Takes the password out of a URL, and leaves the rest as written.
+pub(crate) fn without_password(url: String) -> String {
+    let Some(start) = url.find("://").map(|colon| colon + 3) else {
+        return url;
+    };
+    let end = url[start..]
+        .find(['/', '?', '#'])
+        .map_or(url.len(), |length| start + length);
+    let Some(at) = url[start..end].rfind('@').map(|at| start + at) else {
+        return url;
+    };
+    let Some(colon) = url[start..at].find(':').map(|colon| start + colon) else {
+        return url;
+    };
+    format!("{}{}", &url[..colon], &url[at..])
+}
+
+/// `kind/name`, as it is part of keys that outlive versions of this program.
+pub(crate) fn flow_name(name: &FlowName) -> String {
+    let kind = match name.kind {
+        Kind::Poll => "poll",
+        Kind::Subscribe => "subscribe",
+        Kind::Flow => "flow",
+    };
+    format!("{kind}/{}", name.name)
+}
+
+impl Running {
+    /// Posts the messages of all open jobs, in order. Jobs that could not be posted are ended; those
+    /// still open afterwards are done.
+    pub(crate) async fn post(&mut self, pass: &mut Pass) {
+        if self.publisher.is_none() {
+            return;
+        }
+        let mut outgoing = Vec::new();
+        let mut owners = Vec::new();
+        for (number, job) in pass.jobs.iter_mut().enumerate() {
+            let lives = std::mem::take(&mut job.live);
+            let before = outgoing.len();
+            for live in lives {
+                match self.announce(live) {
+                    Ok(message) => outgoing.push(message),
+                    Err(failure) => {
+                        job.finish(JobEnd::Failed(failure, 1));
+                        outgoing.truncate(before);
+                        break;
+                    }
+                }
+            }
+            owners.resize(outgoing.len(), number);
+        }
+        if !outgoing.is_empty() {
+            self.post_all(pass, &outgoing, &owners).await;
+        }
+    }
+
+    async fn post_all(&mut self, pass: &mut Pass, outgoing: &[Outgoing], owners: &[usize]) {
+        let mut parts = VecDeque::new();
+        parts.push_back(0..outgoing.len());
+        let mut step = 0;
+        while let Some(part) = parts.pop_front() {
+            let Some(publisher) = self.publisher.as_mut() else {
+                return;
+            };
+            let failure = match publisher.post(&outgoing[part.clone()]).await {
+                Ok(confirms) => {
+                    self.confirmed(pass, &outgoing[part], &confirms);
+                    step = 0;
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            match failure {
+                // One message the broker can't take must not keep the others.
+                Failure::Permanent(_) if part.len() > 1 => {
+                    let middle = part.start + part.len() / 2;
+                    parts.push_front(middle..part.end);
+                    parts.push_front(part.start..middle);
+                }
+                Failure::Permanent(_) => {
+                    pass.jobs[owners[part.start]].finish(JobEnd::Failed(failure, 1));
+                }
+                _ => {
+                    parts.push_front(part);
+                    if !self.wait_for_broker(&failure, &mut step).await {
+                        for number in parts.into_iter().flatten().map(|index| owners[index]) {
+                            pass.jobs[number].finish(JobEnd::Back);
+                        }
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits before another try; says whether there is to be one.
+    async fn wait_for_broker(&mut self, failure: &Failure, step: &mut u32) -> bool {
+        let trouble = match failure {
+            Failure::Config(_) => {
+                self.stop_for(failure);
+                return false;
+            }
+            Failure::Auth(_) => Trouble::Credentials,
+            _ => Trouble::Connection,
+        };
+        if self.options.once {
+            self.stop_for(failure);
+            return false;
+        }
+        let wait = self.trouble_delay(trouble, *step, failure);
+        *step += 1;
+        let reason = format!("the broker does not take posts: {failure}");
+        self.shared.paused(&reason, wait);
+        self.wait(wait).await
+    }
+
+    fn confirmed(&self, pass: &mut Pass, posted: &[Outgoing], confirms: &[Confirm]) {
+        pass.counts.posted += posted.len() as u64;
+        let Some(output) = &self.shared.flow.output else {
+            return;
+        };
+        for (index, outgoing) in posted.iter().enumerate() {
+            self.shared.tell(|| Event::Posted {
+                message: &outgoing.message,
+                exchange: &output.exchange,
+                topic: outgoing.topic.as_str(),
+                confirm: confirms.get(index).copied().unwrap_or(Confirm::Posted),
+            });
+        }
+    }
+
+    /// The post of a message.
+    fn announce(&self, live: Live) -> Result<Outgoing, Failure> {
+        let flow = &self.shared.flow;
+        let mut message = live.item.message;
+        if let Some(output) = &flow.output {
+            let context = Context {
+                now: live.meta.born,
+                message: Some(&message),
+                groups: &[],
+            };
+            let stored = match (&live.item.location, &live.meta.body) {
+                (Some(location), Body::Here(_)) => Some(location.path()),
+                _ => None,
+            };
+            let (base, path) = url_of(output, &context, stored.as_deref());
+            if let Some(base) = base {
+                message.base_url = base;
+            }
+            if let Some(path) = path {
+                message.rel_path = path;
+            }
+        }
+        message.base_url = without_password(message.base_url);
+        self.set_headers(&mut message, live.meta.born)?;
+        let prefix = flow
+            .output
+            .as_ref()
+            .map_or("v03", |output| &output.topic_prefix);
+        let topic = Topic::of(prefix, &message);
+        let key = Some(format!("{}:{}", self.name, live.item.key));
+        Ok(Outgoing {
+            message,
+            topic,
+            key,
+        })
+    }
+
+    fn set_headers(
+        &self,
+        message: &mut Message,
+        now: flow_message::Timestamp,
+    ) -> Result<(), Failure> {
+        for (name, template) in &self.shared.flow.header {
+            let context = Context {
+                now,
+                message: Some(message),
+                groups: &[],
+            };
+            let value = template.render(&context);
+            set_header(message, name.clone(), Some(Value::String(value)))?;
+        }
+        Ok(())
+    }
+}
+
+/// What baseUrl and relPath become; none: they stay.
+fn url_of(
+    output: &Output,
+    context: &Context<'_>,
+    stored: Option<&Path>,
+) -> (Option<String>, Option<String>) {
+    let base_url = output
+        .base_url
+        .as_ref()
+        .map(|template| template.render(context));
+    let Some(stored) = stored else {
+        return (base_url, None);
+    };
+    let path = stored.to_string_lossy().into_owned();
+    let whole = path.trim_start_matches('/').to_owned();
+    let base_dir = output
+        .base_dir
+        .as_ref()
+        .map(|template| template.render(context));
+    let below = base_dir.as_deref().and_then(|base_dir| {
+        let below = stored.strip_prefix(base_dir).ok()?;
+        Some((base_dir, below.to_string_lossy().into_owned()))
+    });
+    match (base_url, below) {
+        (Some(base_url), Some((_, below))) => (Some(base_url), Some(below)),
+        (Some(base_url), None) => (Some(base_url), Some(whole)),
+        (None, Some((base_dir, below))) => {
+            let root = base_dir.trim_matches('/');
+            let slash = if root.is_empty() { "" } else { "/" };
+            (Some(format!("file:///{root}{slash}")), Some(below))
+        }
+        (None, None) => (Some("file:///".into()), Some(whole)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use flow_config::Template;
+    use flow_config::template::Context;
+    use flow_message::Timestamp;
+
+    use super::{url_of, without_password};
+    use crate::testing::output;
+
+    #[test]
+    fn passwords_leave_and_nothing_else_does() {
+        for (url, expected) in [
+            (
+                "imaps://me%40x:secret@mail.example.com:993/INBOX",
+                "imaps://me%40x@mail.example.com:993/INBOX",
+            ),
+            ("http://a:b@c@host/x", "http://a@host/x"),
+            ("http://host/a:b@c", "http://host/a:b@c"),
+            ("http://me@host", "http://me@host"),
+            ("http://host:80", "http://host:80"),
+            ("file:///data", "file:///data"),
+            ("urn:a:b@c", "urn:a:b@c"),
+            ("s3://:key@bucket", "s3://@bucket"),
+        ] {
+            assert_eq!(without_password(url.into()), expected);
+        }
+    }
+
+    #[test]
+    fn stored_content_is_announced_where_it_is() {
+        let context = Context {
+            now: Timestamp::from_unix(0, 0),
+            message: None,
+            groups: &[],
+        };
+        let check = |base_url: Option<&str>, base_dir: Option<&str>, stored: Option<&str>| {
+            let mut output = output();
+            output.base_url = base_url.map(|text| Template::parse(text).unwrap());
+            output.base_dir = base_dir.map(|text| Template::parse(text).unwrap());
+            let (base, path) = url_of(&output, &context, stored.map(Path::new));
+            (base.unwrap_or_default(), path.unwrap_or_default())
+        };
+        let pair = |base: &str, path: &str| (base.to_owned(), path.to_owned());
+        let stored = Some("/data/in/x.pdf");
+        assert_eq!(check(None, None, stored), pair("file:///", "data/in/x.pdf"));
+        assert_eq!(
+            check(None, Some("/data"), stored),
+            pair("file:///data/", "in/x.pdf")
+        );
+        assert_eq!(
+            check(None, Some("/"), stored),
+            pair("file:///", "data/in/x.pdf")
+        );
+        assert_eq!(
+            check(Some("http://me/"), Some("/data"), stored),
+            pair("http://me/", "in/x.pdf")
+        );
+        assert_eq!(
+            check(Some("http://me/"), None, stored),
+            pair("http://me/", "data/in/x.pdf")
+        );
+        assert_eq!(
+            check(None, Some("/other"), stored),
+            pair("file:///", "data/in/x.pdf")
+        );
+        assert_eq!(check(None, None, None), pair("", ""));
+        assert_eq!(
+            check(Some("http://me/"), None, None),
+            pair("http://me/", "")
+        );
+    }
+}

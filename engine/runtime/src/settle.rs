@@ -1,0 +1,410 @@
+//! Ending what was in hand, durably, and telling the origins.
+//!
+//! The order is the whole point. One transaction stores everything the pass decided: retry rows,
+//! dead letters, what nodupe saw, the pairs of callbacks, and the outcomes callbacks still have to
+//! be told. Then the callbacks are told; a second, small transaction notes that. Then the queue gets
+//! its acks. A crash before the first transaction redoes the pass; after it, redelivered messages
+//! are recognised by their keys and outcomes are told (again) at the next start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use flow_message::Timestamp;
+
+use crate::clock::later;
+use crate::delivery::{Again, End, Ended, Origin};
+use crate::error::Error;
+use crate::job::{Job, JobEnd};
+use crate::pass::Pass;
+use crate::ports::{Event, Failure, Fate, PassCounts, Rejection, Settlement};
+use crate::retry::{self, Next};
+use crate::store::{Batch, DeadRow, Pending, RetryRow, Seen};
+use crate::worker::{Running, Trouble};
+
+impl Running {
+    /// Ends everything in hand.
+    pub(crate) async fn settle(&mut self, pass: Pass, started: Instant) -> Result<(), Error> {
+        let Pass {
+            jobs,
+            overlay,
+            counts,
+            unreadable,
+            renewed,
+        } = pass;
+        let busy = !jobs.is_empty() || !unreadable.is_empty();
+        self.heed(&jobs);
+        let now = self.shared.now();
+        // Work that left traces in the state of callbacks is not simply given back.
+        let traces = !overlay.is_empty();
+        let mut batch = Batch {
+            state: overlay.take(),
+            renewed,
+            ..Batch::default()
+        };
+        let mut acks = Vec::new();
+        let ended = self.end_all(jobs, &mut batch, now);
+        for ended in &ended {
+            self.book(ended, &mut batch, &mut acks, traces, now);
+        }
+        for (tag, key, reason) in &unreadable {
+            tracing::error!(
+                key,
+                reason,
+                "A message can't be read and goes to the dead letters."
+            );
+            batch.dead.push(unreadable_row(key, reason, now));
+            acks.push((*tag, Settlement::Ack));
+        }
+        let batch = Arc::new(batch);
+        self.store_batch(&batch).await?;
+        for row in &batch.retry {
+            self.next_retry_check = self.next_retry_check.min(row.due);
+        }
+        let told = self.to_tell(&batch.pending);
+        self.tell(told).await;
+        self.ack(&acks).await;
+        if busy {
+            self.report(&ended, unreadable.len() as u64, counts, started);
+        }
+        Ok(())
+    }
+
+    /// Some failures are about the flow rather than about their message.
+    fn heed(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            match &job.end {
+                Some(JobEnd::Failed(failure @ Failure::Auth(_), _)) => {
+                    self.pause_for_credentials(failure);
+                }
+                Some(JobEnd::Failed(failure @ Failure::Config(_), _)) => self.stop_for(failure),
+                _ => {}
+            }
+        }
+    }
+
+    /// Decides how each job ends, in order: a duplicate ends as the one it equals.
+    fn end_all(&mut self, jobs: Vec<Job>, batch: &mut Batch, now: Timestamp) -> Vec<Ended> {
+        let mut all = Vec::with_capacity(jobs.len());
+        let mut ends: HashMap<usize, usize> = HashMap::new();
+        for mut job in jobs {
+            let (index, seen) = (job.index, std::mem::take(&mut job.seen));
+            let ended = self.end_one(
+                job,
+                |index| ends.get(&index).map(|at: &usize| &all[*at]),
+                now,
+            );
+            if let (Some(policy), Some(_)) = (&self.shared.flow.nodupe, ended.fate()) {
+                let holder = &ended.inner.item.key;
+                let expires = later(now, policy.ttl);
+                batch.seen.extend(seen.into_iter().map(|key| Seen {
+                    key,
+                    holder: holder.clone(),
+                    expires,
+                }));
+            }
+            ends.insert(index, all.len());
+            all.push(ended);
+        }
+        for delivery in self.floor.sweep() {
+            tracing::error!(
+                key = delivery.item().key,
+                "A message was dropped while it was worked on; it is tried again."
+            );
+            let failure = Failure::Plugin("the lane working on it ended unexpectedly".into());
+            let together = if delivery.is_alone() { 1 } else { 2 };
+            all.push(self.failed(delivery, &failure, together, now));
+        }
+        all
+    }
+
+    fn end_one<'a>(
+        &self,
+        job: Job,
+        earlier: impl Fn(usize) -> Option<&'a Ended>,
+        now: Timestamp,
+    ) -> Ended {
+        let Job {
+            delivery,
+            end,
+            tell,
+            ..
+        } = job;
+        let mut ended = match end {
+            None => delivery.posted(),
+            Some(JobEnd::Rejected(rejection)) => delivery.rejected(rejection),
+            Some(JobEnd::Failed(failure, together)) => {
+                self.failed(delivery, &failure, together, now)
+            }
+            Some(JobEnd::Wait(due)) => {
+                let attempt = delivery.item().attempt;
+                let due = crate::clock::from_millis(due);
+                let again = Again {
+                    due,
+                    attempt,
+                    alone: delivery.is_alone(),
+                };
+                delivery.retrying(again, &Failure::temporary("younger than `fileAgeMin`"))
+            }
+            Some(JobEnd::Duplicate(index)) => match earlier(index).map(|ended| &ended.end) {
+                Some(End::Settled(_)) => {
+                    let reason = "duplicate: seen in the same batch".to_owned();
+                    delivery.rejected(Rejection { code: 304, reason })
+                }
+                Some(End::Retrying(..) | End::Known) => delivery.known(),
+                Some(End::Back) | None => delivery.back(),
+            },
+            Some(JobEnd::Same(index)) => match earlier(index).map(|ended| &ended.end) {
+                Some(End::Back) | None => delivery.back(),
+                Some(_) => delivery.known(),
+            },
+            Some(JobEnd::Known) => delivery.known(),
+            Some(JobEnd::Back) => delivery.back(),
+        };
+        ended.tell = tell;
+        ended
+    }
+
+    fn failed(
+        &self,
+        delivery: crate::delivery::Delivery,
+        failure: &Failure,
+        together: usize,
+        now: Timestamp,
+    ) -> Ended {
+        let random = self.shared.clock.random();
+        match retry::next(
+            &self.shared.flow.retry,
+            &delivery,
+            failure,
+            together,
+            now,
+            random,
+        ) {
+            Next::Again(again) => delivery.retrying(again, failure),
+            Next::Dead(reason) => delivery.dead(reason),
+        }
+    }
+
+    /// Books one end: rows for the store, an ack for the queue.
+    fn book(
+        &self,
+        ended: &Ended,
+        batch: &mut Batch,
+        acks: &mut Vec<(u64, Settlement)>,
+        traces: bool,
+        now: Timestamp,
+    ) {
+        let inner = &ended.inner;
+        let mut settlement = Settlement::Ack;
+        match &ended.end {
+            End::Settled(fate) => {
+                if matches!(inner.origin, Origin::Retry { .. }) {
+                    batch.done.push(inner.item.key.clone());
+                }
+                if let Fate::Dead(reason) = fate {
+                    batch.dead.push(self.dead_row(ended, reason, now));
+                }
+            }
+            End::Retrying(again, failure) => {
+                batch
+                    .retry
+                    .push(self.retry_row(ended, *again, failure.to_string()));
+            }
+            End::Known => {}
+            End::Back => {
+                let again = Again {
+                    due: now,
+                    attempt: inner.item.attempt,
+                    alone: inner.alone,
+                };
+                let row = || self.retry_row(ended, again, "taken up, but not finished".into());
+                match inner.origin {
+                    Origin::Queue { .. } if !traces => settlement = Settlement::Release,
+                    // An origin may forget what it has handed out.
+                    Origin::Queue { .. } | Origin::Gather { .. } => batch.retry.push(row()),
+                    Origin::Retry { .. } => {}
+                }
+            }
+        }
+        if let Origin::Queue { tag } = inner.origin {
+            acks.push((tag, settlement));
+        }
+        self.book_telling(ended, batch);
+    }
+
+    /// Books whom to tell: the callback that gathered it, and those that downloaded it.
+    fn book_telling(&self, ended: &Ended, batch: &mut Batch) {
+        let Some(fate) = ended.fate() else { return };
+        let gatherer = match &ended.inner.origin {
+            Origin::Gather { callback } => Some(*callback),
+            Origin::Retry {
+                gatherer: Some(name),
+            } => self.callback_named(name),
+            _ => None,
+        };
+        let gathered = gatherer.map(|index| (index, &ended.inner.item));
+        let downloaded = ended.tell.iter().map(|(index, item)| (*index, item));
+        for (index, item) in gathered.into_iter().chain(downloaded) {
+            let callback = &self.shared.names[index];
+            let known =
+                |pending: &Pending| pending.callback == *callback && pending.key == item.key;
+            if !self.tells(index) || batch.pending.iter().rev().take(4).any(known) {
+                continue;
+            }
+            batch.pending.push(Pending {
+                callback: callback.clone(),
+                key: item.key.clone(),
+                message: item.message.clone(),
+                attempt: item.attempt,
+                fate: fate.clone(),
+                tries: 0,
+            });
+        }
+    }
+
+    pub(crate) fn callback_named(&self, name: &str) -> Option<usize> {
+        self.shared.names.iter().position(|other| other == name)
+    }
+
+    pub(crate) fn tells(&self, index: usize) -> bool {
+        self.lanes
+            .abilities
+            .get(index)
+            .is_some_and(|ability| ability.entry_points.settled)
+    }
+
+    fn gatherer_name(&self, origin: &Origin) -> Option<String> {
+        match origin {
+            Origin::Queue { .. } => None,
+            Origin::Gather { callback } => self.shared.names.get(*callback).cloned(),
+            Origin::Retry { gatherer } => gatherer.clone(),
+        }
+    }
+
+    fn retry_row(&self, ended: &Ended, again: Again, reason: String) -> RetryRow {
+        let inner = &ended.inner;
+        RetryRow {
+            key: inner.item.key.clone(),
+            gatherer: self.gatherer_name(&inner.origin),
+            message: inner.item.message.clone(),
+            attempt: again.attempt,
+            alone: again.alone,
+            born: inner.born.as_millisecond(),
+            due: again.due.as_millisecond(),
+            reason,
+        }
+    }
+
+    fn dead_row(&self, ended: &Ended, reason: &str, now: Timestamp) -> DeadRow {
+        let inner = &ended.inner;
+        DeadRow {
+            key: inner.item.key.clone(),
+            gatherer: self.gatherer_name(&inner.origin),
+            message: Some(inner.item.message.clone()),
+            attempt: inner.item.attempt.saturating_add(1),
+            born: inner.born.as_millisecond(),
+            died: now.as_millisecond(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Commits, and waits for a store that can't be written: nothing may be acked before.
+    async fn store_batch(&mut self, batch: &Arc<Batch>) -> Result<(), Error> {
+        let mut step = 0;
+        loop {
+            let Err(error) = self.shared.store.commit(Arc::clone(batch)).await else {
+                return Ok(());
+            };
+            tracing::error!(%error, "Outcomes can't be stored; nothing is acknowledged.");
+            let failure = Failure::temporary(error.to_string());
+            let wait = self.trouble_delay(Trouble::Connection, step, &failure);
+            step += 1;
+            self.shared.paused(&error.to_string(), wait);
+            if self.options.once || !self.wait(wait).await {
+                return Err(error.into());
+            }
+        }
+    }
+
+    async fn ack(&mut self, acks: &[(u64, Settlement)]) {
+        let Some(consumer) = self.consumer.as_mut().filter(|_| !acks.is_empty()) else {
+            return;
+        };
+        if let Err(failure) = consumer.settle(acks).await {
+            // They come again, and are recognised.
+            tracing::warn!(
+                reason = %failure,
+                count = acks.len(),
+                "The queue could not be told what became of its messages; it will deliver them again."
+            );
+        }
+    }
+
+    /// Tells the observer what became of everything.
+    fn report(
+        &mut self,
+        ended: &[Ended],
+        unreadable: u64,
+        mut counts: PassCounts,
+        started: Instant,
+    ) {
+        counts.dead += unreadable;
+        for ended in ended {
+            let message = &ended.inner.item.message;
+            match &ended.end {
+                End::Settled(Fate::Rejected(_)) => counts.rejected += 1,
+                End::Settled(Fate::Dead(reason)) => {
+                    counts.dead += 1;
+                    self.shared.tell(|| Event::Dead { message, reason });
+                }
+                End::Retrying(again, failure) => {
+                    counts.retrying += 1;
+                    self.shared.tell(|| Event::Retrying {
+                        message,
+                        attempt: again.attempt,
+                        failure,
+                        due: again.due,
+                    });
+                }
+                End::Settled(_) | End::Known | End::Back => {}
+            }
+            if self.shared.observer.wants_messages()
+                && let Some(fate) = ended.fate()
+            {
+                self.shared.observer.event(&Event::Settled {
+                    message,
+                    fate: &fate,
+                });
+            }
+        }
+        counts.elapsed = started.elapsed();
+        self.shared.observer.event(&Event::Pass(&counts));
+        add(&mut self.totals, &counts);
+    }
+}
+
+fn unreadable_row(key: &str, reason: &str, now: Timestamp) -> DeadRow {
+    DeadRow {
+        key: key.to_owned(),
+        gatherer: None,
+        message: None,
+        attempt: 1,
+        born: now.as_millisecond(),
+        died: now.as_millisecond(),
+        reason: format!("the message can't be read: {reason}"),
+    }
+}
+
+fn add(totals: &mut PassCounts, counts: &PassCounts) {
+    totals.gathered += counts.gathered;
+    totals.rejected += counts.rejected;
+    totals.fetched += counts.fetched;
+    totals.derived += counts.derived;
+    totals.posted += counts.posted;
+    totals.duplicates += counts.duplicates;
+    totals.retrying += counts.retrying;
+    totals.dead += counts.dead;
+    totals.bytes += counts.bytes;
+    totals.elapsed = totals.elapsed.saturating_add(counts.elapsed);
+}

@@ -1,0 +1,136 @@
+//! What all parts of a worker share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use flow_config::Flow;
+use flow_message::{Message, Timestamp};
+
+use crate::content::Local;
+use crate::ports::{Callback, Clock, EntryPoints, Event, Observer, State};
+use crate::state::{Overlay, StateView};
+use crate::store::Store;
+
+/// What all parts of a worker share.
+pub(crate) struct Shared {
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) local: Arc<Local>,
+    /// By number of the callback: its name in the store.
+    pub(crate) names: Vec<String>,
+    ids: AtomicU64,
+}
+
+/// What a kind of callback can do, asked once of its first instance.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ability {
+    pub(crate) entry_points: EntryPoints,
+    pub(crate) schemes: Vec<String>,
+}
+
+impl Ability {
+    pub(crate) fn of(callback: &dyn Callback) -> Self {
+        Self {
+            entry_points: callback.entry_points(),
+            schemes: callback.schemes().to_vec(),
+        }
+    }
+
+    /// Whether it downloads what `message` announces.
+    pub(crate) fn downloads(&self, message: &Message) -> bool {
+        self.entry_points.download
+            && scheme(&message.base_url).is_some_and(|scheme| {
+                self.schemes
+                    .iter()
+                    .any(|own| own.eq_ignore_ascii_case(scheme))
+            })
+    }
+}
+
+/// The scheme of a URL.
+pub(crate) fn scheme(url: &str) -> Option<&str> {
+    url.split_once(':').map(|(scheme, _)| scheme)
+}
+
+impl Shared {
+    pub(crate) fn new(
+        flow: Arc<Flow>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        local: Arc<Local>,
+    ) -> Self {
+        let names = store_names(&flow);
+        Self {
+            flow,
+            store,
+            clock,
+            observer,
+            local,
+            names,
+            ids: AtomicU64::new(1),
+        }
+    }
+
+    /// A number for an item.
+    pub(crate) fn id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The state of a callback, seen through `overlay`.
+    pub(crate) fn state(&self, callback: usize, overlay: &Arc<Overlay>) -> Arc<dyn State> {
+        Arc::new(StateView {
+            store: self.store.clone(),
+            overlay: Arc::clone(overlay),
+            callback: self.names.get(callback).cloned().unwrap_or_default(),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// Tells the observer about a single message, if it wants that.
+    pub(crate) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
+        if self.observer.wants_messages() {
+            self.observer.event(&event());
+        }
+    }
+
+    pub(crate) fn paused(&self, reason: &str, wait: Duration) {
+        self.observer.event(&Event::Paused { reason, wait });
+    }
+}
+
+/// The plugin's name; with `#2` for the second use of a plugin in the flow, and so on.
+fn store_names(flow: &Flow) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(flow.callbacks.len());
+    for (index, spec) in flow.callbacks.iter().enumerate() {
+        let before = flow.callbacks[..index]
+            .iter()
+            .filter(|other| other.plugin == spec.plugin)
+            .count();
+        names.push(match before {
+            0 => spec.plugin.clone(),
+            count => format!("{}#{}", spec.plugin, count + 1),
+        });
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::store_names;
+    use crate::testing::{callback, plain_flow};
+
+    #[test]
+    fn the_second_use_of_a_plugin_has_a_name_of_its_own() {
+        let mut flow = plain_flow();
+        flow.callbacks = vec![callback("mail"), callback("decode"), callback("mail")];
+        assert_eq!(store_names(&flow), ["mail", "decode", "mail#2"]);
+    }
+}

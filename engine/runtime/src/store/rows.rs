@@ -1,0 +1,709 @@
+//! The rows a worker reads and writes.
+
+use std::collections::HashMap;
+
+use flow_message::{Message, v03};
+use rusqlite::{Connection, Row, Transaction, params};
+use serde_json::{Value, json};
+
+use super::Store;
+use crate::error::StoreError;
+use crate::ports::{Fate, Rejection};
+
+/// A message to try again.
+#[derive(Debug, Clone)]
+pub(crate) struct RetryRow {
+    pub(crate) key: String,
+    pub(crate) gatherer: Option<String>,
+    pub(crate) message: Message,
+    pub(crate) attempt: u32,
+    pub(crate) alone: bool,
+    pub(crate) born: i64,
+    pub(crate) due: i64,
+    pub(crate) reason: String,
+}
+
+/// A message given up; without a message, its body could not be read.
+#[derive(Debug, Clone)]
+pub(crate) struct DeadRow {
+    pub(crate) key: String,
+    pub(crate) gatherer: Option<String>,
+    pub(crate) message: Option<Message>,
+    pub(crate) attempt: u32,
+    pub(crate) born: i64,
+    pub(crate) died: i64,
+    pub(crate) reason: String,
+}
+
+/// Something nodupe has seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) key: Vec<u8>,
+    pub(crate) holder: String,
+    pub(crate) expires: i64,
+}
+
+/// Something nodupe has seen again.
+#[derive(Debug, Clone)]
+pub(crate) struct Renewal {
+    pub(crate) key: Vec<u8>,
+    pub(crate) expires: i64,
+}
+
+/// An outcome a callback has not been told yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub(crate) callback: String,
+    pub(crate) key: String,
+    pub(crate) message: Message,
+    pub(crate) attempt: u32,
+    pub(crate) fate: Fate,
+    pub(crate) tries: u32,
+}
+
+/// A pair of a callback, written or (without a value) removed.
+#[derive(Debug, Clone)]
+pub(crate) struct StateWrite {
+    pub(crate) callback: String,
+    pub(crate) key: String,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) expires: Option<i64>,
+}
+
+/// Everything a pass decided, for one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) retry: Vec<RetryRow>,
+    /// Keys whose retry rows have served.
+    pub(crate) done: Vec<String>,
+    pub(crate) dead: Vec<DeadRow>,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) renewed: Vec<Renewal>,
+    pub(crate) pending: Vec<Pending>,
+    /// Outcomes that were told, by callback and key.
+    pub(crate) told: Vec<(String, String)>,
+    pub(crate) state: Vec<StateWrite>,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.retry.is_empty()
+            && self.done.is_empty()
+            && self.dead.is_empty()
+            && self.seen.is_empty()
+            && self.renewed.is_empty()
+            && self.pending.is_empty()
+            && self.told.is_empty()
+            && self.state.is_empty()
+    }
+
+    fn occupies(&self) -> bool {
+        !(self.retry.is_empty() && self.dead.is_empty() && self.pending.is_empty())
+    }
+
+    fn write(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        for key in &self.done {
+            transaction
+                .prepare_cached("DELETE FROM retry WHERE key = ?1")?
+                .execute([key])?;
+        }
+        for row in &self.retry {
+            write_retry(transaction, row)?;
+        }
+        for row in &self.dead {
+            write_dead(transaction, row)?;
+        }
+        for seen in &self.seen {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO nodupe (key, holder, expires) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (key) DO UPDATE SET holder = ?2, expires = ?3",
+                )?
+                .execute(params![seen.key, seen.holder, seen.expires])?;
+        }
+        for renewal in &self.renewed {
+            transaction
+                .prepare_cached("UPDATE nodupe SET expires = ?2 WHERE key = ?1 AND expires < ?2")?
+                .execute(params![renewal.key, renewal.expires])?;
+        }
+        for pending in &self.pending {
+            write_pending(transaction, pending)?;
+        }
+        for (callback, key) in &self.told {
+            transaction
+                .prepare_cached("DELETE FROM pending_settled WHERE callback = ?1 AND key = ?2")?
+                .execute([callback, key])?;
+        }
+        self.state
+            .iter()
+            .try_for_each(|write| write_state(transaction, write))
+    }
+}
+
+fn write_retry(transaction: &Transaction<'_>, row: &RetryRow) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO retry (key, gatherer, message, attempt, alone, born, due, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (key) DO UPDATE SET attempt = ?4, alone = ?5, due = ?7, reason = ?8",
+        )?
+        .execute(params![
+            row.key,
+            row.gatherer,
+            v03::encode(&row.message),
+            row.attempt,
+            row.alone,
+            row.born,
+            row.due,
+            row.reason
+        ])?;
+    Ok(())
+}
+
+fn write_dead(transaction: &Transaction<'_>, row: &DeadRow) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO dead (key, gatherer, message, attempt, born, died, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            row.key,
+            row.gatherer,
+            row.message.as_ref().map(v03::encode),
+            row.attempt,
+            row.born,
+            row.died,
+            row.reason
+        ])?;
+    Ok(())
+}
+
+fn write_pending(transaction: &Transaction<'_>, row: &Pending) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO pending_settled (callback, key, message, attempt, fate, tries)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (callback, key)
+             DO UPDATE SET message = ?3, attempt = ?4, fate = ?5, tries = ?6",
+        )?
+        .execute(params![
+            row.callback,
+            row.key,
+            v03::encode(&row.message),
+            row.attempt,
+            fate_to_text(&row.fate),
+            row.tries
+        ])?;
+    Ok(())
+}
+
+fn write_state(transaction: &Transaction<'_>, write: &StateWrite) -> Result<(), StoreError> {
+    match &write.value {
+        Some(value) => transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO state (callback, key, value, expires)
+                 VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![write.callback, write.key, value, write.expires])?,
+        None => transaction
+            .prepare_cached("DELETE FROM state WHERE callback = ?1 AND key = ?2")?
+            .execute([&write.callback, &write.key])?,
+    };
+    Ok(())
+}
+
+/// Where a key is known from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) retry: bool,
+    pub(crate) dead: bool,
+    pub(crate) pending: bool,
+}
+
+impl Store {
+    /// Makes everything in `batch` durable at once; costs nothing where there is nothing.
+    pub(crate) async fn commit(&self, batch: std::sync::Arc<Batch>) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if batch.occupies() {
+            self.set_occupied(true);
+        }
+        self.write(move |transaction| batch.write(transaction))
+            .await
+    }
+
+    /// Which of `keys` are in retry, in the dead letters or waiting to be told.
+    pub(crate) async fn known(
+        &self,
+        keys: Vec<String>,
+    ) -> Result<HashMap<String, Known>, StoreError> {
+        if keys.is_empty() || !self.is_occupied() {
+            return Ok(HashMap::new());
+        }
+        let (known, still) = self
+            .read(move |connection| Ok((find_known(connection, keys)?, occupied(connection)?)))
+            .await?;
+        if !still {
+            self.set_occupied(false);
+        }
+        Ok(known)
+    }
+
+    /// When the next retry is due, in milliseconds.
+    pub(crate) async fn next_due(&self) -> Result<Option<i64>, StoreError> {
+        if !self.is_occupied() {
+            return Ok(None);
+        }
+        self.read(|connection| {
+            Ok(connection
+                .prepare_cached("SELECT MIN(due) FROM retry")?
+                .query_row([], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    /// The retry rows due by `now`, oldest due first. They stay until a settle removes them. A row
+    /// that can't be read goes to the dead letters.
+    pub(crate) async fn due(&self, now: i64, limit: usize) -> Result<Vec<RetryRow>, StoreError> {
+        if limit == 0 || !self.is_occupied() {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .read(move |connection| read_due(connection, now, limit))
+            .await?;
+        let (rows, broken): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
+        let broken: Vec<String> = broken.into_iter().filter_map(Result::err).collect();
+        if !broken.is_empty() {
+            tracing::error!(
+                keys = ?broken,
+                "Messages in retry can't be read and were moved to the dead letters."
+            );
+            self.write(move |transaction| bury(transaction, &broken, now))
+                .await?;
+        }
+        Ok(rows.into_iter().filter_map(Result::ok).collect())
+    }
+
+    /// Outcomes not told yet, oldest first.
+    pub(crate) async fn pending(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+        if !self.is_occupied() {
+            return Ok(Vec::new());
+        }
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT callback, key, message, attempt, fate, tries FROM pending_settled
+                 ORDER BY id LIMIT ?1",
+            )?;
+            let rows = statement.query_map([limit_to_sql(limit)], |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                ))
+            })?;
+            rows.map(|row| {
+                let (callback, key, body, attempt, fate, tries): (_, _, Vec<u8>, _, String, _) =
+                    row?;
+                let message = decode(&body)?;
+                let fate = fate_from_text(&fate)
+                    .ok_or_else(|| StoreError::Row(format!("`{fate}` is no fate")))?;
+                Ok(Pending {
+                    callback,
+                    key,
+                    message,
+                    attempt,
+                    fate,
+                    tries,
+                })
+            })
+            .collect()
+        })
+        .await
+    }
+
+    /// Looks `keys` up in what nodupe has seen: the holder, and whether it is in retry.
+    pub(crate) async fn seen(
+        &self,
+        keys: Vec<Vec<u8>>,
+        now: i64,
+    ) -> Result<Vec<Option<(String, bool)>>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT holder, EXISTS (SELECT 1 FROM retry WHERE retry.key = holder)
+                 FROM nodupe WHERE key = ?1 AND expires > ?2",
+            )?;
+            keys.iter()
+                .map(|key| {
+                    let mut rows = statement.query(params![key, now])?;
+                    Ok(match rows.next()? {
+                        Some(row) => Some((row.get(0)?, row.get(1)?)),
+                        None => None,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Forgets what has expired.
+    pub(crate) async fn expire(&self, now: i64) -> Result<(), StoreError> {
+        self.write(move |transaction| {
+            transaction.execute("DELETE FROM nodupe WHERE expires <= ?1", [now])?;
+            transaction.execute(
+                "DELETE FROM state WHERE expires IS NOT NULL AND expires <= ?1",
+                [now],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+pub(super) fn occupied(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM retry) OR EXISTS (SELECT 1 FROM dead)
+                 OR EXISTS (SELECT 1 FROM pending_settled)",
+        )?
+        .query_row([], |row| row.get(0))?)
+}
+
+fn find_known(
+    connection: &Connection,
+    keys: Vec<String>,
+) -> Result<HashMap<String, Known>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM retry WHERE key = ?1),
+                EXISTS (SELECT 1 FROM dead WHERE key = ?1),
+                EXISTS (SELECT 1 FROM pending_settled WHERE key = ?1)",
+    )?;
+    let mut found = HashMap::new();
+    for key in keys {
+        let known = statement.query_row([&key], |row| {
+            Ok(Known {
+                retry: row.get(0)?,
+                dead: row.get(1)?,
+                pending: row.get(2)?,
+            })
+        })?;
+        if known != Known::default() {
+            found.insert(key, known);
+        }
+    }
+    Ok(found)
+}
+
+fn read_due(
+    connection: &Connection,
+    now: i64,
+    limit: usize,
+) -> Result<Vec<Result<RetryRow, String>>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT key, gatherer, message, attempt, alone, born, due, reason FROM retry
+         WHERE due <= ?1 ORDER BY due, rowid LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![now, limit_to_sql(limit)], |row| {
+        let body: Vec<u8> = row.get(2)?;
+        let key: String = row.get(0)?;
+        let Ok(message) = decode(&body) else {
+            return Ok(Err(key));
+        };
+        read_retry(row, key, message).map(Ok)
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn read_retry(row: &Row<'_>, key: String, message: Message) -> Result<RetryRow, rusqlite::Error> {
+    Ok(RetryRow {
+        key,
+        gatherer: row.get(1)?,
+        message,
+        attempt: row.get(3)?,
+        alone: row.get(4)?,
+        born: row.get(5)?,
+        due: row.get(6)?,
+        reason: row.get(7)?,
+    })
+}
+
+fn bury(transaction: &Transaction<'_>, keys: &[String], now: i64) -> Result<(), StoreError> {
+    for key in keys {
+        transaction.execute(
+            "INSERT OR REPLACE INTO dead (key, gatherer, message, attempt, born, died, reason)
+             SELECT key, gatherer, message, attempt, born, ?2,
+                    'the message stored for the retry can''t be read; it failed before with: ' || reason
+             FROM retry WHERE key = ?1",
+            params![key, now],
+        )?;
+        transaction.execute("DELETE FROM retry WHERE key = ?1", [key])?;
+    }
+    Ok(())
+}
+
+pub(super) fn decode(body: &[u8]) -> Result<Message, StoreError> {
+    v03::decode(body).map_err(|error| StoreError::Row(error.to_string()))
+}
+
+pub(super) fn limit_to_sql(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn fate_to_text(fate: &Fate) -> String {
+    match fate {
+        Fate::Posted => json!({"fate": "posted"}),
+        Fate::Rejected(Rejection { code, reason }) => {
+            json!({"fate": "rejected", "code": code, "reason": reason})
+        }
+        Fate::Retrying(reason) => json!({"fate": "retrying", "reason": reason}),
+        Fate::Dead(reason) => json!({"fate": "dead", "reason": reason}),
+    }
+    .to_string()
+}
+
+fn fate_from_text(text: &str) -> Option<Fate> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let reason = || Some(value.get("reason")?.as_str()?.to_owned());
+    Some(match value.get("fate")?.as_str()? {
+        "posted" => Fate::Posted,
+        "rejected" => {
+            let code = u16::try_from(value.get("code")?.as_u64()?).ok()?;
+            Fate::Rejected(Rejection {
+                code,
+                reason: reason()?,
+            })
+        }
+        "retrying" => Fate::Retrying(reason()?),
+        "dead" => Fate::Dead(reason()?),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use flow_message::{Message, Timestamp};
+
+    use super::{Batch, DeadRow, Pending, Renewal, RetryRow, Seen, fate_from_text, fate_to_text};
+    use crate::ports::{Fate, Rejection};
+    use crate::store::Store;
+
+    pub(crate) fn row(key: &str, due: i64) -> RetryRow {
+        RetryRow {
+            key: key.into(),
+            gatherer: Some("mail".into()),
+            message: Message::new(Timestamp::from_unix(5, 0), "http://origin/", key),
+            attempt: 1,
+            alone: false,
+            born: 5,
+            due,
+            reason: "connection reset".into(),
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("flow.db")).unwrap();
+        (directory, store)
+    }
+
+    #[tokio::test]
+    async fn rows_are_due_by_their_time_and_stay_until_settled() {
+        let (_directory, store) = store();
+        assert!(store.due(i64::MAX, 10).await.unwrap().is_empty());
+        let retry = vec![
+            row("late", 30),
+            row("first", 10),
+            row("second", 10),
+            row("future", 99),
+        ];
+        store
+            .commit(Arc::new(Batch {
+                retry,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        assert_eq!(store.next_due().await.unwrap(), Some(10));
+        for _ in 0..2 {
+            let due = store.due(30, 10).await.unwrap();
+            let keys: Vec<_> = due.iter().map(|row| row.key.as_str()).collect();
+            assert_eq!(keys, ["first", "second", "late"]);
+        }
+        let done = vec!["first".into(), "second".into()];
+        store
+            .commit(Arc::new(Batch {
+                done,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        assert_eq!(store.due(i64::MAX, 1).await.unwrap()[0].key, "late");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_cannot_be_read_ends_in_the_dead_letters() {
+        let (_directory, store) = store();
+        let retry = vec![row("good", 1), row("bad", 1)];
+        store
+            .commit(Arc::new(Batch {
+                retry,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        store
+            .write_now(|transaction| {
+                transaction.execute("UPDATE retry SET message = x'00' WHERE key = 'bad'", [])?;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(store.due(9, 10).await.unwrap().len(), 1);
+        let known = store
+            .known(vec!["good".into(), "bad".into()])
+            .await
+            .unwrap();
+        assert!(known["good"].retry && !known["good"].dead);
+        assert!(known["bad"].dead && !known["bad"].retry);
+    }
+
+    #[tokio::test]
+    async fn nodupe_entries_name_their_holder_and_expire() {
+        let (_directory, store) = store();
+        let seen = vec![
+            Seen {
+                key: vec![1],
+                holder: "held".into(),
+                expires: 50,
+            },
+            Seen {
+                key: vec![2],
+                holder: "done".into(),
+                expires: 50,
+            },
+        ];
+        let retry = vec![row("held", 1)];
+        store
+            .commit(Arc::new(Batch {
+                seen,
+                retry,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        let look = |now| store.seen(vec![vec![1], vec![2], vec![3]], now);
+        assert_eq!(
+            look(49).await.unwrap(),
+            [
+                Some(("held".into(), true)),
+                Some(("done".into(), false)),
+                None
+            ]
+        );
+        let renewed = vec![Renewal {
+            key: vec![2],
+            expires: 80,
+        }];
+        store
+            .commit(Arc::new(Batch {
+                renewed,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        assert_eq!(
+            look(50).await.unwrap(),
+            [None, Some(("done".into(), false)), None]
+        );
+        store.expire(80).await.unwrap();
+        assert_eq!(look(0).await.unwrap(), [None, None, None]);
+    }
+
+    #[tokio::test]
+    async fn outcomes_wait_to_be_told_the_latest_only() {
+        let (_directory, store) = store();
+        let mut pending = Pending {
+            callback: "mail".into(),
+            key: "a".into(),
+            message: row("a", 0).message,
+            attempt: 2,
+            fate: Fate::Retrying("busy".into()),
+            tries: 0,
+        };
+        let first = vec![pending.clone()];
+        store
+            .commit(Arc::new(Batch {
+                pending: first,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        pending.fate = Fate::Posted;
+        let second = vec![pending.clone()];
+        store
+            .commit(Arc::new(Batch {
+                pending: second,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        let found = store.pending(10).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((&found[0].fate, found[0].attempt), (&Fate::Posted, 2));
+        let told = vec![("mail".into(), "a".into())];
+        store
+            .commit(Arc::new(Batch {
+                told,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        assert!(store.pending(10).await.unwrap().is_empty());
+        assert!(store.known(vec!["a".into()]).await.unwrap().is_empty());
+        assert!(!store.is_occupied());
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_is_there_after_reopening() {
+        let (directory, store) = store();
+        let dead = vec![DeadRow {
+            key: "d".into(),
+            gatherer: None,
+            message: None,
+            attempt: 0,
+            born: 1,
+            died: 2,
+            reason: "not JSON".into(),
+        }];
+        store
+            .commit(Arc::new(Batch {
+                dead,
+                ..Batch::default()
+            }))
+            .await
+            .unwrap();
+        drop(store);
+        let store = Store::open(directory.path().join("flow.db")).unwrap();
+        assert!(store.known(vec!["d".into()]).await.unwrap()["d"].dead);
+    }
+
+    #[test]
+    fn fates_survive_the_store() {
+        for fate in [
+            Fate::Posted,
+            Fate::Rejected(Rejection {
+                code: 304,
+                reason: "seen \"before\"".into(),
+            }),
+            Fate::Retrying("busy".into()),
+            Fate::Dead(String::new()),
+        ] {
+            assert_eq!(fate_from_text(&fate_to_text(&fate)), Some(fate));
+        }
+        assert_eq!(fate_from_text("{}"), None);
+    }
+}

@@ -1,0 +1,559 @@
+//! One flow at work: passes, pauses, upkeep, and the end.
+//!
+//! A [`Worker`] owns its ports for as long as it runs. Nothing it holds in memory is needed to go on
+//! after a crash; dropping its future at any point is a crash.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flow_config::Flow;
+use flow_message::Timestamp;
+use tokio::sync::Notify;
+
+use crate::clock::{later, until};
+use crate::content::Local;
+use crate::delivery::Floor;
+use crate::drain::Drain;
+use crate::error::Error;
+use crate::lanes::Lanes;
+use crate::ports::{
+    CallbackFactory, Clock, Consumer, Event, Failure, Observer, PassCounts, Publisher, Settlement,
+};
+use crate::retry::backoff;
+use crate::shared::Shared;
+use crate::state::Overlay;
+use crate::store::Store;
+
+/// So many plugin failures within [`PLUGIN_WINDOW`] pause the flow.
+const PLUGIN_FAILURES: usize = 5;
+/// See [`PLUGIN_FAILURES`]; also the length of the pause.
+const PLUGIN_WINDOW: Duration = Duration::from_secs(60);
+/// The longest a call to a plugin or a broker may take while everything shuts down.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How often an idle flow looks for rows another process requeued.
+const RETRY_LOOK: Duration = Duration::from_secs(2);
+
+/// What a flow is connected to.
+pub struct Ports {
+    /// The queue messages come from, where they come from one.
+    pub consumer: Option<Box<dyn Consumer>>,
+    /// The exchange messages go to, where they go to one.
+    pub publisher: Option<Box<dyn Publisher>>,
+    /// Makes the flow's callbacks.
+    pub callbacks: Arc<dyn CallbackFactory>,
+    /// The flow's own store.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Sees what happens.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// How a flow runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Stop when there is nothing more: every origin asked, the queue empty, what is due in retry
+    /// tried once.
+    pub once: bool,
+    /// Gather and filter only: nothing is fetched, posted, acked or stored.
+    pub dry_run: bool,
+    /// Longest that what is in hand may take once a drain was requested.
+    pub grace: Duration,
+    /// Where relative directories start; absolute.
+    pub directory: PathBuf,
+}
+
+impl Options {
+    /// An ordinary run: until a drain, with half a minute of grace.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            once: false,
+            dry_run: false,
+            grace: Duration::from_secs(30),
+            directory: directory.into(),
+        }
+    }
+}
+
+/// What a run did: the counts of its passes, added up.
+pub type Summary = PassCounts;
+
+/// One flow, ready to run.
+pub struct Worker {
+    flow: Arc<Flow>,
+    ports: Ports,
+    options: Options,
+}
+
+impl Worker {
+    /// A worker for `flow`.
+    pub fn new(flow: Arc<Flow>, ports: Ports, options: Options) -> Self {
+        Self {
+            flow,
+            ports,
+            options,
+        }
+    }
+
+    /// Runs the flow until `drain` is requested, or until there is nothing more where it runs once.
+    ///
+    /// # Errors
+    /// [`Error::Running`] where another process runs this flow; [`Error::Config`] where a person has
+    /// to change something; [`Error::Store`] where outcomes can't be stored. With
+    /// [`Options::once`] also what would otherwise be waited for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future is a crash: nothing is lost, and what was in hand is redone.
+    pub async fn run(self, drain: Drain) -> Result<Summary, Error> {
+        let Self {
+            flow,
+            ports,
+            options,
+        } = self;
+        let _lock = ports.store.lock()?;
+        if flow.output.is_some() && ports.publisher.is_none() && !options.dry_run {
+            return Err(Error::Config("the flow posts, but has no publisher".into()));
+        }
+        let mut running = Running::new(flow, ports, options, drain.clone());
+        running.shared.observer.event(&Event::Started);
+        let result = running.run_to_the_end(&drain).await;
+        running.shut_down().await;
+        running.shared.observer.event(&Event::Stopped);
+        result.map(|()| running.totals)
+    }
+}
+
+/// A worker at work.
+pub(crate) struct Running {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) consumer: Option<Box<dyn Consumer>>,
+    pub(crate) publisher: Option<Box<dyn Publisher>>,
+    pub(crate) lanes: Lanes,
+    pub(crate) options: Options,
+    pub(crate) floor: Floor,
+    drain: Drain,
+    /// `kind/name`.
+    pub(crate) name: String,
+    pub(crate) started: Timestamp,
+    pub(crate) totals: PassCounts,
+    /// Why the flow has to stop, once it has.
+    pub(crate) stop: Option<Error>,
+    /// Why and for how long the flow pauses before its next pass.
+    pause: Option<(Failure, Duration)>,
+    /// When plugins fell over, lately; milliseconds.
+    plugin_failures: VecDeque<i64>,
+    /// When the next of each is due; milliseconds.
+    pub(crate) next_gather: i64,
+    pub(crate) next_receive: i64,
+    pub(crate) next_retry_check: i64,
+    pub(crate) next_tell: i64,
+    next_housekeeping: i64,
+    /// What the last gather brought.
+    pub(crate) last_page: Option<u64>,
+    /// How often each failed in a row.
+    pub(crate) gather_step: u32,
+    pub(crate) receive_step: u32,
+    pub(crate) tell_step: u32,
+    credentials_step: u32,
+    start_step: u32,
+    /// What a dry run's callbacks wrote, which goes nowhere.
+    pub(crate) dry_overlay: Arc<Overlay>,
+    /// What a dry run took from the queue, to be released.
+    pub(crate) held_tags: Vec<u64>,
+}
+
+/// What kind of trouble a wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Something could not be reached.
+    Connection,
+    /// Credentials were refused; trying often burns the account.
+    Credentials,
+}
+
+impl Running {
+    fn new(flow: Arc<Flow>, ports: Ports, options: Options, drain: Drain) -> Self {
+        let Ports {
+            consumer,
+            publisher,
+            callbacks,
+            store,
+            clock,
+            observer,
+        } = ports;
+        let local = Local::new(&flow, options.directory.clone());
+        let name = crate::post::flow_name(&flow.name);
+        let shared = Arc::new(Shared::new(flow, store, clock, observer, local));
+        let now = shared.now();
+        let millis = now.as_millisecond();
+        Self {
+            lanes: Lanes::new(callbacks, &shared),
+            consumer,
+            publisher,
+            options,
+            floor: Floor::default(),
+            drain,
+            name,
+            started: now,
+            totals: PassCounts::default(),
+            stop: None,
+            pause: None,
+            plugin_failures: VecDeque::new(),
+            next_gather: millis,
+            next_receive: millis,
+            next_retry_check: millis,
+            next_tell: millis,
+            next_housekeeping: later(now, shared.flow.housekeeping),
+            last_page: None,
+            gather_step: 0,
+            receive_step: 0,
+            tell_step: 0,
+            credentials_step: 0,
+            start_step: 0,
+            dry_overlay: Arc::default(),
+            held_tags: Vec::new(),
+            shared,
+        }
+    }
+
+    /// Runs the loop; once a drain is requested, for no longer than the grace time.
+    async fn run_to_the_end(&mut self, drain: &Drain) -> Result<(), Error> {
+        let (clock, observer) = (
+            Arc::clone(&self.shared.clock),
+            Arc::clone(&self.shared.observer),
+        );
+        let grace = self.options.grace;
+        let patience = async {
+            drain.requested().await;
+            observer.event(&Event::Draining);
+            clock.sleep(grace).await;
+        };
+        tokio::select! {
+            biased;
+            result = self.repeat() => result,
+            () = patience => {
+                tracing::warn!(
+                    grace = ?grace,
+                    "What was in hand did not finish in time; it is redone at the next start."
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn repeat(&mut self) -> Result<(), Error> {
+        while !self.drain.is_requested() {
+            if let Some((failure, wait)) = self.pause.take() {
+                if self.options.once {
+                    return Err(error_of(&failure));
+                }
+                self.shared.paused(&failure.to_string(), wait);
+                self.wait(wait).await;
+                continue;
+            }
+            if !self.start().await? {
+                continue;
+            }
+            self.keep_house().await?;
+            self.tell_pending().await?;
+            if let Some(error) = self.stop.take() {
+                return Err(error);
+            }
+            if self.pause.is_some() {
+                continue;
+            }
+            let busy = self.pass().await?;
+            if !busy && self.pause.is_none() {
+                if self.options.once {
+                    return Ok(());
+                }
+                self.idle().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the callbacks, if they do not run; says whether they do.
+    async fn start(&mut self) -> Result<bool, Error> {
+        let Err(failure) = self.lanes.ensure_first().await else {
+            self.start_step = 0;
+            return Ok(true);
+        };
+        let trouble = match &failure {
+            Failure::Config(_) | Failure::Permanent(_) => return Err(error_of(&failure)),
+            Failure::Auth(_) => Trouble::Credentials,
+            Failure::Temporary { .. } | Failure::Plugin(_) => Trouble::Connection,
+        };
+        let wait = self.trouble_delay(trouble, self.start_step, &failure);
+        self.start_step += 1;
+        self.pause = Some((failure, wait));
+        Ok(false)
+    }
+
+    async fn keep_house(&mut self) -> Result<(), Error> {
+        let now = self.shared.now();
+        if self.options.dry_run || now.as_millisecond() < self.next_housekeeping {
+            return Ok(());
+        }
+        self.next_housekeeping = later(now, self.shared.flow.housekeeping);
+        let overlay = Arc::new(Overlay::default());
+        for failure in self.lanes.housekeeping(&self.shared, &overlay).await {
+            self.note_plugin_failure(&failure);
+            match failure {
+                Failure::Config(_) => self.stop_for(&failure),
+                Failure::Auth(_) => self.pause_for_credentials(&failure),
+                _ => {}
+            }
+        }
+        let batch = crate::store::Batch {
+            state: overlay.take(),
+            ..Default::default()
+        };
+        self.shared.store.commit(Arc::new(batch)).await?;
+        self.shared.store.expire(now.as_millisecond()).await?;
+        Ok(())
+    }
+
+    /// Nothing to do: waits for a time to come, for the queue, for the origin, or for a drain.
+    async fn idle(&mut self) {
+        let now = self.shared.now();
+        let mut next = self.next_housekeeping.min(self.next_tell);
+        let gathers = self
+            .lanes
+            .abilities
+            .iter()
+            .any(|ability| ability.entry_points.gather);
+        if gathers {
+            next = next.min(self.next_gather);
+        }
+        let timeout = until(now, next);
+        let wakeable = self
+            .lanes
+            .abilities
+            .iter()
+            .position(|ability| ability.entry_points.gather && ability.entry_points.wake);
+        let clock = Arc::clone(&self.shared.clock);
+        let others = {
+            let store = self.shared.store.clone();
+            let drain = self.drain.clone();
+            let (consumer, next_receive) = (self.consumer.as_mut(), self.next_receive);
+            let clock = Arc::clone(&clock);
+            async move {
+                tokio::select! {
+                    () = drain.requested() => {}
+                    () = retry_due(&store, &*clock) => {}
+                    () = queue_ready(consumer, next_receive, &*clock) => {}
+                }
+            }
+        };
+        let callback = wakeable.and_then(|index| self.lanes.first()?.callbacks.get_mut(index));
+        let (Some(callback), false) = (callback, timeout.is_zero()) else {
+            tokio::select! {
+                () = others => {}
+                () = clock.sleep(timeout) => {}
+            }
+            return;
+        };
+        let wanted = Arc::new(Notify::new());
+        let woken = {
+            let waiting = callback.wait(timeout, Arc::clone(&wanted));
+            tokio::pin!(waiting, others);
+            tokio::select! {
+                woken = &mut waiting => match woken {
+                    // The origin can't push: plain sleep, as long as is left.
+                    Ok(false) => {
+                        let left = until(clock.now(), next);
+                        tokio::select! {
+                            () = others => {}
+                            () = clock.sleep(left) => {}
+                        }
+                        Ok(false)
+                    }
+                    woken => woken,
+                },
+                () = &mut others => {
+                    // The instance is wanted; it leaves its connection usable and returns.
+                    wanted.notify_one();
+                    tokio::select! {
+                        woken = &mut waiting => woken,
+                        () = clock.sleep(FAREWELL) => Ok(false),
+                    }
+                }
+            }
+        };
+        match woken {
+            Ok(true) => self.next_gather = self.shared.now().as_millisecond(),
+            Ok(false) => {}
+            Err(failure) => self.wake_failed(&failure).await,
+        }
+    }
+
+    /// The origin could not be waited for; its gather will say more.
+    async fn wake_failed(&mut self, failure: &Failure) {
+        self.note_plugin_failure(failure);
+        tracing::warn!(reason = %failure, "Waiting for the origin failed; it is asked again.");
+        match failure {
+            Failure::Config(_) => self.stop_for(failure),
+            Failure::Auth(_) => self.pause_for_credentials(failure),
+            _ => {
+                let wait = self.trouble_delay(Trouble::Connection, self.gather_step, failure);
+                let now = self.shared.now();
+                self.next_gather = self.next_gather.min(later(now, wait));
+                self.wait(wait).await;
+            }
+        }
+    }
+
+    /// Waits; says whether to go on, which it is not once a drain is requested.
+    pub(crate) async fn wait(&mut self, wait: Duration) -> bool {
+        tokio::select! {
+            () = self.drain.requested() => false,
+            () = self.shared.clock.sleep(wait) => true,
+        }
+    }
+
+    /// How long to wait for the `step`-th time in a row.
+    pub(crate) fn trouble_delay(&self, trouble: Trouble, step: u32, failure: &Failure) -> Duration {
+        let (base, cap) = match trouble {
+            Trouble::Connection => (Duration::from_secs(1), Duration::from_secs(60)),
+            Trouble::Credentials => (Duration::from_secs(60), Duration::from_secs(3600)),
+        };
+        let own = backoff(base, cap, step, self.shared.clock.random());
+        match failure {
+            Failure::Temporary {
+                retry_after: Some(asked),
+                ..
+            } => own.max((*asked).min(Duration::from_secs(86_400))),
+            _ => own,
+        }
+    }
+
+    /// The flow has to stop; what is in hand is settled first.
+    pub(crate) fn stop_for(&mut self, failure: &Failure) {
+        if self.stop.is_none() {
+            self.stop = Some(error_of(failure));
+        }
+    }
+
+    /// Credentials were refused: the flow pauses, longer each time.
+    pub(crate) fn pause_for_credentials(&mut self, failure: &Failure) {
+        if self.pause.is_some() {
+            return;
+        }
+        let wait = self.trouble_delay(Trouble::Credentials, self.credentials_step, failure);
+        self.credentials_step += 1;
+        self.pause = Some((failure.clone(), wait));
+    }
+
+    /// Credentials were accepted.
+    pub(crate) fn credentials_work(&mut self) {
+        self.credentials_step = 0;
+    }
+
+    /// Counts plugins that fell over; too many lately pause the flow.
+    pub(crate) fn note_plugin_failure(&mut self, failure: &Failure) {
+        let Failure::Plugin(reason) = failure else {
+            return;
+        };
+        tracing::error!(
+            reason,
+            "A plugin failed; the messages in hand are tried again."
+        );
+        let now = self.shared.now().as_millisecond();
+        self.plugin_failures.push_back(now);
+        let window = i64::try_from(PLUGIN_WINDOW.as_millis()).unwrap_or(i64::MAX);
+        while self
+            .plugin_failures
+            .front()
+            .is_some_and(|first| now - first > window)
+        {
+            self.plugin_failures.pop_front();
+        }
+        if self.plugin_failures.len() >= PLUGIN_FAILURES {
+            self.plugin_failures.clear();
+            let reason = format!(
+                "a plugin failed {PLUGIN_FAILURES} times within a minute, at last: {reason}"
+            );
+            self.pause
+                .get_or_insert((Failure::Plugin(reason), PLUGIN_WINDOW));
+        }
+    }
+
+    /// Ends everything, each step for a limited time.
+    async fn shut_down(&mut self) {
+        let clock = Arc::clone(&self.shared.clock);
+        within(&*clock, self.lanes.stop()).await;
+        if let Some(consumer) = self.consumer.as_mut() {
+            let held: Vec<_> = self
+                .held_tags
+                .drain(..)
+                .map(|tag| (tag, Settlement::Release))
+                .collect();
+            if !held.is_empty() {
+                log_failure(within(&*clock, consumer.settle(&held)).await);
+            }
+            log_failure(within(&*clock, consumer.close()).await);
+        }
+        if let Some(publisher) = self.publisher.as_mut() {
+            log_failure(within(&*clock, publisher.close()).await);
+        }
+    }
+}
+
+/// Waits for `end`, but not for ever.
+async fn within<T>(clock: &dyn Clock, end: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        result = end => Some(result),
+        () = clock.sleep(FAREWELL) => None,
+    }
+}
+
+fn log_failure(result: Option<Result<(), Failure>>) {
+    match result {
+        Some(Ok(())) => {}
+        Some(Err(failure)) => {
+            tracing::warn!(reason = %failure, "A broker connection did not close cleanly.");
+        }
+        None => tracing::warn!("A broker connection did not close in time."),
+    }
+}
+
+fn error_of(failure: &Failure) -> Error {
+    let reason = failure.to_string();
+    match failure {
+        Failure::Config(_) | Failure::Permanent(_) => Error::Config(reason),
+        Failure::Auth(_) => Error::Auth(reason),
+        Failure::Temporary { .. } | Failure::Plugin(_) => Error::Unavailable(reason),
+    }
+}
+
+/// Waits until a retry is due. Another process may make one due, so it looks now and then.
+async fn retry_due(store: &Store, clock: &dyn Clock) {
+    loop {
+        let now = clock.now();
+        let wait = match store.next_due().await {
+            Ok(Some(due)) if due <= now.as_millisecond() => return,
+            Ok(Some(due)) => until(now, due).min(RETRY_LOOK),
+            Ok(None) => RETRY_LOOK,
+            Err(error) => {
+                tracing::warn!(%error, "What is due in retry can't be seen.");
+                RETRY_LOOK
+            }
+        };
+        clock.sleep(wait).await;
+    }
+}
+
+/// Waits until the queue may have something; for ever where there is none.
+async fn queue_ready(consumer: Option<&mut Box<dyn Consumer>>, not_before: i64, clock: &dyn Clock) {
+    let Some(consumer) = consumer else {
+        return std::future::pending().await;
+    };
+    clock.sleep(until(clock.now(), not_before)).await;
+    if consumer.ready().await.is_err() {
+        // The next receive says what is wrong, and waits longer each time.
+        clock.sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,12 @@
+//! Real servers, each started privately: own directory, own ports on 127.0.0.1, no system service.
+
+mod authority;
+mod dovecot;
+mod maildir;
+#[cfg(test)]
+mod tests;
+
+pub use authority::Authority;
+pub(crate) use authority::write_private;
+pub use dovecot::Dovecot;
+pub use maildir::StoredMail;
