@@ -15,7 +15,7 @@ use flow_runtime::ports::{Consumer, Failure, Outgoing, Publisher, Received, Sett
 const BATCH: usize = 100;
 const MESSAGES: usize = 100_000;
 /// Fills a message up to about 500 bytes.
-const FILLER: usize = 185;
+const FILLER: usize = 217;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

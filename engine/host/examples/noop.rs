@@ -150,7 +150,7 @@ fn main() {
         load(&options, Path::new(&file));
     } else {
         let target = root.join("target/guests");
-        let guests = flow_xtask::build_guests(
+        let guests = flow_xtask::build_example_guests(
             &root.join("tests/guests"),
             &target,
             flow_xtask::Profile::Dev,

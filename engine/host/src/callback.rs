@@ -1,28 +1,24 @@
-//! One instance of a plugin in one flow: [`Callback`] over wasmtime.
+//! A callback of one lane: [`Callback`] over an instance of a plugin.
 //!
-//! # Invariants
-//! - A store that trapped, ran out of time, or whose call was dropped half-way is never used again:
-//!   the instance is taken out for a call and put back only after an answer.
-//! - The next call makes and starts a fresh one.
+//! Each entry point converts what it is given, calls the guest, and checks the answer. An instance
+//! that failed is gone by then; the next call makes and starts a fresh one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flow_config::OptionValue;
 use flow_runtime::ports::{
     Callback, Content, EntryPoints, Failure, Gathered, Item, Outcome, State, Verdict, Worked,
 };
 use tokio::sync::Notify;
-use wasmtime::Store;
 
-use crate::bindings::exports::flow::plugin::{lifecycle, settled};
+use crate::bindings::exports::flow::plugin::settled;
 use crate::bindings::flow::plugin::types as wit;
 use crate::convert::incoming::Answer;
 use crate::convert::outgoing::{self, Texts};
 use crate::error::Error;
 use crate::factory::Use;
-use crate::plugin::Exports;
+use crate::instance::{Live, answer, call};
 use crate::store::{Call, Guest, Interrupt};
 use crate::trap;
 
@@ -31,66 +27,6 @@ pub(crate) struct GuestCallback {
     used: Arc<Use>,
     instance: u32,
     live: Option<Live>,
-}
-
-/// An instance that was started.
-struct Live {
-    store: Store<Guest>,
-    exports: Exports,
-    /// What `start` said.
-    max_instances: Option<u32>,
-}
-
-/// Calls an export: takes the instance (making one if there is none), runs the call under its
-/// limits, and puts it back if it answered. Evaluates to `Result<(answer, Live), Failure>`; the
-/// caller puts `Live` back once the answer was found to be in order.
-macro_rules! call {
-    ($self:ident, $entry:ident, $call:expr, |$guest:ident, $store:ident| $work:expr) => {{
-        let mut live = $self.take().await?;
-        let Live { store, exports, .. } = &mut live;
-        store.set_epoch_deadline(1);
-        store.data_mut().begin(Call {
-            entry_point: stringify!($entry),
-            ..$call
-        });
-        let meter = Arc::clone(&store.data().meter);
-        let result = {
-            let $guest = exports
-                .$entry
-                .as_ref()
-                .expect("only called where the plugin exports it");
-            let $store = &mut *store;
-            meter.watch($work).await
-        };
-        finish(live, result, stringify!($entry))
-    }};
-}
-
-/// Sorts the result of a call: an answer, a failure the guest reports, or its end.
-fn finish<T>(
-    mut live: Live,
-    result: wasmtime::Result<Result<T, wit::Failure>>,
-    entry_point: &'static str,
-) -> Result<(Result<T, Failure>, Live), Failure> {
-    let guest = live.store.data_mut();
-    guest.end();
-    match result {
-        Ok(Ok(answer)) => Ok((Ok(answer), live)),
-        Ok(Err(failure)) => {
-            let failure = Answer::new(guest).failure(failure);
-            Ok((Err(failure), live))
-        }
-        Err(error) => {
-            let error = trap::explain(&error, guest, entry_point);
-            tracing::debug!(
-                flow = guest.setup.flow,
-                plugin = guest.setup.plugin,
-                entry_point,
-                "instance dropped"
-            );
-            Err(error.of_plugin())
-        }
-    }
 }
 
 fn wrong_count(guest: &Guest, entry_point: &str, got: usize, expected: &str) -> Failure {
@@ -125,51 +61,8 @@ impl GuestCallback {
     async fn take(&mut self) -> Result<Live, Failure> {
         match self.live.take() {
             Some(live) => Ok(live),
-            None => Self::make(&self.used, self.instance).await,
+            None => Live::make(&self.used, self.instance).await,
         }
-    }
-
-    /// Makes an instance and starts it.
-    async fn make(used: &Use, instance: u32) -> Result<Live, Failure> {
-        let plugin = &used.plugin;
-        let mut store = Guest::store(plugin.engine(), &used.setup, instance);
-        store.data_mut().begin(Call {
-            entry_point: "start",
-            ..Call::default()
-        });
-        let meter = Arc::clone(&store.data().meter);
-        let instantiated = meter.watch(plugin.instantiate(&mut store)).await;
-        let exports = instantiated
-            .map_err(|error| trap::explain(&error, store.data(), "start").of_plugin())?;
-        let mut live = Live {
-            store,
-            exports,
-            max_instances: None,
-        };
-        let Live { store, exports, .. } = &mut live;
-        let Some(guest) = &exports.lifecycle else {
-            store.data_mut().end();
-            return Ok(live);
-        };
-        let lists: Vec<Vec<&str>> = used.options.values().map(list).collect();
-        let options: Vec<_> = used
-            .options
-            .iter()
-            .zip(&lists)
-            .map(|((name, value), list)| (name.as_str(), outgoing::setting(value, list)))
-            .collect();
-        let context = lifecycle::Context {
-            flow: &used.setup.flow,
-            kind: &used.kind,
-            instance,
-            downloads: used.downloads,
-            poll_url: used.poll_url.as_deref(),
-            options: &options,
-        };
-        let result = meter.watch(guest.call_start(&mut *store, context)).await;
-        let (started, mut live) = finish(live, result, "start")?;
-        live.max_instances = started?.max_instances;
-        Ok(live)
     }
 
     /// One verdict per item, or the call failed.
@@ -224,27 +117,6 @@ impl GuestCallback {
     }
 }
 
-fn list(value: &OptionValue) -> Vec<&str> {
-    match value {
-        OptionValue::List(list) => list.iter().map(String::as_str).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Unpacks a call: on a reported failure the instance is kept and the failure returned.
-macro_rules! answer {
-    ($self:ident, $called:expr) => {{
-        let (answer, live) = $called?;
-        match answer {
-            Ok(answer) => (answer, live),
-            Err(failure) => {
-                $self.live = Some(live);
-                return Err(failure);
-            }
-        }
-    }};
-}
-
 #[async_trait]
 impl Callback for GuestCallback {
     fn name(&self) -> &str {
@@ -277,7 +149,7 @@ impl Callback for GuestCallback {
         };
         let (gathered, live) = answer!(
             self,
-            call!(self, gather, call, |guest, store| guest
+            call!(self, gather as "gather", call, |guest, store| guest
                 .call_gather(store, most))
         );
         let guest = live.store.data();
@@ -328,7 +200,7 @@ impl Callback for GuestCallback {
             ..Call::default()
         };
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let (answer, live) = call!(self, wake, call, |guest, store| async {
+        let (answer, live) = call!(self, wake as "wake", call, |guest, store| async {
             Ok(match guest.call_wait(store, millis).await? {
                 // A guest that passes the interruption on did as it was told.
                 Err(wit::Failure::Interrupted) => Ok(false),
@@ -362,7 +234,7 @@ impl Callback for GuestCallback {
             state: Some(state),
             ..Call::default()
         };
-        let (answer, live) = call!(self, settled, call, |guest, store| guest
+        let (answer, live) = call!(self, settled as "settled", call, |guest, store| guest
             .call_settled(store, &told))?;
         self.live = Some(live);
         answer
@@ -382,7 +254,7 @@ impl Callback for GuestCallback {
         let call = about(batch, state, None);
         let (verdicts, live) = answer!(
             self,
-            call!(self, after_accept, call, |guest, store| guest
+            call!(self, after_accept as "after_accept", call, |guest, store| guest
                 .call_after_accept(store, &messages))
         );
         self.verdicts(live, "after_accept", batch, verdicts)
@@ -403,7 +275,7 @@ impl Callback for GuestCallback {
         let call = about(batch, state, Some(content));
         let (fetched, live) = answer!(
             self,
-            call!(self, download, call, |guest, store| guest
+            call!(self, download as "download", call, |guest, store| guest
                 .call_download(store, &messages))
         );
         self.answers(live, "download", batch, fetched, |answer, id, fetched| {
@@ -426,7 +298,7 @@ impl Callback for GuestCallback {
         let call = about(batch, state, Some(content));
         let (sent, live) = answer!(
             self,
-            call!(self, send, call, |guest, store| guest
+            call!(self, send as "send", call, |guest, store| guest
                 .call_send(store, &messages))
         );
         self.answers(live, "send", batch, sent, |answer, _, sent| {
@@ -449,7 +321,7 @@ impl Callback for GuestCallback {
         let call = about(batch, state, Some(content));
         let (verdicts, live) = answer!(
             self,
-            call!(self, after_work, call, |guest, store| guest
+            call!(self, after_work as "after_work", call, |guest, store| guest
                 .call_after_work(store, &messages))
         );
         self.verdicts(live, "after_work", batch, verdicts)
@@ -465,11 +337,8 @@ impl Callback for GuestCallback {
         };
         let (answer, live) = call!(
             self,
-            lifecycle,
-            Call {
-                entry_point: "housekeeping",
-                ..call
-            },
+            lifecycle as "housekeeping",
+            call,
             |guest, store| guest.call_housekeeping(store)
         )?;
         self.live = Some(live);
@@ -491,7 +360,7 @@ impl Callback for GuestCallback {
 
 impl GuestCallback {
     async fn call_stop(&mut self) -> Result<(), Failure> {
-        let (answer, _) = call!(self, lifecycle, Call::default(), |guest, store| async {
+        let (answer, _) = call!(self, lifecycle as "stop", Call::default(), |guest, store| async {
             guest.call_stop(store).await.map(Ok)
         })?;
         answer

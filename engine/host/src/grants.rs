@@ -42,7 +42,11 @@ impl Grants {
                     .secrets
                     .iter()
                     .filter_map(|text| SafeUrl::parse(text).ok());
+                // A host the flow names for this plugin is one it may log in to. A wildcard names
+                // nobody, so its credentials have to be named.
+                let named = allow.connect.iter().filter_map(|text| Pattern::parse(text));
                 own()
+                    .chain(named.filter(|pattern| !pattern.below))
                     .chain(urls.filter_map(|url| Pattern::of_url(&url)))
                     .collect()
             }),
@@ -104,7 +108,7 @@ impl Grants {
             return Ok(());
         }
         Err(denied
-            .note("a flow gives its plugins the credentials for the hosts of its own URLs")
+            .note("a flow gives its plugins the credentials for the hosts of its own URLs and of `allow.connect`")
             .hint(format!("add `allow: {{ secrets: ['{shown}'] }}` to the flow if this plugin should have them")))
     }
 }

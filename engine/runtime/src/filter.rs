@@ -185,7 +185,7 @@ fn root_of(
     };
     let text = template.as_str();
     let rendered = template.render(context);
-    let Some(variable) = text.find("${") else {
+    let Some(variable) = text.find("${").filter(|_| !template.is_constant()) else {
         let directory = here.join(rendered);
         return Ok((directory.clone(), directory));
     };
@@ -486,14 +486,42 @@ mod tests {
                 Timestamp::from_unix(0, 0),
             )
         };
-        // Whether templates are filled in is the template's business; that `..` is refused is ours.
-        if let Ok(placed) = directory("a/b/x") {
-            assert_eq!(placed.root, Path::new("/data"));
-            assert!(placed.location.directory.starts_with("/data"));
-        }
-        if let Ok(placed) = directory("a/../../b/x") {
-            assert!(!placed.location.path().to_str().unwrap().contains("/../"));
-        }
+        let placed = directory("a/b/x").unwrap();
+        assert_eq!(placed.root, Path::new("/data"));
+        assert_eq!(placed.location.directory, Path::new("/data/by-a/b"));
+        assert_eq!(directory("a/../../b/x").unwrap_err().code, 422);
+        // An absolute group is below like any other.
+        let placed = directory("a//etc/x").unwrap();
+        assert_eq!(placed.location.directory, Path::new("/data/by-a/etc"));
+    }
+
+    #[test]
+    fn a_directory_that_is_all_variable_stays_where_the_flow_was_started() {
+        let mut accept = rule(true, r"http://origin/(.*)/x");
+        accept.placement.directory = template("${1}");
+        let filters = Filters {
+            rules: vec![accept],
+            ..Filters::default()
+        };
+        let directory = |path: &str| {
+            let message = Message::new(Timestamp::from_unix(0, 0), "http://origin", path);
+            let found = rules(&filters, &message).unwrap();
+            found.place(
+                &message,
+                "x",
+                Path::new("/here"),
+                Timestamp::from_unix(0, 0),
+            )
+        };
+        assert_eq!(
+            directory("a/x").unwrap().location.directory,
+            Path::new("/here/a")
+        );
+        assert_eq!(directory("../x").unwrap_err().code, 422);
+        assert_eq!(
+            directory("b//etc/x").unwrap().location.directory,
+            Path::new("/here/b/etc")
+        );
     }
 
     #[test]

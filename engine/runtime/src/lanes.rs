@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use flow_config::Flow;
+
 use crate::job::{Job, JobEnd};
 use crate::ports::{Callback, CallbackFactory, Failure};
 use crate::shared::{Ability, Shared};
@@ -54,7 +56,7 @@ impl Lanes {
     }
 
     /// Starts lane 0, if it does not run.
-    pub(crate) async fn ensure_first(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn ensure_first(&mut self, flow: &Flow) -> Result<(), Failure> {
         if self.first().is_some() {
             return Ok(());
         }
@@ -62,7 +64,7 @@ impl Lanes {
         let abilities = lane
             .callbacks
             .iter()
-            .map(|callback| Ability::of(&**callback))
+            .map(|callback| Ability::of(&**callback, flow))
             .collect();
         self.abilities = Arc::new(abilities);
         if self.lanes.is_empty() {

@@ -11,8 +11,8 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use flow_config::Output;
 use flow_config::template::Context;
-use flow_config::{FlowName, Kind, Output};
 use flow_message::{Message, Topic};
 use serde_json::Value;
 
@@ -38,16 +38,6 @@ pub(crate) fn without_password(url: String) -> String {
         return url;
     };
     format!("{}{}", &url[..colon], &url[at..])
-}
-
-/// `kind/name`, as it is part of keys that outlive versions of this program.
-pub(crate) fn flow_name(name: &FlowName) -> String {
-    let kind = match name.kind {
-        Kind::Poll => "poll",
-        Kind::Subscribe => "subscribe",
-        Kind::Flow => "flow",
-    };
-    format!("{kind}/{}", name.name)
 }
 
 impl Running {

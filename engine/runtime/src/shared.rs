@@ -32,9 +32,16 @@ pub(crate) struct Ability {
 }
 
 impl Ability {
-    pub(crate) fn of(callback: &dyn Callback) -> Self {
+    /// What `callback` can do in `flow`. Where messages come from a queue, a plugin that could
+    /// gather is there to download; it gathers as well only if the flow says from where.
+    pub(crate) fn of(callback: &dyn Callback, flow: &Flow) -> Self {
+        let mut entry_points = callback.entry_points();
+        if flow.input.is_some() && flow.poll_url.is_none() {
+            entry_points.gather = false;
+            entry_points.wake = false;
+        }
         Self {
-            entry_points: callback.entry_points(),
+            entry_points,
             schemes: callback.schemes().to_vec(),
         }
     }

@@ -134,7 +134,7 @@ pub(crate) struct Running {
     pub(crate) options: Options,
     pub(crate) floor: Floor,
     drain: Drain,
-    /// `kind/name`.
+    /// `kind/name`, part of the keys of posts.
     pub(crate) name: String,
     pub(crate) started: Timestamp,
     pub(crate) totals: PassCounts,
@@ -184,7 +184,7 @@ impl Running {
             observer,
         } = ports;
         let local = Local::new(&flow, options.directory.clone());
-        let name = crate::post::flow_name(&flow.name);
+        let name = flow.name.to_string();
         let shared = Arc::new(Shared::new(flow, store, clock, observer, local));
         let now = shared.now();
         let millis = now.as_millisecond();
@@ -277,7 +277,7 @@ impl Running {
 
     /// Starts the callbacks, if they do not run; says whether they do.
     async fn start(&mut self) -> Result<bool, Error> {
-        let Err(failure) = self.lanes.ensure_first().await else {
+        let Err(failure) = self.lanes.ensure_first(&self.shared.flow).await else {
             self.start_step = 0;
             return Ok(true);
         };

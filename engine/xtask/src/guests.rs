@@ -22,8 +22,9 @@ pub enum Profile {
     Release,
 }
 
-/// Builds every component of the workspace at `workspace` into `target` and returns their names and
-/// paths, sorted by name. Members that make no component (an SDK) are compiled and not returned.
+/// Builds every component among the libraries of the workspace at `workspace` into `target` and
+/// returns their names and paths, sorted by name. Members that make no component (an SDK) are
+/// compiled and not returned.
 ///
 /// # Errors
 /// The workspace does not build, or the wasm target is missing and can't be added. The compiler's
@@ -33,12 +34,33 @@ pub fn build_guests(
     target: &Path,
     profile: Profile,
 ) -> Result<Vec<(String, PathBuf)>> {
+    build(workspace, target, profile, "--lib")
+}
+
+/// As [`build_guests`], but of the examples: where a workspace keeps many small guests.
+///
+/// # Errors
+/// As [`build_guests`].
+pub fn build_example_guests(
+    workspace: &Path,
+    target: &Path,
+    profile: Profile,
+) -> Result<Vec<(String, PathBuf)>> {
+    build(workspace, target, profile, "--examples")
+}
+
+fn build(
+    workspace: &Path,
+    target: &Path,
+    profile: Profile,
+    which: &str,
+) -> Result<Vec<(String, PathBuf)>> {
     ensure_target(workspace)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .current_dir(workspace)
-        .args(["build", "--workspace", "--lib", "--examples"])
+        .args(["build", "--workspace", which])
         .args([
             "--target",
             GUEST_TARGET,

@@ -8,4 +8,4 @@ mod embed;
 mod guests;
 
 pub use embed::{Embedded, embed_catalogue, embed_plugins};
-pub use guests::{GUEST_TARGET, Profile, build_guests, rerun_if_changed};
+pub use guests::{GUEST_TARGET, Profile, build_example_guests, build_guests, rerun_if_changed};

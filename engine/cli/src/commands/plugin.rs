@@ -187,8 +187,14 @@ fn manual(plugin: &PluginInfo, paint: Paint) -> String {
     ]);
     facts.row(["sha256", &plugin.sha256]);
     text.push_str(&facts.render(paint));
-    if !manifest.doc.trim().is_empty() {
-        let lines: Vec<_> = manifest.doc.trim().lines().map(printable).collect();
+    // The title of the page is the line above.
+    let doc = manifest.doc.trim();
+    let doc = doc
+        .strip_prefix(&format!("# {}\n", manifest.name))
+        .unwrap_or(doc)
+        .trim();
+    if !doc.is_empty() {
+        let lines: Vec<_> = doc.lines().map(printable).collect();
         let _ = writeln!(text, "\n{}", lines.join("\n"));
     }
     if !manifest.options.is_empty() {
@@ -290,7 +296,7 @@ mod tests {
                 name: "letters".into(),
                 version: "0.1.0".into(),
                 summary: "reads letters".into(),
-                doc: "Letters are read\nline by line.\n".into(),
+                doc: "# letters\n\nLetters are read\nline by line.\n".into(),
                 options: vec![
                     OptionSpec {
                         choices: vec!["keep".into(), "burn".into()],

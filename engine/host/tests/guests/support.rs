@@ -25,8 +25,9 @@ pub(crate) fn guests() -> &'static Path {
     GUESTS.get_or_init(|| {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests");
         let target = scratch("guests");
-        let guests = flow_xtask::build_guests(&workspace, &target, flow_xtask::Profile::Dev)
-            .expect("the guests build");
+        let guests =
+            flow_xtask::build_example_guests(&workspace, &target, flow_xtask::Profile::Dev)
+                .expect("the guests build");
         let (_, noop) = guests
             .iter()
             .find(|(name, _)| name == "noop")
