@@ -56,10 +56,13 @@ fn check(access: Access) {
     assert_eq!(fetched, 1, "one mail is new:\n{}", run.stderr);
     sent.extend(more);
     scene.expect_parts(&sent);
-    assert!(
-        scene.mailbox("INBOX").iter().all(|mail| !mail.seen()),
-        "polling leaves no trace"
-    );
+    // A POP3 client can't fetch without a trace: the server itself marks what RETR sent.
+    if !matches!(access, Access::Pop | Access::PopStls | Access::Pops) {
+        assert!(
+            scene.mailbox("INBOX").iter().all(|mail| !mail.seen()),
+            "polling leaves no trace"
+        );
+    }
 }
 
 #[test]

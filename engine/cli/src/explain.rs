@@ -107,7 +107,15 @@ mod tests {
                 &mut files,
             );
         }
-        let areas = ["broker", "cli", "config", "flow", "plugin", "state"];
+        let areas = [
+            "broker",
+            "cli",
+            "config",
+            "credentials",
+            "plugin",
+            "run",
+            "state",
+        ];
         let mut missing = Vec::new();
         for file in files {
             let text = fs::read_to_string(&file).expect("sources are readable");

@@ -23,6 +23,11 @@ impl Home {
         command
             .env_clear()
             .env("HOME", self.0.path())
+            // Compiled plugins are the same for all; compiling them is most of a test's time.
+            .env(
+                "FLOW_CACHE_DIR",
+                concat!(env!("CARGO_TARGET_TMPDIR"), "/flow-cache"),
+            )
             .stdin(Stdio::null());
         command
     }

@@ -305,8 +305,22 @@ mod tests {
                 .expect_err("not allowed")
                 .to_string(),
             "plugin `p` may not have the credentials for `amqps://root@broker.example.com/` [plugin/secret-denied]\n  \
-             = note: a flow gives its plugins the credentials for the hosts of its own URLs\n  \
+             = note: a flow gives its plugins the credentials for the hosts of its own URLs and of `allow.connect`\n  \
              = hint: add `allow: { secrets: ['amqps://root@broker.example.com/'] }` to the flow if this plugin should have them"
         );
+    }
+
+    #[test]
+    fn a_host_named_in_connect_brings_its_credentials_and_a_wildcard_does_not() {
+        let named = grants(&[], &["imap.example.com:993", "*.example.net:993"], &[]);
+        assert!(named.secret("p", "imaps://me@imap.example.com/").is_ok());
+        // Credentials are looked up by host: the port of the pattern does not narrow them.
+        assert!(
+            named
+                .secret("p", "amqps://me@imap.example.com:5671/")
+                .is_ok()
+        );
+        assert!(named.secret("p", "imaps://me@a.example.net/").is_err());
+        assert!(named.secret("p", "imaps://me@example.com/").is_err());
     }
 }

@@ -27,9 +27,9 @@ pub(crate) struct Live {
     pub(crate) max_instances: Option<u32>,
 }
 
-/// Calls an export: takes the instance (making one if there is none), runs the call under its
-/// limits, and puts it back if it answered. Evaluates to `Result<(answer, Live), Failure>`; the
-/// caller puts `Live` back once the answer was found to be in order.
+/// Calls an export under its limits: takes the instance, making one if there is none. Evaluates to
+/// `Result<(answer, Live), Failure>`; the caller puts `Live` back once it found the answer to be in
+/// order, and a call that is dropped half-way takes the instance with it.
 macro_rules! call {
     ($self:ident, $export:ident as $entry_point:literal, $call:expr, |$guest:ident, $store:ident| $work:expr) => {{
         let mut live = $self.take().await?;

@@ -7,7 +7,7 @@ mod journal;
 mod setup;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use flow_daemon::{Drain, Engine, RunOptions};
@@ -44,72 +44,88 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 async fn demo(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let console = &context.console;
-    let paint = console.paint();
     let setup = Setup::make().await?;
     console.print(&format!(
-        "A mailbox with {} is on {}, for this demo only. Nothing leaves this machine.\n",
+        "A mailbox with {} is on {}, for this demo only. Nothing leaves this machine.\n\n",
         plural(setup.samples.len() as u64, "invented mail"),
         setup.server.address(),
     ))?;
     let engine = context.engine_in(setup.directories(), &[("HOME", &setup.home())])?;
-    let journal = Arc::new(Journal::default());
-    let started = Instant::now();
-
-    // An exchange keeps nothing: the queue has to be there before something is announced.
-    once(context, &engine, "subscribe/mail", &journal).await?;
-    console.print(&format!(
-        "{} asks what is new and posts a message per mail to exchange xs_mail.",
-        paint.bold("1. poll/mail")
-    ))?;
-    once(context, &engine, "poll/mail", &journal).await?;
-    console.print(&format!(
-        "   {} announced\n",
-        plural(journal.mails().len() as u64, "mail")
-    ))?;
-    console.print(&format!(
-        "{} downloads each mail, takes it apart, posts a message per file to exchange xs_files.\n",
-        paint.bold("2. subscribe/mail")
-    ))?;
-    once(context, &engine, "subscribe/mail", &journal).await?;
-    let took = started.elapsed();
-
-    console.print(&journal.tell(&setup.samples, paint))?;
-    let files = setup.files()?;
-    console.print(&format!(
-        "{} Where the files are, below {}\n",
-        paint.bold("3."),
-        setup.home()
-    ))?;
-    console.print(&journal::tree(&files, paint))?;
-    let missing = journal::missing(&setup.samples, &files);
-    let expected: usize = setup.samples.iter().map(|sample| sample.files.len()).sum();
-    let exit = if missing.is_empty() {
-        console.print(&format!(
-            "\n{} {} of {} arrived, byte for byte as they were sent, in {}.",
-            paint.green("done:"),
-            plural(expected as u64, "attachment"),
-            plural(setup.samples.len() as u64, "mail"),
-            elapsed(took),
-        ))?;
-        Exit::Done
-    } else {
-        console.print(&format!(
-            "\n{} did not arrive: {}",
-            paint.red("failed:"),
-            missing.join(", ")
-        ))?;
-        Exit::No
-    };
+    let (journal, took) = run_flows(context, &engine).await?;
+    let waiting = engine.queues().await?.iter().map(|queue| queue.ready).sum();
+    let exit = report(&setup, context, &journal, took, waiting)?;
     let flow = context.command();
     if args.keep {
         let kept = setup.keep();
+        let kept = kept.display();
         console.print(&format!(
-            "kept: {flow} --config-dir {0}/config --state-dir {0}/state list",
-            kept.display()
+            "\nKept in {kept}; look around with\n  {flow} --config-dir {kept}/config --state-dir {kept}/state list queues\n"
         ))?;
     }
-    console.print(&journal::next(&flow, paint))?;
+    console.print(&journal::next(&flow, console.paint()))?;
     Ok(exit)
+}
+
+/// Runs each flow until nothing is left to do; how long both took once everything was in place.
+async fn run_flows(context: &Context, engine: &Engine) -> anyhow::Result<(Journal, Duration)> {
+    let (console, paint) = (&context.console, context.console.paint());
+    let journal = Arc::new(Journal::default());
+    // An exchange keeps nothing: queues have to be there before something is announced.
+    for name in [setup::NEXT, "subscribe/mail"] {
+        once(context, engine, name, &journal).await?;
+    }
+    let started = Instant::now();
+    console.print(&format!(
+        "{} asks what is new and posts a message per mail to exchange xs_mail.\n",
+        paint.bold("1. poll/mail")
+    ))?;
+    once(context, engine, "poll/mail", &journal).await?;
+    let mails = plural(journal.number(), "mail");
+    console.print(&format!(
+        "   {mails} announced\n\n{} downloads each mail, takes it apart, posts a message per file to exchange xs_files.\n\n",
+        paint.bold("2. subscribe/mail")
+    ))?;
+    once(context, engine, "subscribe/mail", &journal).await?;
+    let took = started.elapsed();
+    let journal = Arc::into_inner(journal).context("a flow still runs")?;
+    Ok((journal, took))
+}
+
+/// Tells the way of each mail, shows the files, and says whether all of them arrived.
+fn report(
+    setup: &Setup,
+    context: &Context,
+    journal: &Journal,
+    took: Duration,
+    waiting: u64,
+) -> anyhow::Result<Exit> {
+    let (console, paint) = (&context.console, context.console.paint());
+    let files = setup.files()?;
+    console.print(&format!(
+        "{}\n{} below the home directory of the demo\n\n{}\n",
+        journal.tell(&setup.samples, paint),
+        paint.bold("3. The files"),
+        journal::tree(&files, paint),
+    ))?;
+    let missing = journal::missing(&setup.samples, &files);
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        console.print(&format!(
+            "{} did not arrive: {missing}\n",
+            paint.red("failed:")
+        ))?;
+        return Ok(Exit::No);
+    }
+    let expected: usize = setup.samples.iter().map(|sample| sample.files.len()).sum();
+    console.print(&format!(
+        "{} {} of {} arrived in {}, byte for byte as they were sent;\n      {} about them in a queue, for whoever goes on with them.\n",
+        paint.green("done:"),
+        plural(expected as u64, "attachment"),
+        plural(setup.samples.len() as u64, "mail"),
+        elapsed(took),
+        plural(waiting, "message"),
+    ))?;
+    Ok(Exit::Done)
 }
 
 /// Runs a flow until nothing is left to do.

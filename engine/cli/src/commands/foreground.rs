@@ -19,7 +19,7 @@ stops; a second one stops at once. Either way nothing is lost: what was not fini
 at the next start.
 
 --trace adds every step of every message: which rule accepted it, what each plugin decided, how long \
-it took, which fields changed.
+it took, which fields changed. --dry-run shows the steps up to the filters and stops there.
 
 Examples:
   flow foreground flow/mail --once              until nothing is left to do
@@ -55,12 +55,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
     let flow = context.load(&engine, &args.flow, &args.set.set)?;
     let name = flow.name.to_string();
-    let observer = Arc::new(Foreground::new(
-        console.clone(),
-        name,
-        context.log_level(),
-        args.trace,
-    ));
+    // Of a dry run nothing remains but what it says.
+    let trace = args.trace || args.dry_run;
+    let observer = Foreground::new(console.clone(), name, context.log_level(), trace);
+    let observer = Arc::new(observer);
     let options = RunOptions {
         once: args.once,
         dry_run: args.dry_run,

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         if engine.store_file(name).exists()
             && engine.store(name)?.is_running().map_err(Error::from)?
         {
-            return Err(Problem::new("flow/running", format!("`{name}` is running"))
+            return Err(Problem::new("run/running", format!("`{name}` is running"))
                 .note("nothing was deleted")
                 .hint("stop it first")
                 .into());

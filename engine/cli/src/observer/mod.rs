@@ -90,11 +90,9 @@ impl Observer for Foreground {
             return;
         }
         if let Some(book) = &self.book {
-            let lines = lock(book).lines(event, self.started.elapsed());
-            if !lines.is_empty() {
-                for line in lines {
-                    self.say(LogLevel::Info, &line);
-                }
+            let told = lock(book).tell(event, self.started.elapsed());
+            if let Some(text) = told {
+                self.say(LogLevel::Info, &text);
                 return;
             }
         }

@@ -4,6 +4,7 @@
 //! step stand the fields of the message that changed since the step before.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use flow_message::{Message, v03};
@@ -16,24 +17,33 @@ use super::lines::{columns, name, reason, show};
 
 /// Messages followed at once; beyond it, changes of further messages are not shown.
 const FOLLOWED: usize = 10_000;
+/// Before a change, on a line of its own.
+const CHANGE: &str = "\n                 ";
 /// Longest value shown whole.
 const VALUE_CHARACTERS: usize = 60;
 
 /// The messages in hand.
 #[derive(Default)]
 pub(super) struct Book {
+    /// By relPath.
     lives: HashMap<String, Life>,
+    /// What is stored is posted under its place: from there back to the relPath it had.
+    places: HashMap<String, String>,
 }
 
 struct Life {
     born: Duration,
     fields: Map<String, Value>,
+    /// Made from it; forgotten with it.
+    children: Vec<String>,
+    /// Where it is stored, without the leading `/`.
+    place: Option<String>,
 }
 
 impl Book {
-    /// The lines a trace shows for the event, at `now` since the run began; none where the plain
-    /// log says it all.
-    pub(super) fn lines(&mut self, event: &Event<'_>, now: Duration) -> Vec<String> {
+    /// What a trace shows for the event, at `now` since the run began, changes on lines of their
+    /// own; none where the plain log says it all.
+    pub(super) fn tell(&mut self, event: &Event<'_>, now: Duration) -> Option<String> {
         let (message, what, text) = match event {
             Event::Gathered { message, from } => (*message, "gathered", format!("by {from}")),
             Event::Accepted {
@@ -136,24 +146,31 @@ impl Book {
             ),
             Event::Dead { message, reason } => (*message, "given up", self::reason(reason)),
             Event::Settled { message, fate } => (*message, "settled", self::fate(fate)),
-            _ => return Vec::new(),
+            _ => return None,
         };
-        let key = message.rel_path.clone();
+        let path = message.rel_path.trim_start_matches('/');
+        let key = self
+            .places
+            .get(path)
+            .cloned()
+            .unwrap_or_else(|| message.rel_path.clone());
         let (age, changes) = self.follow(&key, message, now);
-        let mut lines = vec![format!(
+        match event {
+            Event::Derived { from, path, .. } => self.derived(&key, &from.rel_path, *path),
+            // What was made from a message ends with it.
+            Event::Settled { .. } => self.forget(&key),
+            _ => {}
+        }
+        let mut text = format!(
             "{}  {text}  (+{})",
             columns(what, &name(message)),
             elapsed(age)
-        )];
-        lines.extend(changes.into_iter().map(|change| columns("", &change)));
-        // A message that was replaced by others settles under its own name; the others end when
-        // they are posted.
-        if matches!(event, Event::Settled { .. }) {
-            self.lives.remove(&key);
-            let below = format!("{key}/");
-            self.lives.retain(|path, _| !path.starts_with(&below));
+        );
+        for change in changes {
+            text.push_str(CHANGE);
+            text.push_str(&change);
         }
-        lines
+        Some(text)
     }
 
     /// The message's age, and what changed in it since it was last seen.
@@ -168,10 +185,41 @@ impl Book {
         }
         let news = changes(&Map::new(), &fields);
         if self.lives.len() < FOLLOWED {
-            self.lives
-                .insert(key.to_owned(), Life { born: now, fields });
+            let life = Life {
+                born: now,
+                fields,
+                children: Vec::new(),
+                place: None,
+            };
+            self.lives.insert(key.to_owned(), life);
         }
         (Duration::ZERO, news)
+    }
+
+    fn derived(&mut self, key: &str, from: &str, path: Option<&Path>) {
+        let place = path.map(|path| path.to_string_lossy().trim_start_matches('/').to_owned());
+        // Without a parent nothing would ever forget it.
+        let Some(parent) = self.lives.get_mut(from) else {
+            return;
+        };
+        parent.children.push(key.to_owned());
+        if let (Some(place), Some(life)) = (place, self.lives.get_mut(key)) {
+            self.places.insert(place.clone(), key.to_owned());
+            life.place = Some(place);
+        }
+    }
+
+    fn forget(&mut self, key: &str) {
+        let mut doomed = vec![key.to_owned()];
+        while let Some(key) = doomed.pop() {
+            let Some(life) = self.lives.remove(&key) else {
+                continue;
+            };
+            doomed.extend(life.children);
+            if let Some(place) = life.place {
+                self.places.remove(&place);
+            }
+        }
     }
 }
 
@@ -191,19 +239,19 @@ fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Strin
         match before.get(field) {
             Some(old) if old == value => {}
             Some(old) => lines.push(format!(
-                "  {}: {} -> {}",
+                "{}: {} -> {}",
                 printable(field),
                 short(old),
                 short(value)
             )),
             // The path stands in the line above.
             None if field == "relPath" => {}
-            None => lines.push(format!("  {}: {}", printable(field), short(value))),
+            None => lines.push(format!("{}: {}", printable(field), short(value))),
         }
     }
     for field in before.keys().filter(|field| !after.contains_key(*field)) {
         lines.push(format!(
-            "  {}: {} -> (removed)",
+            "{}: {} -> (removed)",
             printable(field),
             short(&before[field])
         ));
@@ -230,7 +278,7 @@ fn short(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use flow_message::{Identity, Timestamp, Topic};
     use flow_runtime::ports::Location;
@@ -249,7 +297,7 @@ mod tests {
         };
         let mut text = Vec::new();
         let mut at = |millis, event: &Event<'_>| {
-            text.extend(book.lines(event, Duration::from_millis(millis)))
+            text.extend(book.tell(event, Duration::from_millis(millis)));
         };
 
         at(
@@ -301,12 +349,14 @@ mod tests {
             &Event::Derived {
                 message: &part,
                 from: &fetched,
-                path: None,
+                path: Some(Path::new("/mail/a.pdf")),
                 bytes: 12,
             },
         );
+        let mut stored = part.clone();
+        stored.rel_path = "mail/a.pdf".into();
         let posted = Event::Posted {
-            message: &part,
+            message: &stored,
             exchange: "xs_files",
             topic: topic.as_str(),
             confirm: Confirm::Posted,
@@ -322,7 +372,7 @@ mod tests {
         );
         at(110, &Event::Started);
         assert!(
-            book.lives.is_empty(),
+            book.lives.is_empty() && book.places.is_empty(),
             "a settled message is forgotten, with what came of it"
         );
         insta::assert_snapshot!(text.join("\n"));

@@ -64,10 +64,10 @@ pub(super) fn tell(cause: &(dyn Error + 'static)) -> Told {
 
 fn flow(error: &flow_runtime::Error) -> &'static str {
     match error {
-        flow_runtime::Error::Config(_) => "flow/config",
-        flow_runtime::Error::Auth(_) => "flow/auth",
-        flow_runtime::Error::Unavailable(_) => "flow/unavailable",
-        flow_runtime::Error::Running(_) => "flow/running",
+        flow_runtime::Error::Config(_) => "run/config",
+        flow_runtime::Error::Auth(_) => "run/auth",
+        flow_runtime::Error::Unavailable(_) => "run/unavailable",
+        flow_runtime::Error::Running(_) => "run/running",
         flow_runtime::Error::Store(error) => store(error),
     }
 }
@@ -79,23 +79,15 @@ fn store(error: &StoreError) -> &'static str {
     }
 }
 
-/// `message [area/slug]`, then lines of `= note: …` and `= hint: …`.
+/// `message [area/slug]` or `error[area/slug]: message`, then lines of `= note: …` and `= hint: …`.
 fn parse(text: &str) -> Told {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default().trim_end();
-    let code = first
-        .strip_suffix(']')
-        .and_then(|rest| rest.rsplit_once(" ["));
-    let mut told = match code {
-        Some((message, code)) if is_code(code) => Told {
-            message: message.to_owned(),
-            code: Some(code.to_owned()),
-            ..Told::default()
-        },
-        _ => Told {
-            message: first.to_owned(),
-            ..Told::default()
-        },
+    let (message, code) = head(first).unwrap_or((first, None));
+    let mut told = Told {
+        message: message.to_owned(),
+        code: code.map(str::to_owned),
+        ..Told::default()
     };
     for line in lines {
         let line = line.trim();
@@ -103,6 +95,8 @@ fn parse(text: &str) -> Told {
             told.notes.push(note.to_owned());
         } else if let Some(hint) = line.strip_prefix("= hint: ") {
             told.hints.push(hint.to_owned());
+        } else if let Some(place) = line.strip_prefix("--> ") {
+            told.notes.push(format!("in {place}"));
         } else if !line.is_empty() {
             match told.notes.last_mut() {
                 Some(note) => {
@@ -114,6 +108,17 @@ fn parse(text: &str) -> Told {
         }
     }
     told
+}
+
+/// The message and the code of a first line that has one.
+fn head(line: &str) -> Option<(&str, Option<&str>)> {
+    let (message, code) = match line.strip_prefix("error[") {
+        Some(rest) => rest
+            .split_once("]: ")
+            .map(|(code, message)| (message, code))?,
+        None => line.strip_suffix(']')?.rsplit_once(" [")?,
+    };
+    is_code(code).then_some((message, Some(code)))
 }
 
 fn is_code(text: &str) -> bool {
@@ -140,6 +145,13 @@ mod tests {
                 notes: vec!["this flow allows `y:993`".into()],
                 hints: vec!["add it to `allow.connect`".into()],
             }
+        );
+        let found =
+            parse("error[credentials/not-found]: no credentials\n  --> /c/credentials.conf");
+        assert_eq!(found.code.as_deref(), Some("credentials/not-found"));
+        assert_eq!(
+            (found.message.as_str(), found.notes),
+            ("no credentials", vec!["in /c/credentials.conf".to_owned()])
         );
         let plain = parse("can't read [1/2]\nsecond line");
         assert_eq!(

@@ -22,7 +22,7 @@ use crate::grants::Address;
 use crate::store::{Guest, Interrupt};
 use crate::tls;
 
-/// Longest time limit a guest may set for a read or write: longer than IMAP's half an hour of IDLE.
+/// Longest time limit a guest may set for a read or write: servers that push let half an hour pass.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Time limits a peer may use up in one call before its pace is looked at.
 const PATIENCE: u32 = 10;

@@ -86,3 +86,23 @@ async fn numbers_and_progress_arrive() {
         r#"Progress { what: "talking", done: 1, total: 10, unit: "lines" }"#
     );
 }
+
+#[tokio::test]
+async fn every_call_has_its_name() {
+    let log = Log::capture();
+    let mut judge = callback(&flow("judge", &[])).await;
+    judge.stop().await;
+    assert_eq!(
+        log.text(),
+        "",
+        "what does not run has nothing to say goodbye to"
+    );
+    judge.start().await.expect("it starts");
+    judge.stop().await;
+    let text = log.text();
+    let line = text
+        .lines()
+        .find(|line| line.contains("stopped"))
+        .expect("it says so");
+    assert!(line.contains("entry_point=\"stop\""), "{line}");
+}

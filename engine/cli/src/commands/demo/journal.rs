@@ -40,9 +40,9 @@ impl Journal {
         self.mails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The mails, in the order they were found.
-    pub(super) fn mails(&self) -> Vec<Mail> {
-        self.lock().clone()
+    /// How many mails were found.
+    pub(super) fn number(&self) -> u64 {
+        self.lock().len() as u64
     }
 
     /// The way of each mail.
@@ -113,14 +113,13 @@ impl Observer for Journal {
                 path,
                 bytes,
             } => {
-                let name = path
-                    .and_then(Path::file_name)
-                    .map(|name| name.to_string_lossy().into_owned());
-                let name = name.unwrap_or_else(|| message.file_name().to_owned());
+                let path = path
+                    .unwrap_or(Path::new(&message.rel_path))
+                    .to_string_lossy();
                 if let Some(mail) = mail(&mut mails, from) {
                     mail.parts.push(Part {
-                        path: message.url(),
-                        name,
+                        path: path.trim_start_matches('/').to_owned(),
+                        name: path.rsplit('/').next().unwrap_or_default().to_owned(),
                         size: *bytes,
                         posted: false,
                     });
@@ -130,11 +129,12 @@ impl Observer for Journal {
                 if let Some(mail) = mail(&mut mails, message) {
                     mail.announced = true;
                 }
-                let url = message.url();
+                // Announced under the place it was stored at.
+                let path = message.rel_path.trim_start_matches('/');
                 for part in mails
                     .iter_mut()
                     .flat_map(|mail| &mut mail.parts)
-                    .filter(|part| part.path == url)
+                    .filter(|part| part.path == path)
                 {
                     part.posted = true;
                 }

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 use crate::catalogue::{self, Example};
 use crate::files::{self, Existing};
 
+/// Stands for whoever goes on with the files; its queue keeps the messages about them.
+pub(super) const NEXT: &str = "flow/next";
+
 const USER: &str = "demo";
 const PASSWORD: &str = "only-on-loopback";
 
@@ -63,6 +66,8 @@ impl Setup {
                 Existing::Keep,
             )?;
         }
+        let next = self.path("config").join(format!("{NEXT}.yaml"));
+        files::write(&next, "exchange: xs_files\n", 0o644, Existing::Keep)?;
         let credentials = format!("imap://{USER}:{PASSWORD}@{address}\n");
         files::write(
             &self.path("config").join("credentials.conf"),
