@@ -8,10 +8,6 @@ use std::path::{Path, PathBuf};
 
 use flow_xtask::{Profile, build_guests, embed_catalogue, embed_plugins, rerun_if_changed};
 
-#[expect(
-    clippy::print_stdout,
-    reason = "this is how a build script talks to cargo"
-)]
 fn main() {
     if let Err(error) = run() {
         for line in format!("{error:#}").lines() {
@@ -21,10 +17,6 @@ fn main() {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "this is how a build script talks to cargo"
-)]
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?)
         .join("../..")

@@ -2,7 +2,8 @@
 //!
 //! Everything is on loopback and, where there is one, on a tmpfs, so that the disk's fsync is not
 //! what is measured. Figures move from machine to machine; the ratio is what counts. Started by
-//! `tests/bench/run`; `--mails N`, `--size BYTES` and `--runs N` change the load.
+//! `tests/bench/run`; `--mails N`, `--size BYTES` and `--runs N` change the load. With `--runs 0` it
+//! only serves the mailbox until its standard input ends, for a profiler or for trying by hand.
 
 #![expect(
     clippy::print_stdout,
@@ -44,6 +45,15 @@ fn main() -> Result<()> {
     let bytes: usize = sent.iter().map(|mail| mail.raw.len()).sum();
     for mail in &sent {
         server.add_mail(Dovecot::USER, "INBOX", &mail.raw);
+    }
+    if load.runs == 0 {
+        println!(
+            "imap://{}@127.0.0.1:{}/INBOX",
+            Dovecot::USER.replace('@', "%40"),
+            server.imap_port()
+        );
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+        return Ok(());
     }
     let bench = subjects::Bench {
         server: &server,

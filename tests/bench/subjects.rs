@@ -176,7 +176,7 @@ impl Bench<'_> {
         flow.add_flow(
             "flow/mail",
             &format!(
-                "pollUrl: imap://{user}@127.0.0.1:{port}/INBOX\ndirectory: ${{HOME}}/mail\nbatch: 100\n\
+                "pollUrl: imap://{user}@127.0.0.1:{port}/INBOX\ndirectory: ${{HOME}}/mail\n\
                  callbacks:\n  - plugin: mail\n    starttls: off\n{rest}"
             ),
         );

@@ -33,7 +33,7 @@ fn kill_until_done(scene: &Scene, flows: &[&str], random: &mut Random) -> usize 
             let running = scene.flow.spawn(&["foreground", flow, "--once"]);
             // From before its first line to well into the work. The range grows, so that a slow
             // machine gets there too.
-            let range = 400 + 40 * kills;
+            let range = 150 + 25 * kills;
             wait::pause(Duration::from_millis(random.below(range) as u64));
             let ended = running.kill();
             if ended.signal.is_some() {
@@ -87,7 +87,7 @@ fn mailbox(seed: u64) -> (Scene, Vec<Generated>) {
 #[test]
 fn all_in_one_flow_keeping_the_mails() {
     let (scene, sent) = mailbox(101);
-    scene.set(&MailFlow::new(Access::Imap).option("batch: 25"));
+    scene.set(&MailFlow::new(Access::Imap).option("batch: 10"));
     check("keep", &scene, &[Scene::FLOW], &sent);
     assert_eq!(scene.mailbox("INBOX").len(), sent.len());
 }
@@ -95,7 +95,7 @@ fn all_in_one_flow_keeping_the_mails() {
 #[test]
 fn all_in_one_flow_moving_the_mails() {
     let (scene, sent) = mailbox(102);
-    let flow = MailFlow::new(Access::Imaps).option("batch: 25");
+    let flow = MailFlow::new(Access::Imaps).option("batch: 10");
     scene.set(
         &flow
             .mail_option("after: move")
@@ -121,7 +121,7 @@ fn all_in_one_flow_deleting_over_pop3() {
     let (scene, sent) = mailbox(103);
     scene.set(
         &MailFlow::new(Access::Pop)
-            .option("batch: 25")
+            .option("batch: 10")
             .mail_option("after: delete"),
     );
     check("pop3, delete", &scene, &[Scene::FLOW], &sent);
@@ -136,13 +136,13 @@ fn two_flows_over_the_embedded_broker() {
     scene.flow.add_flow(
         "poll/mail",
         &format!(
-            "pollUrl: {url}\nbatch: 25\ncallbacks:\n  - plugin: mail\n    starttls: off\npost_exchange: xs_mail\n"
+            "pollUrl: {url}\nbatch: 10\ncallbacks:\n  - plugin: mail\n    starttls: off\npost_exchange: xs_mail\n"
         ),
     );
     scene.flow.add_flow(
         "subscribe/mail",
         &format!(
-            "exchange: xs_mail\nbatch: 25\nallow:\n  connect: ['127.0.0.1:{port}']\n\
+            "exchange: xs_mail\nbatch: 10\nallow:\n  connect: ['127.0.0.1:{port}']\n\
              directory: ${{HOME}}/mail\ncallbacks:\n  - plugin: mail\n    starttls: off\n    after: seen\n\
              \x20 - plugin: mail-decode\n    filters:\n      - accept: '.*\\.bin$'\n        directory: ${{HOME}}/parts\n\
              \x20     - reject: '.*'\npost_exchange: xs_files\n"

@@ -5,6 +5,7 @@
 mod big;
 mod catalogue;
 mod effects;
+mod example;
 mod hostile;
 mod identity;
 mod live;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test, its helpers included")]
 
+mod common;
+
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,24 +11,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use common::{everything, outgoing};
+use flow_broker::Kind;
 use flow_broker::embedded::{Binding, Declaration, EmbeddedBroker, Options};
-use flow_broker::{Error, Kind};
-use flow_message::{Message, Timestamp, Topic};
-use flow_runtime::ports::{Confirm, Consumer, Failure, Outgoing, Publisher, Received, Settlement};
+use flow_message::Timestamp;
+use flow_runtime::ports::{Confirm, Consumer, Publisher, Received, Settlement};
 use tokio::task::JoinSet;
 
 fn open(directory: &Path) -> EmbeddedBroker {
     EmbeddedBroker::open(directory.join("broker.db"), Options::default()).unwrap()
-}
-
-fn outgoing(path: &str, key: Option<&str>) -> Outgoing {
-    let message = Message::new(Timestamp::from_unix(1, 0), "https://example.org/", path);
-    let topic = Topic::of("v03", &message);
-    Outgoing {
-        message,
-        topic,
-        key: key.map(str::to_owned),
-    }
 }
 
 fn paths(received: &[Received]) -> Vec<&str> {
@@ -41,10 +34,6 @@ fn all(received: &[Received], settlement: Settlement) -> Vec<(u64, Settlement)> 
         .iter()
         .map(|received| (received.tag, settlement))
         .collect()
-}
-
-fn everything() -> Declaration {
-    Declaration::new("q", "x", ["#"])
 }
 
 #[tokio::test]
@@ -662,41 +651,4 @@ async fn a_process_that_gives_no_sign_of_life_loses_its_leases_but_not_its_acks(
     hanging.settle(&late).await.unwrap();
     let queues = other.queues().await.unwrap();
     assert_eq!((queues[0].ready, queues[0].leased), (0, 1));
-}
-
-#[tokio::test]
-async fn a_database_locked_by_a_tool_is_busy_and_said() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("broker.db");
-    let options = Options {
-        patience: Duration::from_millis(50),
-        ..Options::default()
-    };
-    let broker = EmbeddedBroker::open(&path, options).unwrap();
-    broker.declare(&everything()).await.unwrap();
-    let tool = rusqlite::Connection::open(&path).unwrap();
-    tool.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut publisher = broker.publisher("x").unwrap();
-    let failure = publisher.post(&[outgoing("a", None)]).await.unwrap_err();
-    assert!(
-        matches!(&failure, Failure::Temporary { reason, .. } if reason.contains("stays locked")),
-        "{failure}"
-    );
-    tool.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(
-        publisher.post(&[outgoing("a", None)]).await.unwrap(),
-        [Confirm::Posted]
-    );
-    assert_eq!(broker.peek("q", 10).await.unwrap().len(), 1);
-}
-
-#[test]
-fn a_place_that_can_not_be_written_is_said() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    let error: Error =
-        EmbeddedBroker::open(file.join("broker.db"), Options::default()).unwrap_err();
-    assert!(error.to_string().contains("broker.db"), "{error}");
-    assert!(error.to_string().contains("nothing was stored"), "{error}");
 }

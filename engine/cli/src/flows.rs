@@ -66,11 +66,31 @@ impl Context {
     ) -> anyhow::Result<Flow> {
         let name = self.one(engine, name)?;
         let (flow, warnings) = engine.load(&name, set)?;
+        self.warn(&warnings);
+        Ok(flow)
+    }
+
+    /// As [`load`](Self::load), to look at only: its passwords may be missing.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(crate) fn read(
+        &self,
+        engine: &Engine,
+        name: &str,
+        set: &[(String, String)],
+    ) -> anyhow::Result<Flow> {
+        let name = self.one(engine, name)?;
+        let (flow, warnings) = engine.read(&name, set)?;
+        self.warn(&warnings);
+        Ok(flow)
+    }
+
+    fn warn(&self, warnings: &Report) {
         if !warnings.is_empty() {
             self.console
                 .talk(&warnings.render(self.console.paint_err().is_on()));
         }
-        Ok(flow)
     }
 
     /// Everything found in a flow, good or bad.

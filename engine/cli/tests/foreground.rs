@@ -37,7 +37,8 @@ impl Scene {
              callbacks:\n  \
                - mail\n  \
                - plugin: mail-decode\n    \
-                 filters: [{{accept: '.*\\.pdf$'}}, {{reject: '.*'}}]\n"
+                 filters: [{{accept: '.*\\.pdf$'}}, {{reject: '.*'}}]\n\
+             post_exchange: xs_files\n"
         );
         let config = home.path().join(".config/flow");
         fs::create_dir_all(config.join("flow")).expect("it can be made");

@@ -294,7 +294,7 @@ impl Builder<'_> {
 
     /// The default of an option here, and where it comes from.
     fn default_of(&self, option: &OptionDoc) -> (Option<&'static str>, Origin) {
-        let polls = self.polls && matches!(option.name, "sleep" | "nodupe_ttl");
+        let polls = self.polls && matches!(option.name, "sleep" | "batch" | "nodupe_ttl");
         let kind = if polls { Kind::Poll } else { self.name.kind };
         match option.default_for(kind) {
             (default, true) => (default, Origin::Kind),

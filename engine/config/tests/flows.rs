@@ -51,7 +51,7 @@ fn a_poll_has_the_defaults_of_a_poll() {
     assert_eq!(flow.sleep, Duration::from_secs(60));
     assert_eq!(
         (flow.batch, flow.concurrency, flow.download),
-        (100, 4, false)
+        (500, 4, false)
     );
     let ttl = Duration::from_secs(7 * 3600);
     assert_eq!(
@@ -218,7 +218,7 @@ fn every_setting_says_where_it_comes_from() {
     .expect("it is right")
     .flow;
     for (name, value, origin) in [
-        ("batch", "100", Origin::Default),
+        ("batch", "500", Origin::Kind),
         ("nodupe_ttl", "7h", Origin::Kind),
         ("sleep", "30s", Origin::File("poll/mail.yaml:8:8".into())),
         ("timeout", "5m", Origin::CommandLine),

@@ -13,7 +13,8 @@ use flow_runtime::{Drain, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
 use crate::plugins::{PluginInfo, PluginOrigin};
-use crate::secrets::FileSecrets;
+use crate::secrets::{self, FileSecrets};
+use crate::upkeep;
 
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,15 @@ impl Engine {
         builtin: &'static [(&'static str, &'static [u8])],
     ) -> Self {
         let source = Source::new(&directories.config, variables);
-        let inner = Inner { directories, source, builtin, catalogue: OnceLock::new() };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner {
+            directories,
+            source,
+            builtin,
+            catalogue: OnceLock::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Where things are.
@@ -89,20 +97,49 @@ impl Engine {
     /// The directory is there but can't be read.
     pub fn flow_files(&self) -> Result<Vec<FlowName>, Error> {
         let path = self.inner.directories.config.clone();
-        self.inner.source.flows().map_err(|source| Error::File { path, source })
+        self.inner
+            .source
+            .flows()
+            .map_err(|source| Error::File { path, source })
     }
 
-    /// Reads a flow; `set` are `option=value` from the command line.
+    /// Reads a flow that is to start, and whether its passwords are there; `set` are `option=value`
+    /// from the command line.
+    ///
+    /// # Errors
+    /// [`Error::Findings`] with everything that is wrong with it or with `credentials.conf`.
+    pub fn load(&self, name: &FlowName, set: &[(String, String)]) -> Result<(Flow, Report), Error> {
+        let loaded = self.read(name, set);
+        let credentials = self.inner.source.credentials();
+        let found = match (&loaded, credentials) {
+            (Ok((flow, _)), Ok(credentials)) => {
+                secrets::missing(flow, self.catalogue()?, &credentials)
+            }
+            (_, Err(report)) => report,
+            (Err(_), Ok(_)) => Report::default(),
+        };
+        if found.is_empty() {
+            return loaded;
+        }
+        let mut all = match loaded {
+            Ok((_, warnings)) => warnings,
+            Err(Error::Findings(report)) => report,
+            Err(error) => return Err(error),
+        };
+        all.extend(found);
+        Err(Error::Findings(all))
+    }
+
+    /// Reads a flow to look at it, whether or not its passwords are there.
     ///
     /// # Errors
     /// [`Error::Findings`] with everything that is wrong with it.
-    pub fn load(
-        &self,
-        name: &FlowName,
-        set: &[(String, String)],
-    ) -> Result<(Flow, Report), Error> {
-        let loaded =
-            self.inner.source.load(name, self.catalogue()?, set).map_err(Error::Findings)?;
+    pub fn read(&self, name: &FlowName, set: &[(String, String)]) -> Result<(Flow, Report), Error> {
+        let loaded = self
+            .inner
+            .source
+            .load(name, self.catalogue()?, set)
+            .map_err(Error::Findings)?;
         Ok((loaded.flow, loaded.warnings))
     }
 
@@ -131,15 +168,23 @@ impl Engine {
         if path.extension().is_none_or(|extension| extension != "wasm") {
             return self.carried_plugin(name_or_file);
         }
-        let bytes = std::fs::read(path)
-            .map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| Error::File {
+            path: path.to_owned(),
+            source,
+        })?;
         let plugin = self.catalogue()?.host().load(name_or_file, &bytes)?;
-        Ok(PluginInfo::new(&plugin, PluginOrigin::File(path.to_owned())))
+        Ok(PluginInfo::new(
+            &plugin,
+            PluginOrigin::File(path.to_owned()),
+        ))
     }
 
     fn carried_plugin(&self, name: &str) -> Result<PluginInfo, Error> {
         let catalogue = self.catalogue()?;
-        let unknown = || Error::NoPlugin { name: name.to_owned(), known: catalogue.names() };
+        let unknown = || Error::NoPlugin {
+            name: name.to_owned(),
+            known: catalogue.names(),
+        };
         let origin = match catalogue.source(name).ok_or_else(unknown)? {
             PluginSource::Carried => PluginOrigin::Shipped,
             PluginSource::File(path) => PluginOrigin::File(path),
@@ -183,7 +228,9 @@ impl Engine {
                 let declaration = Declaration::new(&input.queue, &input.exchange, &input.bindings)
                     .expire(input.expire)
                     .message_ttl(flow.message_age_max);
-                consumer = Some(Box::new(broker.consumer(&declaration, input.prefetch).await?));
+                consumer = Some(Box::new(
+                    broker.consumer(&declaration, input.prefetch).await?,
+                ));
             }
             if let Some(output) = &flow.output {
                 publisher = Some(Box::new(broker.publisher(&output.exchange)?));
@@ -197,11 +244,22 @@ impl Engine {
             clock,
             observer,
         };
-        let working = std::env::current_dir()
-            .map_err(|source| Error::File { path: PathBuf::from("."), source })?;
-        let options =
-            Options { once: options.once, dry_run: options.dry_run, ..Options::new(working) };
-        let summary = Worker::new(flow, ports, options).run(drain).await?;
+        let working = std::env::current_dir().map_err(|source| Error::File {
+            path: PathBuf::from("."),
+            source,
+        })?;
+        let options = Options {
+            once: options.once,
+            dry_run: options.dry_run,
+            ..Options::new(working)
+        };
+        // A dry run leaves everything as it is.
+        let kept = broker.as_ref().filter(|_| !options.dry_run);
+        let upkeep = upkeep::keep(kept, flow.housekeeping);
+        let summary = tokio::select! {
+            result = Worker::new(flow, ports, options).run(drain) => result?,
+            never = upkeep => match never {},
+        };
         if let Some(broker) = broker {
             broker.close().await?;
         }
@@ -209,12 +267,19 @@ impl Engine {
     }
 
     fn broker(&self, state: &Path) -> Result<EmbeddedBroker, Error> {
-        Ok(EmbeddedBroker::open(state.join("broker.db"), BrokerOptions::default())?)
+        Ok(EmbeddedBroker::open(
+            state.join("broker.db"),
+            BrokerOptions::default(),
+        )?)
     }
 
     /// Where a flow keeps its store.
     pub fn store_file(&self, name: &FlowName) -> PathBuf {
-        self.inner.directories.state.join("flows").join(format!("{name}.db"))
+        self.inner
+            .directories
+            .state
+            .join("flows")
+            .join(format!("{name}.db"))
     }
 
     /// The store of a flow: what waits to be tried again, and what was given up.

@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod plugins;
 mod secrets;
+mod upkeep;
 
 pub use engine::{Directories, Engine, RunOptions};
 pub use error::Error;

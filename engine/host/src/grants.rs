@@ -103,8 +103,8 @@ impl Grants {
                 .hint("this is for the plugin's author to correct: add `secrets` to `grants`"));
         };
         let host = plain(parsed.host().unwrap_or_default());
-        // The port says which service; credentials are kept per host and user.
-        if patterns.iter().any(|pattern| pattern.names(&host)) {
+        let port = parsed.port();
+        if patterns.iter().any(|pattern| pattern.serves(&host, port)) {
             return Ok(());
         }
         Err(denied
@@ -150,6 +150,16 @@ impl Pattern {
         } else {
             host == self.host
         }
+    }
+
+    /// Whether a URL is for what this names. The port says which service of a host is meant; the
+    /// one a scheme implies is known to the plugin only, so a URL without a port fits any.
+    fn serves(&self, host: &str, port: Option<u16>) -> bool {
+        let same_port = match (self.port, port) {
+            (Some(own), Some(port)) => own == port,
+            _ => true,
+        };
+        same_port && self.names(host)
     }
 
     fn allows(&self, host: &str, port: u16) -> bool {
@@ -314,13 +324,32 @@ mod tests {
     fn a_host_named_in_connect_brings_its_credentials_and_a_wildcard_does_not() {
         let named = grants(&[], &["imap.example.com:993", "*.example.net:993"], &[]);
         assert!(named.secret("p", "imaps://me@imap.example.com/").is_ok());
-        // Credentials are looked up by host: the port of the pattern does not narrow them.
-        assert!(
-            named
-                .secret("p", "amqps://me@imap.example.com:5671/")
-                .is_ok()
-        );
         assert!(named.secret("p", "imaps://me@a.example.net/").is_err());
         assert!(named.secret("p", "imaps://me@example.com/").is_err());
+    }
+
+    #[test]
+    fn a_port_names_one_service_of_a_host() {
+        let grants = grants(
+            &[
+                "imap://me@own.example.com:1143/",
+                "pop://me@all.example.com/",
+            ],
+            &["h.example.com:993", "any.example.com:*"],
+            &["smtp://h.example.com:25/"],
+        );
+        for (url, expected) in [
+            ("imaps://me@h.example.com:993/", true),
+            ("imaps://me@H.example.com/", true),
+            ("smtp://me@h.example.com:25/", true),
+            ("amqps://admin@h.example.com:5671/", false),
+            ("imap://me@own.example.com:1143/", true),
+            ("imap://me@own.example.com/", true),
+            ("amqp://admin@own.example.com:5672/", false),
+            ("pop://me@all.example.com:1110/", true),
+            ("pop://me@any.example.com:1110/", true),
+        ] {
+            assert_eq!(grants.secret("p", url).is_ok(), expected, "{url}");
+        }
     }
 }

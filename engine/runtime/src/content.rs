@@ -26,13 +26,14 @@
 mod call;
 mod commit;
 mod file;
+mod held;
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_config::{Flow, IdentityMethod, Inflight};
@@ -41,9 +42,10 @@ use flow_message::{Identity, Message};
 use crate::filter::NAME_MAX;
 use crate::ports::{Content, Failure, Location};
 
-pub(crate) use call::{Body, CallContent, Finished, Source, decode_inline};
+pub(crate) use call::{Body, CallContent, Finished, Source, decode_inline, store};
 pub(crate) use commit::{Commit, Place, Refused, commit_all, sync_all};
-pub(crate) use file::{Hasher, Method, Stored};
+pub(crate) use file::{Method, Stored, identify};
+pub(crate) use held::{Held, Written};
 
 /// The files of one worker.
 #[derive(Debug)]
@@ -56,10 +58,23 @@ pub(crate) struct Local {
     /// Where relative directories start.
     pub(crate) here: PathBuf,
     handles: AtomicU64,
+    /// Bytes of content held in memory.
+    held: AtomicUsize,
     /// Inflight names in use.
     busy: Mutex<HashSet<PathBuf>>,
     /// Directories known to be there and safe, and those made, in this pass.
     directories: Mutex<Directories>,
+}
+
+/// When the content of a call is identified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identify {
+    /// While it is written.
+    Streaming,
+    /// Once it is sure to stay.
+    Later,
+    /// Not at all: nobody is told.
+    Never,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +93,7 @@ impl Local {
             overwrite: flow.overwrite,
             here,
             handles: AtomicU64::new(1),
+            held: AtomicUsize::new(0),
             busy: Mutex::default(),
             directories: Mutex::default(),
         })
@@ -95,6 +111,14 @@ impl Local {
             .filter_map(|path| path.parent())
             .map(Path::to_owned)
             .collect()
+    }
+
+    /// The fingerprint to compute while content streams by.
+    fn streamed(&self, announced: Option<&Identity>, when: Identify) -> Method {
+        match when {
+            Identify::Streaming => self.method(announced),
+            Identify::Later | Identify::Never => Method::None,
+        }
     }
 
     /// The fingerprint to compute: what the message announces, so that it can be compared
@@ -243,16 +267,8 @@ pub(crate) fn is_announced(location: &Location, message: &Message) -> Option<boo
     }
     let identity = message.identity.as_ref()?;
     let method = Method::named(&identity.method).filter(|method| *method != Method::None)?;
-    let mut hasher = Hasher::new(method);
-    let mut file = fs::File::open(&path).ok()?;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match io::Read::read(&mut file, &mut buffer).ok()? {
-            0 => break,
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-    Some(hasher.finish().as_ref() == Some(identity))
+    let found = identify(&path, method).ok()?;
+    Some(found.as_ref() == Some(identity))
 }
 
 /// The path a `file:` URL names, read as sr3 does: no percent-decoding.

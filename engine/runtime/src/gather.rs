@@ -249,6 +249,7 @@ impl Running {
         };
         if self.options.once {
             self.stop_for(failure);
+            return Duration::ZERO;
         }
         let wait = self.trouble_delay(trouble, step, failure);
         self.shared.paused(&format!("{what}: {failure}"), wait);

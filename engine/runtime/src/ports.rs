@@ -177,7 +177,7 @@ pub enum Edit {
 pub struct NewMessage {
     /// The message; for derived content the loop fills in size, identity and URL.
     pub message: Message,
-    /// The content written for it: a handle of [`Content::finish_derived`].
+    /// The content written for it: the handle [`ContentWriter::finish`] gave.
     pub content: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! What becomes of a failure: another try, and when, or the dead letters.
 //!
 //! Pure functions of the policy, the past of the message, the time and a random number; the rows are
-//! the [store](crate::store)'s business. Retry is due by its own time, never by housekeeping.
+//! the store's business. Retry is due by its own time, never by housekeeping.
 
 use std::time::Duration;
 

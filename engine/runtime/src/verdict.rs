@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::content::{Body, Finished};
+use crate::content::{Body, Finished, Written};
 use crate::filter;
 use crate::job::{Job, JobEnd, Live, Meta};
 use crate::ports::{Event, Failure, Item, NewMessage, Rejection, Verdict};
@@ -175,9 +175,11 @@ impl Stage<'_> {
         let found = finished
             .remove(&handle)
             .filter(|found| found.item == parent.item.id);
-        let Some((stored, derivation)) =
-            found.and_then(|found| Some((found.stored, found.derivation?)))
-        else {
+        let Some((stored, derivation)) = found.and_then(|found| match found.written {
+            // Only downloads are held.
+            Written::Held(_) => None,
+            Written::Stored(stored) => Some((stored, found.derivation?)),
+        }) else {
             return Err(Failure::Plugin(format!(
                 "content {handle} was not derived from this message"
             )));

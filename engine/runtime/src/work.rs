@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::content::{self, Body, CallContent, Finished, Source};
+use crate::content::{self, Body, CallContent, Finished, Identify, Source, Written};
 use crate::edit;
+use crate::filter::Placed;
 use crate::job::{Job, JobEnd, Live, Meta};
 use crate::lanes::Lane;
 use crate::ports::{Content as _, Event, Failure, Item, PassCounts, Rejection, Worked};
@@ -164,7 +165,60 @@ impl Worker<'_> {
                 entries = self.after_work(jobs, entries, index).await;
             }
         }
+        self.store_held(jobs, &mut entries);
         put_entries(jobs, entries);
+    }
+
+    /// When downloads are identified.
+    fn when_downloaded(&self) -> Identify {
+        if self.shared.flow.output.is_none() {
+            Identify::Never
+        } else if self.abilities.iter().any(|a| a.entry_points.after_work) {
+            Identify::Later
+        } else {
+            Identify::Streaming
+        }
+    }
+
+    /// Makes files of the downloads that are left, and identifies them, where that was put off.
+    fn store_held(&self, jobs: &mut [Job], entries: &mut [Entry]) {
+        if self.when_downloaded() != Identify::Later {
+            return;
+        }
+        for (number, live) in entries {
+            if !live.meta.derived
+                && let Err(failure) = self.store_one(live)
+            {
+                jobs[*number].finish(JobEnd::Failed(failure, 1));
+            }
+        }
+    }
+
+    fn store_one(&self, live: &mut Live) -> Result<(), Failure> {
+        let announced = live.item.message.identity.as_ref();
+        let local = &self.shared.local;
+        let identity = match (&live.meta.body, &live.item.location) {
+            (Body::Held(held), Some(location)) => {
+                let placed = Placed {
+                    location: location.clone(),
+                    root: live.meta.root.clone(),
+                };
+                let stored = content::store(local, &placed, held, announced)?;
+                let identity = stored.identity.clone();
+                live.meta.body = Body::Stored(stored);
+                identity
+            }
+            (Body::Stored(stored), _) => content::identify(stored.path(), local.method(announced))
+                .map_err(|error| {
+                    let path = stored.path().display();
+                    Failure::temporary(format!("`{path}` can't be read: {error}"))
+                })?,
+            _ => None,
+        };
+        if identity.is_some() {
+            live.item.message.identity = identity;
+        }
+        Ok(())
     }
 
     /// Fetches the content of what has none yet; the entries come back in their order.
@@ -256,7 +310,7 @@ impl Worker<'_> {
             Some(Err(failure)) => return Route::Failed(failure),
             None => return Route::Ready(live),
         };
-        let call = self.call(std::iter::once(&live), usize::MAX);
+        let call = self.call(std::iter::once(&live), usize::MAX, self.when_downloaded());
         let written = call.create(live.item.id).and_then(|mut writer| {
             writer.write(&bytes)?;
             writer.finish()
@@ -282,7 +336,7 @@ impl Worker<'_> {
             live.meta.body = Body::Here(path);
             return Route::Ready(live);
         }
-        let call = self.call(std::iter::once(&live), usize::MAX);
+        let call = self.call(std::iter::once(&live), usize::MAX, self.when_downloaded());
         let (target, id) = (Arc::clone(&call), live.item.id);
         let copied = tokio::task::spawn_blocking(move || content::copy(&path, &*target, id)).await;
         let copied = copied.unwrap_or_else(|error| Err(Failure::temporary(error.to_string())));
@@ -307,11 +361,17 @@ impl Worker<'_> {
     }
 
     /// The content of one call.
-    fn call<'a>(&self, lives: impl Iterator<Item = &'a Live>, callback: usize) -> Arc<CallContent> {
+    fn call<'a>(
+        &self,
+        lives: impl Iterator<Item = &'a Live>,
+        callback: usize,
+        identify: Identify,
+    ) -> Arc<CallContent> {
         let sources = lives
             .map(|live| (live.item.id, source(&live.item, &live.meta)))
             .collect();
-        CallContent::new(&self.shared.local, &self.shared.flow, callback, sources)
+        let (local, flow) = (&self.shared.local, &self.shared.flow);
+        CallContent::new(local, flow, callback, identify, sources)
     }
 
     async fn download(
@@ -322,7 +382,8 @@ impl Worker<'_> {
     ) -> Vec<(usize, Entry)> {
         let started = Instant::now();
         let (orders, entries): (Vec<usize>, Vec<Entry>) = share.into_iter().unzip();
-        let call = self.call(entries.iter().map(|(_, live)| live), index);
+        let when = self.when_downloaded();
+        let call = self.call(entries.iter().map(|(_, live)| live), index, when);
         if self.abilities[index].entry_points.settled {
             for (number, live) in &entries {
                 jobs[*number].tell.push((index, live.item.clone()));
@@ -389,18 +450,27 @@ impl Worker<'_> {
 
     /// Ties fetched content to its message.
     fn keep(&mut self, live: &mut Live, finished: Finished, started: Instant) {
-        let stored = finished.stored;
         let message = &mut live.item.message;
-        message.size = Some(stored.size);
-        if stored.identity.is_some() {
-            message.identity = stored.identity.clone();
-        }
+        let (body, bytes) = match finished.written {
+            Written::Held(held) => {
+                let bytes = held.size();
+                (Body::Held(held), bytes)
+            }
+            Written::Stored(stored) => {
+                if stored.identity.is_some() {
+                    message.identity.clone_from(&stored.identity);
+                }
+                let bytes = stored.size;
+                (Body::Stored(stored), bytes)
+            }
+        };
+        message.size = Some(bytes);
         message.retrieve_path = None;
         message.rename = None;
         self.report.counts.fetched += 1;
-        self.report.counts.bytes += stored.size;
+        self.report.counts.bytes += bytes;
         if let Some(location) = &live.item.location {
-            let (path, bytes) = (location.path(), stored.size);
+            let path = location.path();
             self.shared.tell(|| Event::Fetched {
                 message: &live.item.message,
                 path: &path,
@@ -408,11 +478,11 @@ impl Worker<'_> {
                 elapsed: started.elapsed(),
             });
         }
-        live.meta.body = Body::Stored(stored);
+        live.meta.body = body;
     }
 
     async fn send(&mut self, jobs: &mut [Job], entries: Vec<Entry>, index: usize) -> Vec<Entry> {
-        let call = self.call(entries.iter().map(|(_, live)| live), index);
+        let call = self.call(entries.iter().map(|(_, live)| live), index, Identify::Never);
         let (metas, items) = part(entries);
         let state = self.shared.state(index, self.overlay);
         let callback = &mut self.lane.callbacks[index];
@@ -449,7 +519,12 @@ impl Worker<'_> {
         index: usize,
     ) -> Vec<Entry> {
         let started = Instant::now();
-        let call = self.call(entries.iter().map(|(_, live)| live), index);
+        // What is derived and stays is announced; nobody needs the fingerprint of what is not.
+        let when = match self.shared.flow.output {
+            Some(_) => Identify::Streaming,
+            None => Identify::Never,
+        };
+        let call = self.call(entries.iter().map(|(_, live)| live), index, when);
         let (metas, items) = part(entries);
         let state = self.shared.state(index, self.overlay);
         let callback = &mut self.lane.callbacks[index];
@@ -488,11 +563,16 @@ impl Worker<'_> {
 /// What is known of an item's content.
 pub(crate) fn source(item: &Item, meta: &Meta) -> Source {
     let path = meta.body.path().map(std::path::Path::to_owned);
+    let held = match &meta.body {
+        Body::Held(held) => Some(held.clone()),
+        _ => None,
+    };
     Source {
+        held,
         key: item.key.clone(),
         born: meta.born,
         message: item.message.clone(),
-        placed: item.location.clone().map(|location| crate::filter::Placed {
+        placed: item.location.clone().map(|location| Placed {
             location,
             root: meta.root.clone(),
         }),

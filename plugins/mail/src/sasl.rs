@@ -80,9 +80,9 @@ pub(crate) fn base64(text: &str) -> String {
 pub(crate) fn refused(server: &Server, token: bool, text: &str) -> Failure {
     let what = if token { "access token" } else { "password" };
     Failure::auth(format!(
-        "{} refused the {what} of {}: {text}; correct the line for {} in credentials.conf",
+        "`{}` refused the {what} of `{}`: {text}\n  = hint: correct the line for `{}` in credentials.conf",
         server.host,
-        server.account(),
+        server.user.as_deref().unwrap_or("?"),
         server.url()
     ))
 }

@@ -42,7 +42,7 @@ pub(crate) struct Args {
 /// # Errors
 /// The flow has errors, or stdout can't be written.
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let flow = context.load(&context.engine()?, &args.flow, &args.set.set)?;
+    let flow = context.read(&context.engine()?, &args.flow, &args.set.set)?;
     let settings: Vec<&Setting> = flow
         .settings
         .iter()

@@ -145,8 +145,14 @@ static OPTIONS: &[OptionDoc] = &[
     // What passes.
     OptionDoc {
         default: Some("100"),
+        kind_defaults: &[(Poll, "500")],
         range: (1, 10_000),
-        ..of("batch", T::Count, "Most messages in one pass.", "25")
+        ..of(
+            "batch",
+            T::Count,
+            "Most messages in one pass. A `flow` with a `pollUrl` has the default of a poll.",
+            "25",
+        )
     },
     OptionDoc {
         default: Some("none"),

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flow_config::{Filters, Flow};
-use flow_message::{Inline, InlineEncoding, Message, Timestamp};
+use flow_message::{Identity, Inline, InlineEncoding, Message, Timestamp};
 
 use super::commit::with_hash;
 use super::file::{BytesReader, Draft, open};
-use super::{Local, Stored};
+use super::held::Sheet;
+use super::{Held, Identify, Local, Method, Stored, Written};
 use crate::filter::{self, Placed};
 use crate::nodupe::short_hash;
 use crate::ports::{Content, ContentReader, ContentWriter, Failure, Location};
@@ -22,6 +23,8 @@ pub(crate) enum Body {
     /// Elsewhere, or inside the message.
     #[default]
     Away,
+    /// Downloaded in this call, and not made a file yet.
+    Held(Held),
     /// Written in this pass.
     Stored(Stored),
     /// A file that was here before, and is not ours to move.
@@ -32,7 +35,7 @@ impl Body {
     /// The file to read it from.
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
-            Self::Away => None,
+            Self::Away | Self::Held(_) => None,
             Self::Stored(stored) => Some(stored.path()),
             Self::Here(path) => Some(path),
         }
@@ -47,13 +50,14 @@ pub(crate) struct Source {
     pub(crate) message: Message,
     pub(crate) placed: Option<Placed>,
     pub(crate) path: Option<PathBuf>,
+    pub(crate) held: Option<Held>,
 }
 
 /// What a finished writer wrote.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) item: u64,
-    pub(crate) stored: Stored,
+    pub(crate) written: Written,
     /// Where derived content goes.
     pub(crate) derivation: Option<Derivation>,
 }
@@ -73,6 +77,7 @@ pub(crate) struct CallContent {
     flow: Arc<Flow>,
     /// Whose call it is.
     callback: usize,
+    identify: Identify,
     sources: HashMap<u64, Source>,
     finished: Arc<Mutex<HashMap<u64, Finished>>>,
 }
@@ -82,12 +87,14 @@ impl CallContent {
         local: &Arc<Local>,
         flow: &Arc<Flow>,
         callback: usize,
+        identify: Identify,
         sources: HashMap<u64, Source>,
     ) -> Arc<Self> {
         Arc::new(Self {
             local: Arc::clone(local),
             flow: Arc::clone(flow),
             callback,
+            identify,
             sources,
             finished: Arc::default(),
         })
@@ -107,11 +114,11 @@ impl CallContent {
     fn writer(
         &self,
         id: u64,
-        draft: Draft,
+        sheet: Sheet,
         derivation: Option<Derivation>,
     ) -> Box<dyn ContentWriter> {
         Box::new(Writer {
-            draft,
+            sheet: Some(sheet),
             item: id,
             derivation,
             handle: self.local.handle(),
@@ -193,13 +200,17 @@ fn lock(finished: &Mutex<HashMap<u64, Finished>>) -> MutexGuard<'_, HashMap<u64,
 impl Content for CallContent {
     fn open(&self, id: u64) -> Result<(Box<dyn ContentReader>, u64), Failure> {
         let source = self.source(id)?;
+        if let Some(held) = &source.held {
+            let reader = BytesReader::new(Arc::clone(held.bytes()));
+            return Ok((Box::new(reader), held.size()));
+        }
         if let Some(path) = &source.path {
             return open(path);
         }
         if let Some(inline) = &source.message.content {
             let bytes = decode_inline(inline)?;
             let length = bytes.len() as u64;
-            return Ok((Box::new(BytesReader::new(bytes)), length));
+            return Ok((Box::new(BytesReader::new(Arc::new(bytes))), length));
         }
         Err(Failure::Permanent(format!(
             "the content of `{}` is not here: this flow does not download it",
@@ -212,21 +223,16 @@ impl Content for CallContent {
         let Some(placed) = &source.placed else {
             return Err(Failure::Permanent("this flow stores no content".into()));
         };
-        let Location {
-            directory,
-            filename,
-        } = &placed.location;
-        let method = self.local.method(source.message.identity.as_ref());
-        let plain = self.local.overwrite;
-        let draft = Draft::create(
-            &self.local,
-            &placed.root,
-            directory,
-            filename,
-            plain,
-            method,
-        )?;
-        Ok(self.writer(id, draft, None))
+        let method = self
+            .local
+            .streamed(source.message.identity.as_ref(), self.identify);
+        let (local, placed) = (Arc::clone(&self.local), placed.clone());
+        let make = move || draft(&local, &placed, method);
+        let sheet = match self.identify {
+            Identify::Later => Sheet::held(&self.local, Box::new(make)),
+            Identify::Streaming | Identify::Never => Sheet::file(make()?),
+        };
+        Ok(self.writer(id, sheet, None))
     }
 
     fn derive(
@@ -241,14 +247,37 @@ impl Content for CallContent {
         };
         let Placed { location, root } = &derivation.placed;
         let name = with_hash(&location.filename, &derivation.hash);
-        let method = self.local.method(None);
+        let method = self.local.streamed(None, self.identify);
         let draft = Draft::create(&self.local, root, &location.directory, &name, false, method)?;
-        Ok(Some(self.writer(id, draft, Some(derivation))))
+        Ok(Some(self.writer(id, Sheet::file(draft), Some(derivation))))
     }
 }
 
+/// Starts the file of a download.
+fn draft(local: &Arc<Local>, placed: &Placed, method: Method) -> Result<Draft, Failure> {
+    let Location {
+        directory,
+        filename,
+    } = &placed.location;
+    let plain = local.overwrite;
+    Draft::create(local, &placed.root, directory, filename, plain, method)
+}
+
+/// Makes a file of a download that was held, and is to stay.
+pub(crate) fn store(
+    local: &Arc<Local>,
+    placed: &Placed,
+    held: &Held,
+    announced: Option<&Identity>,
+) -> Result<Stored, Failure> {
+    let mut draft = draft(local, placed, local.method(announced))?;
+    draft.write(held.bytes())?;
+    draft.finish()
+}
+
 struct Writer {
-    draft: Draft,
+    /// Taken by the end, or by an error.
+    sheet: Option<Sheet>,
     item: u64,
     derivation: Option<Derivation>,
     handle: u64,
@@ -257,28 +286,34 @@ struct Writer {
 
 impl ContentWriter for Writer {
     fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
-        self.draft.write(data)
+        let sheet = self.sheet.take().ok_or_else(broken)?;
+        self.sheet = Some(sheet.write(data)?);
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<u64, Failure> {
         let Self {
-            draft,
+            sheet,
             item,
             derivation,
             handle,
             finished,
         } = *self;
-        let stored = draft.finish()?;
+        let written = sheet.ok_or_else(broken)?.finish()?;
         lock(&finished).insert(
             handle,
             Finished {
                 item,
-                stored,
+                written,
                 derivation,
             },
         );
         Ok(handle)
     }
+}
+
+fn broken() -> Failure {
+    Failure::temporary("an earlier part of the content could not be written")
 }
 
 /// The bytes of inline content.

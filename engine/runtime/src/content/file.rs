@@ -15,8 +15,9 @@ use ring::digest::{Context, SHA512};
 use super::{Local, io_failure};
 use crate::ports::{ContentReader, Failure};
 
-/// Bytes gathered before they are handed to the system.
-const BUFFER: usize = 256 << 10;
+/// Bytes gathered before they are handed to the system. What comes in larger pieces, as it does from
+/// plugins, goes through unbuffered; a larger buffer costs more to make than a small file to write.
+const BUFFER: usize = 16 << 10;
 /// Most bytes one read returns.
 const READ_MAX: usize = 1 << 20;
 
@@ -72,6 +73,19 @@ impl Hasher {
             method: method.into(),
             value,
         })
+    }
+}
+
+/// The fingerprint of a file.
+pub(crate) fn identify(path: &Path, method: Method) -> io::Result<Option<Identity>> {
+    let mut hasher = Hasher::new(method);
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
     }
 }
 
@@ -272,11 +286,20 @@ impl ContentReader for FileReader {
 }
 
 /// Content that came inside its message.
-pub(super) struct BytesReader(io::Cursor<Vec<u8>>);
+pub(super) struct BytesReader(io::Cursor<Shared>);
+
+/// Bytes somebody else may hold as well.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 impl BytesReader {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
-        Self(io::Cursor::new(bytes))
+    pub(super) fn new(bytes: Arc<Vec<u8>>) -> Self {
+        Self(io::Cursor::new(Shared(bytes)))
     }
 }
 

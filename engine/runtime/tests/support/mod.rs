@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 pub(crate) mod flow;
+pub(crate) mod plugins;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -363,6 +364,7 @@ impl Callback for FakeCallback {
 
     async fn wait(&mut self, timeout: Duration, wanted: Arc<Notify>) -> Result<bool, Failure> {
         let calls = self.plugin.wake.clone().unwrap();
+        self.world.lock().events.push("wait".into());
         tokio::select! {
             () = calls.notified() => Ok(true),
             () = wanted.notified() => {

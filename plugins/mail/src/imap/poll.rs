@@ -21,6 +21,16 @@ use crate::uids::UidSet;
 /// From this many new mails on, progress is told.
 const LONG: usize = 500;
 
+/// Bytes of mail, as announced, that one gather returns at most (one mail may be larger): a pass over
+/// huge mails ends, and is safe, before it has fetched five hundred of them.
+const PAGE: u64 = 64 << 20;
+
+/// Whether a gather returns what it has.
+fn is_full(messages: &[NewMessage], limit: usize) -> bool {
+    let bytes: u64 = messages.iter().filter_map(|message| message.size).sum();
+    messages.len() >= limit || bytes >= PAGE
+}
+
 /// The folders of an account being polled.
 #[derive(Debug, Default)]
 pub(crate) struct Poll {
@@ -72,7 +82,7 @@ impl Poll {
         let url = imap.server.url();
         let mut messages = Vec::new();
         for folder in &mut self.folders {
-            while messages.len() < limit && !folder.queue.is_empty() {
+            while !is_full(&messages, limit) && !folder.queue.is_empty() {
                 folder.take(imap, settings, &url, limit - messages.len(), &mut messages)?;
             }
         }
@@ -314,7 +324,11 @@ impl Folder {
             }
         }
         let mut skipped = 0u64;
+        let mut bytes: u64 = messages.iter().filter_map(|message| message.size).sum();
         for uid in uids.iter() {
+            if bytes >= PAGE {
+                break;
+            }
             self.queue.pop_front();
             let Some(mail) = found.remove(&uid) else {
                 // Gone between SEARCH and FETCH.
@@ -341,6 +355,7 @@ impl Folder {
             };
             let mut message = NewMessage::new(url, place.rel_path());
             message.size = mail.size;
+            bytes += mail.size.unwrap_or_default();
             message.mtime = date;
             message.content_type = Some("message/rfc822".to_owned());
             if let Some(id) = mail.message_id {

@@ -124,9 +124,7 @@ fn edited(example: Example, address: &str) -> String {
         let (indent, key) = line.split_at(line.len() - line.trim_start().len());
         match key.split(':').next() {
             Some("pollUrl") => format!("{indent}pollUrl: imap://{USER}@{address}/INBOX"),
-            Some("allow") => {
-                format!("{indent}allow: {{connect: ['{address}'], secrets: ['imap://{address}/']}}")
-            }
+            Some("allow") => format!("{indent}allow: {{connect: ['{address}']}}"),
             _ => line.to_owned(),
         }
     };
@@ -158,10 +156,7 @@ mod tests {
     fn the_marked_lines_are_the_only_ones_edited() {
         for (name, line) in [
             ("poll/mail", "pollUrl: imap://demo@127.0.0.1:1143/INBOX"),
-            (
-                "subscribe/mail",
-                "allow: {connect: ['127.0.0.1:1143'], secrets: ['imap://127.0.0.1:1143/']}",
-            ),
+            ("subscribe/mail", "allow: {connect: ['127.0.0.1:1143']}"),
         ] {
             let example = catalogue::example(name).expect("it is shipped");
             let text = edited(example, "127.0.0.1:1143");

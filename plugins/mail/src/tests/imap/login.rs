@@ -6,6 +6,9 @@ use super::super::script::{Stage, Step, expect, imap, say};
 use super::*;
 use crate::options::tests::text;
 
+/// On a line of its own, as the command line expects it.
+const HINT: &str = "\n  = hint: correct the line for `imap://me@localhost/` in credentials.conf";
+
 #[track_caller]
 fn refused(answer: &str) -> Failure {
     let mut steps = vec![say("* OK [CAPABILITY IMAP4rev1] hello\r\n")];
@@ -25,7 +28,7 @@ fn refused_logins_are_told_apart() {
     ] {
         let failure = refused(answer);
         assert!(
-            matches!(&failure, Failure::Auth(text) if text.contains("me@localhost") && text.contains("credentials.conf")),
+            matches!(&failure, Failure::Auth(text) if text.starts_with("`localhost` refused the password of `me`: ") && text.ends_with(HINT)),
             "{failure:?}"
         );
     }

@@ -1,0 +1,158 @@
+//! What a person reads when a flow asks wrongly for what is outside it: plugins, brokers, addresses.
+
+mod common;
+
+use common::refused;
+
+#[track_caller]
+fn check(name: &str, text: &str, expected: &str) {
+    assert_eq!(refused(name, text), expected.trim_start_matches('\n'));
+}
+
+#[test]
+fn plugin_options_are_checked_by_their_manifest() {
+    check(
+        "flow/x",
+        "\
+exchange: x
+callbacks:
+  - plugin: api
+    tokn: geheim
+    tries: ab
+    largest: 10
+    pattern: '(?=x)'
+    sleep: 3s
+    limits: {deadline: 0, memory: 1k, cpu: 1}
+  - after: keep
+",
+        "
+error[config/missing-option]: plugin `api` needs the option `url`
+  --> flow/x.yaml:3:13
+    |
+  3 |   - plugin: api
+    |             ^^^ add `url:`
+    = hint: for example `url: https://api.example.com/`
+    = hint: `flow plugin show api` says what it is for
+
+error[config/unknown-option]: `tokn` is not an option of plugin `api`
+  --> flow/x.yaml:4:5
+    |
+  4 |     tokn: ****
+    |     ^^^^ did you mean `token`?
+    = hint: `flow plugin show api` lists every option with its default
+
+error[config/wrong-type]: `tries` is a whole number, and `ab` is none
+  --> flow/x.yaml:5:12
+    |
+  5 |     tries: ab
+    |            ^^ write digits only, such as `100`
+
+error[config/missing-unit]: `largest` needs a unit
+  --> flow/x.yaml:6:14
+    |
+  6 |     largest: 10
+    |              ^^ write `10B`, `10k` or `10MiB`
+
+error[config/bad-regex]: `pattern` is not a regular expression: look-around, including look-ahead and look-behind, is not supported
+  --> flow/x.yaml:7:15
+    |
+  7 |     pattern: '(?=x)'
+    |               ^^^
+    = hint: use an earlier rule that rejects what must not match
+
+error[config/unknown-option]: `sleep` is not an option of plugin `api`
+  --> flow/x.yaml:8:5
+    |
+  8 |     sleep: 3s
+    |     ^^^^^ it is an option of the flow: move it out of `callbacks`
+    = hint: `flow plugin show api` lists every option with its default
+
+error[config/out-of-range]: `deadline` can't be zero
+  --> flow/x.yaml:9:24
+    |
+  9 |     limits: {deadline: 0, memory: 1k, cpu: 1}
+    |                        ^ write a time span such as `60s`
+
+error[config/out-of-range]: `memory` is out of range
+  --> flow/x.yaml:9:35
+    |
+  9 |     limits: {deadline: 0, memory: 1k, cpu: 1}
+    |                                   ^^ write a size from `1MiB` to `4GiB`
+
+error[config/unknown-option]: `cpu` is not a limit
+  --> flow/x.yaml:9:39
+    |
+  9 |     limits: {deadline: 0, memory: 1k, cpu: 1}
+    |                                       ^^^
+    = hint: limits are `deadline`, `memory` and `output`
+
+error[config/missing-option]: a callback needs the name of its plugin
+  --> flow/x.yaml:10:5
+    |
+ 10 |   - after: keep
+    |     ^^^^^^^^^^^ add `plugin:`
+    = hint: for example `- plugin: reader`; `flow list plugins` shows what there is
+",
+    );
+}
+
+#[test]
+fn brokers_and_addresses() {
+    check(
+        "flow/x",
+        "\
+exchange: x
+broker: amqps://me@h/
+post_exchange: y
+post_broker: embedded
+allow: {connect: [a, 'https://h/'], htpp: ['b:1'], secrets: [x]}
+header: {size: 1}
+",
+        "
+error[config/unsupported-broker]: `broker` names an AMQP broker, which this version can't use yet
+  --> flow/x.yaml:2:9
+    |
+  2 | broker: amqps://me@h/
+    |         ^^^^^^^^^^^^^ write `embedded:`, or leave it out
+    = hint: AMQP and MQTT brokers come with the next release
+
+error[config/bad-url]: `post_broker` is a URL, so it ends in a colon
+  --> flow/x.yaml:4:14
+    |
+  4 | post_broker: embedded
+    |              ^^^^^^^^ write `embedded:`
+
+error[config/bad-value]: `connect` needs a port
+  --> flow/x.yaml:5:19
+    |
+  5 | allow: {connect: [a, 'https://h/'], htpp: ['b:1'], secrets: [x]}
+    |                   ^ write `a:443`, or `a:*` for any
+
+error[config/bad-value]: `connect` takes addresses, not URLs
+  --> flow/x.yaml:5:22
+    |
+  5 | allow: {connect: [a, 'https://h/'], htpp: ['b:1'], secrets: [x]}
+    |                      ^^^^^^^^^^^^ write host and port: `data.example.com:993`
+
+error[config/unknown-option]: `htpp` is nothing that can be allowed
+  --> flow/x.yaml:5:37
+    |
+  5 | allow: {connect: [a, 'https://h/'], htpp: ['b:1'], secrets: [x]}
+    |                                     ^^^^ did you mean `http`?
+    = hint: there are `connect` and `http` for addresses, and `secrets` for URLs with credentials
+
+error[config/bad-url]: `secrets` is not a URL: it has no scheme
+  --> flow/x.yaml:5:62
+    |
+  5 | allow: {connect: [a, 'https://h/'], htpp: ['b:1'], secrets: [x]}
+    |                                                              ^
+    = hint: a URL looks like `https://me%40example.com@data.example.com/new`; an `@` in the user is `%40`
+
+error[config/bad-value]: `header` can't set `size`
+  --> flow/x.yaml:6:10
+    |
+  6 | header: {size: 1}
+    |          ^^^^ the engine fills it in for every message
+",
+    );
+}
