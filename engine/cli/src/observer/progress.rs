@@ -1,9 +1,10 @@
 //! How far long work is: bars on a terminal, a line now and then elsewhere.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::args::LogLevel;
 use crate::console::Console;
@@ -122,9 +123,9 @@ fn bar(bars: &Bars, what: &str, total: u64, unit: &str) -> ProgressBar {
         .insert_before(&bars.status, ProgressBar::new(total));
     let template = match (total, unit) {
         (0, "bytes") => "{spinner} {msg}  {bytes}, {bytes_per_sec}",
-        (0, _) => "{spinner} {msg}  {human_pos}, {per_sec}",
+        (0, _) => "{spinner} {msg}  {human_pos}, {rate}",
         (_, "bytes") => "{bar:30} {bytes}/{total_bytes}  {msg}, {bytes_per_sec}, {eta} left",
-        (_, _) => "{bar:30} {human_pos}/{human_len}  {msg}, {per_sec}, {eta} left",
+        (_, _) => "{bar:30} {human_pos}/{human_len}  {msg}, {rate}, {eta} left",
     };
     bar.set_style(style(template).progress_chars("=> "));
     bar.set_message(printable(what).into_owned());
@@ -132,7 +133,12 @@ fn bar(bars: &Bars, what: &str, total: u64, unit: &str) -> ProgressBar {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the templates above are valid")
+    ProgressStyle::with_template(template)
+        .expect("the templates above are valid")
+        // The library's own rate has four decimals.
+        .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        })
 }
 
 /// `INBOX: 1200 of 2000 messages (60 %)`.

@@ -1,5 +1,5 @@
 //! Messages a second through the loop itself: from a queue in memory to an exchange in memory, no
-//! callbacks. `cargo run --release -p flow-runtime --example throughput [messages] [batch]`.
+//! callbacks. `cargo run --release -p flow-runtime --example loop_throughput [messages] [batch]`.
 
 #![allow(clippy::print_stdout, reason = "it prints its result")]
 #![allow(dead_code, reason = "the tests use the rest of the flow")]

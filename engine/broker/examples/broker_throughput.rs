@@ -1,6 +1,6 @@
 //! How many messages a second the embedded broker moves, here and now.
 //!
-//! `cargo run --release -p flow-broker --example throughput [DIRECTORY…]` runs in a temporary directory
+//! `cargo run --release -p flow-broker --example broker_throughput [DIRECTORY…]` runs in a temporary directory
 //! below each directory named, or below the system's own: name one on a disk and one in memory to see
 //! what syncing costs. Each message is about 500 bytes as it is stored, batches are of 100, and every post has a
 //! key, as those of a flow do.
