@@ -153,7 +153,7 @@ fn main() {
         let guests = flow_xtask::build_example_guests(
             &root.join("tests/guests"),
             &target,
-            flow_xtask::Profile::Dev,
+            flow_xtask::Profile::Release,
         )
         .expect("the guests build");
         let (_, noop) = guests
