@@ -55,7 +55,8 @@ impl Wire {
         self.dead = false;
     }
 
-    pub(crate) fn set_timeout(&self, timeout: Duration) {
+    /// How long the server may be silent; none: the flow's `timeout`.
+    pub(crate) fn set_timeout(&self, timeout: Option<Duration>) {
         self.stream.set_timeout(timeout);
     }
 

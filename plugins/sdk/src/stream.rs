@@ -51,10 +51,11 @@ impl Stream {
         self.raw.start_tls()
     }
 
-    /// How long one read or write may take from now on.
-    pub fn set_timeout(&self, timeout: Duration) {
-        self.raw
-            .set_timeout(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+    /// How long one read or write may take from now on; none: the flow's `timeout`, as at first.
+    pub fn set_timeout(&self, timeout: Option<Duration>) {
+        // To the host zero means none; a wait that is over at once is not for a network.
+        let ms = timeout.map_or(0, |timeout| timeout.as_millis().max(1));
+        self.raw.set_timeout(u64::try_from(ms).unwrap_or(u64::MAX));
     }
 
     /// What the peer has sent, without a copy, at most 64 KiB; empty when it closed the connection.

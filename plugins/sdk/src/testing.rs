@@ -32,8 +32,8 @@ pub trait Peer: Send {
     fn start_tls(&mut self) -> Result<()> {
         Ok(())
     }
-    /// The plugin sets its timeout.
-    fn set_timeout(&mut self, _timeout: Duration) {}
+    /// The plugin sets its timeout; none: the flow's.
+    fn set_timeout(&mut self, _timeout: Option<Duration>) {}
 }
 
 type Dial = Box<dyn FnMut(&str, u16, Security) -> Result<Box<dyn Peer>>>;
@@ -196,7 +196,8 @@ pub(crate) mod sys {
         }
 
         pub(crate) fn set_timeout(&self, ms: u64) {
-            self.0.borrow_mut().set_timeout(Duration::from_millis(ms));
+            let timeout = (ms > 0).then(|| Duration::from_millis(ms));
+            self.0.borrow_mut().set_timeout(timeout);
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Stream {
     host: String,
     port: u16,
     timeout: Duration,
+    /// The flow's own `timeout`.
+    usual: Duration,
     /// The call that `waited` and `received` count for.
     call: u64,
     waited: Duration,
@@ -188,6 +190,7 @@ async fn open(
         host,
         port,
         timeout,
+        usual: timeout,
         call: 0,
         waited: Duration::ZERO,
         received: 0,
@@ -357,8 +360,11 @@ impl HostStream for Guest {
     }
 
     fn set_timeout(&mut self, stream: Resource<Stream>, ms: u64) -> wasmtime::Result<()> {
-        self.table.get_mut(&stream)?.timeout =
-            Duration::from_millis(ms).clamp(Duration::from_millis(1), LONGEST_TIMEOUT);
+        let stream = self.table.get_mut(&stream)?;
+        stream.timeout = match ms {
+            0 => stream.usual,
+            ms => Duration::from_millis(ms).min(LONGEST_TIMEOUT),
+        };
         Ok(())
     }
 

@@ -7,10 +7,6 @@ use flow_plugin::{Failure, Result};
 use super::answer::end_of;
 use super::session::{Imap, tells_of_mail};
 
-/// How long the connection may be silent once IDLE is over: the contract has no way back to the
-/// flow's own `timeout`.
-const NORMAL: Duration = Duration::from_secs(60);
-
 /// Waits in `folder` for at most `timeout`; true if mail may have come.
 ///
 /// An interruption ends IDLE without reading its answer, which waits on the wire until the next
@@ -54,9 +50,9 @@ enum Heard {
 
 fn once(imap: &mut Imap, limit: Duration) -> Result<Heard> {
     let tag = imap.start("IDLE")?;
-    imap.wire().set_timeout(limit);
+    imap.wire().set_timeout(Some(limit));
     let heard = listen(imap, &tag);
-    imap.wire().set_timeout(NORMAL);
+    imap.wire().set_timeout(None);
     match heard {
         Ok(Some(heard)) => {
             imap.leave_idle(tag)?;

@@ -5,6 +5,7 @@
 //! works because the wire gives it one line at a time, see [`crate::wire`].
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use async_imap::Session;
 use async_imap::error::Error;
@@ -17,6 +18,10 @@ use crate::options::Settings;
 use crate::sasl::{self};
 use crate::server::Server;
 use crate::wire::{Wire, closed, show};
+
+/// How long a server may take to answer what costs it nothing. A process that outlived its server
+/// still holds the connection and never says a word; the flow's `timeout` is for those who work.
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// Literals that are not mails stay below this.
 const MOST_LITERAL: u64 = 1024 * 1024;
@@ -292,7 +297,8 @@ impl Imap {
     /// # Errors
     /// `temporary` where the connection fails.
     pub(crate) fn noop(&mut self) -> Result<()> {
-        self.run("NOOP").map(|_| ())
+        self.settle_idle()?;
+        self.promptly(|imap| imap.run("NOOP")).map(|_| ())
     }
 
     /// Creates a folder; one that is there already is fine.
@@ -324,9 +330,18 @@ impl Imap {
     /// Reads the answer of an IDLE that was ended.
     pub(crate) fn settle_idle(&mut self) -> Result<()> {
         match self.idling.take() {
-            Some(tag) => self.answers(&tag, |_| Ok(())).map(|_| ()),
+            Some(tag) => self
+                .promptly(|imap| imap.answers(&tag, |_| Ok(())))
+                .map(|_| ()),
             None => Ok(()),
         }
+    }
+
+    fn promptly<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.wire().set_timeout(Some(PROMPT));
+        let answer = call(self);
+        self.wire().set_timeout(None);
+        answer
     }
 
     fn ask_capabilities(&mut self) -> Result<HashSet<String>> {

@@ -15,6 +15,8 @@ pub(crate) enum Step {
     Expect(String),
     /// The next read fails.
     Fail(Failure),
+    /// Silence: the next read fails after the client's timeout, which has to be a short one.
+    Mute,
     /// The connection goes to TLS.
     Tls,
     Close,
@@ -48,6 +50,7 @@ struct Player {
     /// Bytes per read, to cut answers anywhere.
     cut: usize,
     left: Arc<Mutex<usize>>,
+    timeout: Option<Duration>,
 }
 
 impl Player {
@@ -113,6 +116,11 @@ impl Peer for Player {
                 Ok(bytes)
             }
             Some(Step::Fail(failure)) => Err(failure),
+            Some(Step::Mute) => {
+                let timeout = self.timeout.expect("the flow's own `timeout` is too long");
+                assert!(timeout <= Duration::from_secs(10), "{timeout:?} of silence");
+                Err(Failure::temporary("timed out"))
+            }
             Some(Step::Close) | None => Ok(Vec::new()),
             Some(step @ (Step::Expect(_) | Step::Tls)) => {
                 panic!("the client waits where the script has {step:?}")
@@ -136,7 +144,9 @@ impl Peer for Player {
         Ok(())
     }
 
-    fn set_timeout(&mut self, _timeout: Duration) {}
+    fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
+    }
 }
 
 /// A host whose connections play scripts.
@@ -172,6 +182,7 @@ impl Stage {
                     tag: String::new(),
                     cut,
                     left: Arc::clone(&counter),
+                    timeout: None,
                 })),
                 None => Err(Failure::temporary("nobody listens")),
             }

@@ -203,3 +203,56 @@ fn idle_wakes_at_news_and_leaves_the_connection_usable_when_interrupted() {
     assert_eq!(mail.wait(MINUTE), Ok(false));
     stage.over();
 }
+
+/// As after `kill -9` of a server whose processes for single connections live on.
+#[test]
+fn a_server_that_falls_silent_is_given_up_soon() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let silent = || Step::Fail(Failure::temporary("timed out"));
+    let again = || {
+        script(vec![
+            login_with("IMAP4rev1 IDLE"),
+            open("EXAMINE", "INBOX", 7, 1),
+        ])
+    };
+
+    // It does not answer DONE.
+    let first = script(vec![
+        login_with("IMAP4rev1 IDLE"),
+        open("EXAMINE", "INBOX", 7, 1),
+        idling(vec![silent()]),
+        vec![Step::Mute],
+    ]);
+    let stage = Stage::new(URL, 65536, vec![first, again()]);
+    let mut mail = plugin(&[]);
+    mail.gather(5).expect("gathered");
+    assert_eq!(mail.wait(MINUTE), Ok(false));
+    mail.gather(5).expect("gathered over a new connection");
+    stage.over();
+
+    // The same, read later because something else was wanted.
+    let first = script(vec![
+        login_with("IMAP4rev1 IDLE"),
+        open("EXAMINE", "INBOX", 7, 1),
+        idling(vec![Step::Fail(Failure::Interrupted)]),
+        vec![Step::Mute],
+    ]);
+    let stage = Stage::new(URL, 65536, vec![first, again()]);
+    let mut mail = plugin(&[]);
+    mail.gather(5).expect("gathered");
+    assert_eq!(mail.wait(MINUTE), Ok(false));
+    mail.gather(5).expect("gathered over a new connection");
+    stage.over();
+
+    // It does not answer the first question of a poll.
+    let first = script(vec![
+        login_with("IMAP4rev1"),
+        open("EXAMINE", "INBOX", 7, 1),
+        vec![expect("{tag} NOOP"), Step::Mute],
+    ]);
+    let stage = Stage::new(URL, 65536, vec![first, again()]);
+    let mut mail = plugin(&[]);
+    mail.gather(5).expect("gathered");
+    mail.gather(5).expect("gathered over a new connection");
+    stage.over();
+}
