@@ -2,7 +2,8 @@
 //!
 //! Everything is on loopback and, where there is one, on a tmpfs, so that the disk's fsync is not
 //! what is measured. Figures move from machine to machine; the ratio is what counts. Started by
-//! `tests/bench/run`; `--mails N`, `--size BYTES` and `--runs N` change the load. With `--runs 0` it
+//! `tests/bench/run`; `--mails N`, `--size BYTES` and `--runs N` change the load,
+//! `--skip PROGRAM` leaves one out. With `--runs 0` it
 //! only serves the mailbox until its standard input ends, for a profiler or for trying by hand.
 
 #![expect(
@@ -24,11 +25,13 @@ use flow_testkit::{Dovecot, Flow};
 use measure::{Measured, median};
 
 /// What is measured: defaults are those of the issue.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Load {
     mails: usize,
     size: usize,
     runs: usize,
+    /// Programs left out, by the names in the table.
+    skips: Vec<String>,
 }
 
 fn main() -> Result<()> {
@@ -77,15 +80,22 @@ fn main() -> Result<()> {
         ),
         ("getmail6", Box::new(|| bench.getmail())),
     ];
-    let mut results: Vec<(&str, Option<Measured>)> = Vec::new();
-    for (name, run) in &subjects {
-        eprintln!("{name}");
-        let mut measured = Vec::new();
-        for _ in 0..load.runs {
+    // In turns, so that what else the machine does falls on all of them alike.
+    let mut measured: Vec<Vec<Measured>> = subjects.iter().map(|_| Vec::new()).collect();
+    for round in 1..=load.runs {
+        for ((name, run), measured) in subjects.iter().zip(&mut measured) {
+            if load.skips.iter().any(|skip| skip == name) {
+                continue;
+            }
+            eprintln!("{round}/{}: {name}", load.runs);
             measured.extend(run()?);
         }
-        results.push((*name, median(measured)));
     }
+    let results: Vec<_> = subjects
+        .iter()
+        .map(|(name, _)| *name)
+        .zip(measured.into_iter().map(median))
+        .collect();
     println!(
         "{} mails, {:.1} MB, median of {}:\n",
         sent.len(),
@@ -107,7 +117,7 @@ fn table(results: &[(&str, Option<Measured>)], mails: usize, bytes: usize) {
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     for (name, measured) in results {
         let Some(measured) = measured else {
-            println!("| {name} | not installed | | | | |");
+            println!("| {name} | not measured | | | | |");
             continue;
         };
         let seconds = measured.time.as_secs_f64();
@@ -154,19 +164,22 @@ fn load(mut arguments: impl Iterator<Item = String>) -> Result<Load> {
         mails: 2_000,
         size: 50_000,
         runs: 3,
+        skips: Vec::new(),
     };
     while let Some(name) = arguments.next() {
         let value = arguments
             .next()
-            .with_context(|| format!("{name} needs a number"))?;
-        let value: usize = value
-            .parse()
-            .with_context(|| format!("{name} needs a number, not `{value}`"))?;
+            .with_context(|| format!("{name} needs a value"))?;
+        let number = || {
+            let parsed: Result<usize, _> = value.parse();
+            parsed.with_context(|| format!("{name} needs a number, not `{value}`"))
+        };
         match name.as_str() {
-            "--mails" => load.mails = value,
-            "--size" => load.size = value,
-            "--runs" => load.runs = value,
-            other => bail!("unknown option {other}; known are --mails, --size and --runs"),
+            "--mails" => load.mails = number()?,
+            "--size" => load.size = number()?,
+            "--runs" => load.runs = number()?,
+            "--skip" => load.skips.push(value),
+            other => bail!("unknown option {other}; known are --mails, --size, --runs and --skip"),
         }
     }
     Ok(load)

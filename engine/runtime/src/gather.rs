@@ -13,6 +13,7 @@ use flow_message::Message;
 use crate::clock::{from_millis, later};
 use crate::delivery::{Delivery, Inner, Origin};
 use crate::error::Error;
+use crate::finish::Hand;
 use crate::job::{Job, JobEnd};
 use crate::nodupe;
 use crate::pass::Pass;
@@ -21,22 +22,76 @@ use crate::state::Overlay;
 use crate::store::RetryRow;
 use crate::worker::{Running, Trouble};
 
+/// What was gathered, beside the messages.
+pub(crate) struct Found {
+    /// Tags of what was delivered before.
+    redelivered: HashSet<u64>,
+    /// A delivery of the queue came again that the pass before this one decides about.
+    pub(crate) unsure: bool,
+}
+
 impl Running {
-    /// Fills the worklist: due retries, then the queue, then the gathering callbacks.
-    pub(crate) async fn gather(&mut self, pass: &mut Pass) -> Result<(), Error> {
+    /// Fills the worklist: due retries, then the queue, then the gathering callbacks, unless they were
+    /// asked ahead. `hand` is what the pass before this one still decides about.
+    pub(crate) async fn gather(&mut self, pass: &mut Pass, hand: &Hand) -> Result<Found, Error> {
         let batch = self.shared.flow.batch.max(1);
-        self.take_due(pass, batch.div_ceil(2)).await?;
-        let first_new = pass.jobs.len();
+        let asked = !pass.is_empty();
+        let due = batch.div_ceil(2).min(pass.room(batch));
+        self.take_due(pass, due, hand).await?;
         let redelivered = self.receive(pass, pass.room(batch)).await;
-        self.ask_callbacks(pass, batch).await;
-        self.drop_known(&mut pass.jobs, first_new, &redelivered)
-            .await?;
+        if !asked {
+            self.ask_callbacks(pass, batch).await;
+            self.leave(pass, hand);
+        }
+        let unsure = pass.jobs.iter().any(|job| {
+            matches!(job.delivery.origin(), Origin::Queue { .. })
+                && hand.has(&job.delivery.item().key)
+        });
         pass.counts.gathered = (pass.jobs.len() + pass.unreadable.len()) as u64;
-        Ok(())
+        Ok(Found {
+            redelivered,
+            unsure,
+        })
+    }
+
+    /// Whether the origins have more, and are to be asked while the lanes work.
+    pub(crate) fn may_look_ahead(&self) -> bool {
+        let now = self.shared.now().as_millisecond();
+        self.ahead.is_none()
+            && self.last_page.is_some()
+            && now >= self.next_gather
+            && self.stop.is_none()
+            && self.pause.is_none()
+            && !self.drain.is_requested()
+    }
+
+    /// Asks the origins for the next pass; the passes before it still decide about `hands`.
+    pub(crate) async fn look_ahead(&mut self, next: &mut Pass, hands: [&Hand; 2]) {
+        let batch = self.shared.flow.batch.max(1);
+        self.ask_callbacks(next, batch).await;
+        for hand in hands {
+            self.leave(next, hand);
+        }
+    }
+
+    /// Leaves to the passes before this one what an origin offered again before it settled, which it
+    /// is about to. The origin is asked again as soon as it has.
+    fn leave(&mut self, pass: &mut Pass, hand: &Hand) {
+        let mut left = false;
+        for job in &mut pass.jobs {
+            let gathered = matches!(job.delivery.origin(), Origin::Gather { .. });
+            if gathered && hand.has(&job.delivery.item().key) {
+                job.finish(JobEnd::Known);
+                left = true;
+            }
+        }
+        if left {
+            self.next_gather = self.shared.now().as_millisecond();
+        }
     }
 
     /// Due retries, at most half of the room, so that new messages pass as well.
-    async fn take_due(&mut self, pass: &mut Pass, limit: usize) -> Result<(), Error> {
+    async fn take_due(&mut self, pass: &mut Pass, limit: usize, hand: &Hand) -> Result<(), Error> {
         let now = self.shared.now().as_millisecond();
         if self.options.dry_run || (!self.options.once && now < self.next_retry_check) {
             return Ok(());
@@ -57,7 +112,7 @@ impl Running {
                 due.min(now + 1_000)
             };
         }
-        for row in rows {
+        for row in rows.into_iter().filter(|row| !hand.has(&row.key)) {
             let delivery = self.delivery_of(row);
             pass.add(delivery);
         }
@@ -251,21 +306,22 @@ impl Running {
             self.stop_for(failure);
             return Duration::ZERO;
         }
-        let wait = self.trouble_delay(trouble, step, failure);
+        let wait = self.shared.trouble_delay(trouble, step, failure);
         self.shared.paused(&format!("{what}: {failure}"), wait);
         wait
     }
 
     /// Ends what is known already: redelivered after its outcome was stored, or asked for again
     /// before it settled. It is in retry, in the dead letters or about to be told, and stays there.
-    async fn drop_known(
+    pub(crate) async fn drop_known(
         &mut self,
         jobs: &mut [Job],
-        first_new: usize,
-        redelivered: &HashSet<u64>,
+        found: &Found,
     ) -> Result<(), Error> {
-        let keys = jobs[first_new..]
+        let is_new = |job: &Job| !matches!(job.delivery.origin(), Origin::Retry { .. });
+        let keys = jobs
             .iter()
+            .filter(|job| is_new(job))
             .map(|job| job.delivery.item().key.clone())
             .collect();
         let known = self.shared.store.known(keys).await?;
@@ -273,12 +329,12 @@ impl Running {
         let mut ends = Vec::new();
         for (number, job) in jobs.iter().enumerate() {
             let key = job.delivery.item().key.as_str();
-            if number >= first_new
+            if is_new(job)
                 && let Some(known) = known.get(key)
             {
                 let again = match job.delivery.origin() {
                     // A new message may equal one that was given up.
-                    Origin::Queue { tag } => redelivered.contains(tag),
+                    Origin::Queue { tag } => found.redelivered.contains(tag),
                     _ => true,
                 };
                 if known.retry || known.pending || (known.dead && again) {

@@ -2,15 +2,19 @@
 //!
 //! A flow with `concurrency: N` has up to N lanes, fewer where a callback's `start` says that fewer
 //! instances may work. Lane 0 is started with the flow; it also gathers, filters and settles. The
-//! others start when there is work for them. Messages for the same place always go to the same
-//! lane, in order, and a lane works through its share in order, so what is written to one path is
-//! written in the order of the messages.
+//! others join, one after the other, when there is more work than those at it do in a moment.
+//!
+//! The messages of a pass are split into shares, and each lane takes the next share when it has done
+//! one. Messages for the same place are always in the same share, in order, and a share is worked
+//! through in order, so what is written to one path is written in the order of the messages.
 //!
 //! A lane that panics takes nothing with it: its messages fall on the [floor](crate::delivery::Floor)
 //! and come back, and the lane is made anew.
 
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -21,6 +25,15 @@ use crate::ports::{Callback, CallbackFactory, Failure};
 use crate::shared::{Ability, Shared};
 use crate::state::Overlay;
 use crate::work::{Report, work};
+
+/// Messages in a share, where there are enough of them.
+const SHARE: usize = 8;
+/// Shares for each lane at most: the more there are, the less a slow one holds up the pass, and the
+/// less there is to pipeline within one.
+const SHARES: usize = 4;
+/// After this long without an end in sight one more lane joins. A new lane may have to log in
+/// somewhere, which is not worth it for what is done in less.
+const JOIN: Duration = Duration::from_millis(20);
 
 /// One chain of instances.
 pub(crate) struct Lane {
@@ -90,80 +103,106 @@ impl Lanes {
         Ok(Lane { callbacks })
     }
 
-    /// Starts lanes until `wanted` run, or as many as may; says how many do.
-    async fn ensure(&mut self, wanted: usize) -> usize {
-        let mut running = 1;
-        while running < wanted.min(self.cap) {
-            if self.lanes.len() == running {
-                self.lanes.push(None);
-            }
-            if self.lanes[running].is_none() {
-                let number = u32::try_from(running).unwrap_or(u32::MAX);
-                match self.start(number).await {
-                    Ok(lane) => self.lanes[running] = Some(lane),
-                    Err(failure) => {
-                        // The lanes there are do the work; the next pass tries again.
-                        tracing::warn!(lane = running, reason = %failure, "A lane could not be started.");
-                        break;
-                    }
-                }
-            }
-            running += 1;
+    /// Takes a lane to work in it, started if it does not run; none where it can't be.
+    async fn take(&mut self, number: usize) -> Option<Lane> {
+        if self.lanes.len() <= number {
+            self.lanes.resize_with(number + 1, || None);
         }
-        running.min(self.cap)
+        if let Some(lane) = self.lanes[number].take() {
+            return Some(lane);
+        }
+        let ordinal = u32::try_from(number).unwrap_or(u32::MAX);
+        match self.start(ordinal).await {
+            Ok(lane) => Some(lane),
+            Err(failure) => {
+                // The lanes there are do the work; the next pass tries again.
+                tracing::warn!(lane = number, reason = %failure, "A lane could not be started.");
+                None
+            }
+        }
     }
 
-    /// Works on `jobs` in as many lanes as there are; they come back in their order.
-    pub(crate) async fn work(
+    /// Begins to work on `jobs`, in every lane that runs but lane 0, which is still free.
+    pub(crate) fn begin(
         &mut self,
         shared: &Arc<Shared>,
         overlay: &Arc<Overlay>,
         jobs: Vec<Job>,
-    ) -> (Vec<Job>, Report) {
-        let count = self.ensure(jobs.len()).await;
-        if count == 1 {
-            let abilities = Arc::clone(&self.abilities);
-            let most = jobs.len().max(1);
-            let Some(lane) = self.first() else {
-                // It ended during this pass. What it had no chance to work on is not done.
-                let mut jobs = jobs;
-                jobs.iter_mut().for_each(|job| job.finish(JobEnd::Back));
-                return (jobs, Report::default());
-            };
-            return work(shared, &abilities, overlay, lane, jobs, most).await;
-        }
-        let most = shared.flow.batch.div_ceil(count).max(1);
+    ) -> Work {
+        let count = self.cap.min(jobs.len()).max(1);
+        let shares = match count {
+            1 => 1,
+            _ => (jobs.len() / SHARE).clamp(count, count * SHARES),
+        };
+        let crew = Crew {
+            shared: Arc::clone(shared),
+            overlay: Arc::clone(overlay),
+            abilities: Arc::clone(&self.abilities),
+            shares: Arc::new(Mutex::new(split(jobs, shares).into())),
+            most: shared.flow.batch.max(1),
+        };
         let mut tasks = JoinSet::new();
-        for (number, share) in split(jobs, count).into_iter().enumerate() {
-            if share.is_empty() {
-                continue;
+        let running = self.lanes.iter().take_while(|lane| lane.is_some()).count();
+        for number in 1..running.min(count) {
+            if let Some(lane) = self.lanes[number].take() {
+                tasks.spawn(crew.clone().work(number, lane));
             }
-            let Some(mut lane) = self.lanes.get_mut(number).and_then(Option::take) else {
-                continue;
-            };
-            let (shared, overlay) = (Arc::clone(shared), Arc::clone(overlay));
-            let abilities = Arc::clone(&self.abilities);
-            tasks.spawn(async move {
-                let done = work(&shared, &abilities, &overlay, &mut lane, share, most).await;
-                (number, lane, done)
-            });
         }
+        Work {
+            crew,
+            tasks,
+            count,
+            running,
+        }
+    }
+
+    /// Lane 0 joins in the work, and others as it is worth it. The jobs come back in their order.
+    pub(crate) async fn finish(&mut self, work: Work) -> (Vec<Job>, Report) {
+        let Work {
+            crew,
+            mut tasks,
+            count,
+            running,
+        } = work;
+        if let Some(lane) = self.lanes.first_mut().and_then(Option::take) {
+            tasks.spawn(crew.clone().work(0, lane));
+        }
+        let mut next = running.max(1);
+        let clock = Arc::clone(&crew.shared.clock);
         let mut jobs = Vec::new();
         let mut report = Report::default();
-        while let Some(done) = tasks.join_next().await {
+        loop {
+            let done = tokio::select! {
+                biased;
+                done = tasks.join_next() => done,
+                () = clock.sleep(JOIN), if next < count && crew.has_work() => {
+                    match self.take(next).await {
+                        Some(lane) => drop(tasks.spawn(crew.clone().work(next, lane))),
+                        None => next = count,
+                    }
+                    next += 1;
+                    continue;
+                }
+            };
             match done {
-                Ok((number, lane, (done, said))) => {
+                None => break,
+                Some(Ok((number, lane, done, said))) => {
                     self.lanes[number] = Some(lane);
                     jobs.extend(done);
                     report.add(said);
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     tracing::error!(%error, "A lane ended unexpectedly; its messages are tried again.");
                     report.failed_calls.push(Failure::Plugin(format!(
                         "a lane ended unexpectedly: {error}"
                     )));
                 }
             }
+        }
+        // Left where lanes ended unexpectedly: what none had a chance to work on is not done.
+        while let Some(mut share) = crew.next() {
+            share.iter_mut().for_each(|job| job.finish(JobEnd::Back));
+            jobs.append(&mut share);
         }
         jobs.sort_by_key(|job| job.index);
         (jobs, report)
@@ -202,16 +241,80 @@ impl Lanes {
     }
 }
 
-/// Splits jobs over lanes: what goes to one place stays together and in order.
+/// Work that has begun.
+pub(crate) struct Work {
+    crew: Crew,
+    tasks: JoinSet<(usize, Lane, Vec<Job>, Report)>,
+    /// How many lanes may take part, lane 0 included.
+    count: usize,
+    /// How many ran when it began.
+    running: usize,
+}
+
+impl Work {
+    /// Whether other lanes than lane 0 may take part.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.count > 1
+    }
+}
+
+/// What the lanes at work on one pass share.
+#[derive(Clone)]
+struct Crew {
+    shared: Arc<Shared>,
+    overlay: Arc<Overlay>,
+    abilities: Arc<Vec<Ability>>,
+    /// Not taken yet.
+    shares: Arc<Mutex<VecDeque<Vec<Job>>>>,
+    /// Most messages in one call.
+    most: usize,
+}
+
+impl Crew {
+    fn shares(&self) -> MutexGuard<'_, VecDeque<Vec<Job>>> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Vec<Job>> {
+        self.shares().pop_front()
+    }
+
+    fn has_work(&self) -> bool {
+        !self.shares().is_empty()
+    }
+
+    /// Works on share after share, as long as there are any.
+    async fn work(self, number: usize, mut lane: Lane) -> (usize, Lane, Vec<Job>, Report) {
+        let mut jobs = Vec::new();
+        let mut report = Report::default();
+        while let Some(share) = self.next() {
+            let (done, said) = work(
+                &self.shared,
+                &self.abilities,
+                &self.overlay,
+                &mut lane,
+                share,
+                self.most,
+            )
+            .await;
+            jobs.extend(done);
+            report.add(said);
+        }
+        (number, lane, jobs, report)
+    }
+}
+
+/// Splits jobs into shares: what goes to one place stays together and in order.
 fn split(jobs: Vec<Job>, count: usize) -> Vec<Vec<Job>> {
     let mut shares: Vec<Vec<Job>> = (0..count).map(|_| Vec::new()).collect();
     for job in jobs {
-        shares[lane_of(&job, count)].push(job);
+        shares[share_of(&job, count)].push(job);
     }
+    shares.retain(|share| !share.is_empty());
     shares
 }
 
-fn lane_of(job: &Job, count: usize) -> usize {
+fn share_of(job: &Job, count: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     match job.live.first().map(|live| &live.item) {
         // Different relPaths may end in one file.

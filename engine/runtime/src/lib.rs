@@ -14,12 +14,15 @@
 //! - Transactions are per batch, never per message; a flow that only forwards makes none.
 
 mod clock;
+mod commit;
 mod content;
 mod delivery;
 mod drain;
 mod edit;
+mod ended;
 mod error;
 mod filter;
+mod finish;
 mod gather;
 mod job;
 mod lanes;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock::later;
-use crate::content::{Body, Commit, Place, Refused, commit_all, sync_all};
 use crate::delivery::{Delivery, Origin};
 use crate::error::Error;
 use crate::filter::{self, Age};
+use crate::finish::{Behind, Hand};
 use crate::job::{Job, JobEnd, Live};
 use crate::nodupe;
-use crate::ports::{Event, Failure, Item, Location, PassCounts, Rejection};
+use crate::ports::{Event, Item, PassCounts, Rejection};
 use crate::state::Overlay;
-use crate::store::Renewal;
+use crate::store::{Pending, Renewal};
 use crate::verdict::{self, Stage, apply_verdicts};
 use crate::work::{Report, fail_all, matching, put_entries, sub_batches, take_entries};
 use crate::worker::Running;
@@ -27,10 +27,34 @@ pub(crate) struct Pass {
     pub(crate) unreadable: Vec<(u64, String, String)>,
     /// Entries of nodupe that were hit.
     pub(crate) renewed: Vec<Renewal>,
+    /// Outcomes that were told while it was in hand, by callback and key.
+    pub(crate) told: Vec<(String, String)>,
+    /// Outcomes to be told again.
+    pub(crate) again: Vec<Pending>,
+    /// Its callbacks wrote something: work that left traces is not simply given back.
+    pub(crate) traces: bool,
 }
 
 impl Pass {
-    fn is_empty(&self) -> bool {
+    fn new(overlay: Arc<Overlay>) -> Self {
+        Self {
+            jobs: Vec::new(),
+            overlay,
+            counts: PassCounts::default(),
+            unreadable: Vec::new(),
+            renewed: Vec::new(),
+            told: Vec::new(),
+            again: Vec::new(),
+            traces: false,
+        }
+    }
+
+    /// Nothing in hand, and nothing to be stored.
+    fn is_idle(&self) -> bool {
+        self.is_empty() && self.told.is_empty() && self.again.is_empty() && self.overlay.is_empty()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty() && self.unreadable.is_empty()
     }
 
@@ -47,42 +71,68 @@ impl Pass {
 }
 
 impl Running {
-    /// One pass. Says whether there was anything in hand.
+    /// One pass: this one up to its work, and the end of the last one beside it. Says whether there
+    /// was anything in hand.
     pub(crate) async fn pass(&mut self) -> Result<bool, Error> {
         let started = Instant::now();
         self.shared.local.next_pass();
-        let overlay = if self.options.dry_run {
-            Arc::clone(&self.dry_overlay)
-        } else {
-            Arc::default()
-        };
-        let mut pass = Pass {
-            jobs: Vec::new(),
-            overlay,
-            counts: PassCounts::default(),
-            unreadable: Vec::new(),
-            renewed: Vec::new(),
-        };
-        self.gather(&mut pass).await?;
-        let busy = !pass.is_empty();
-        if busy {
-            self.filter(&mut pass).await;
-        }
+        let mut behind = self.behind.take();
+        let mut pass = self.ahead.take().unwrap_or_else(|| {
+            Pass::new(match &behind {
+                _ if self.options.dry_run => Arc::clone(&self.dry_overlay),
+                Some(behind) => Overlay::after(&behind.overlay),
+                None => Arc::default(),
+            })
+        });
+        let ending = behind.is_some();
+        let result = self.front(&mut pass, &mut behind).await;
+        pass.traces = !pass.overlay.is_empty();
+        self.end_last(&mut behind, Some(&mut pass)).await?;
+        result?;
+        let busy = ending || !pass.is_empty();
         if self.options.dry_run {
             self.put_down(pass);
-        } else {
-            if busy {
-                self.suppress(&mut pass).await?;
-                self.work(&mut pass).await;
-                self.commit(&mut pass).await;
-                self.post(&mut pass).await;
+        } else if !pass.is_idle() {
+            self.heed(&pass.jobs);
+            if let Some(finisher) = self.finisher.take() {
+                self.behind = Some(finisher.begin(pass, &self.lanes, started));
             }
-            self.settle(pass, started).await?;
+        }
+        if !busy || self.stop.is_some() {
+            self.end_behind().await?;
         }
         match self.stop.take() {
             Some(error) => Err(error),
             None => Ok(busy),
         }
+    }
+
+    /// Gathers, filters and works; before it meets what the last pass still decides about, that one
+    /// ends.
+    async fn front(&mut self, pass: &mut Pass, behind: &mut Option<Behind>) -> Result<(), Error> {
+        let hand = behind
+            .as_ref()
+            .map(|behind| Arc::clone(&behind.hand))
+            .unwrap_or_default();
+        let found = Behind::beside(behind, self.gather(pass, &hand)).await?;
+        if found.unsure {
+            self.end_last(behind, Some(pass)).await?;
+        }
+        Behind::beside(behind, self.drop_known(&mut pass.jobs, &found)).await?;
+        if pass.is_empty() {
+            return Ok(());
+        }
+        Behind::beside(behind, self.filter(pass)).await;
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let keys = self.nodupe_keys(pass);
+        if hand.saw_any(&keys) || hand.meets(&pass.jobs) {
+            self.end_last(behind, Some(pass)).await?;
+        }
+        Behind::beside(behind, self.suppress(pass, keys)).await?;
+        self.work(pass, behind, &hand).await;
+        Ok(())
     }
 
     /// Ages, rules, placement, then `after_accept`.
@@ -191,17 +241,23 @@ impl Running {
         }
     }
 
+    /// What nodupe knows the messages in hand by, in order.
+    fn nodupe_keys(&self, pass: &Pass) -> Vec<Vec<u8>> {
+        let Some(policy) = self.shared.flow.nodupe else {
+            return Vec::new();
+        };
+        let open = pass.jobs.iter().filter(|job| job.is_open());
+        open.flat_map(|job| &job.live)
+            .map(|live| nodupe::key(&policy, &live.item.message))
+            .collect()
+    }
+
     /// Ends what nodupe has seen. What passes is remembered once it settles.
-    async fn suppress(&mut self, pass: &mut Pass) -> Result<(), Error> {
+    async fn suppress(&mut self, pass: &mut Pass, keys: Vec<Vec<u8>>) -> Result<(), Error> {
         let Some(policy) = self.shared.flow.nodupe else {
             return Ok(());
         };
         let now = self.shared.now();
-        let open = pass.jobs.iter().filter(|job| job.is_open());
-        let keys: Vec<Vec<u8>> = open
-            .flat_map(|job| &job.live)
-            .map(|live| nodupe::key(&policy, &live.item.message))
-            .collect();
         let seen = self
             .shared
             .store
@@ -250,8 +306,9 @@ impl Running {
         Ok(())
     }
 
-    /// Fetches and transforms, in lanes.
-    async fn work(&mut self, pass: &mut Pass) {
+    /// Fetches and transforms, in lanes; where there is more to gather and lanes to spare, that is
+    /// done meanwhile.
+    async fn work(&mut self, pass: &mut Pass, behind: &mut Option<Behind>, hand: &Hand) {
         let abilities = Arc::clone(&self.lanes.abilities);
         let works = self.shared.flow.download
             || abilities
@@ -260,16 +317,24 @@ impl Running {
         if !works {
             return;
         }
+        let own = Hand::of(&pass.jobs);
         let (open, ended): (Vec<Job>, Vec<Job>) = std::mem::take(&mut pass.jobs)
             .into_iter()
             .partition(Job::is_open);
+        let work = self.lanes.begin(&self.shared, &pass.overlay, open);
+        if work.is_shared() && self.may_look_ahead() {
+            let mut next = Pass::new(Overlay::after(&pass.overlay));
+            let ahead = self.look_ahead(&mut next, [hand, &own]);
+            Behind::beside(behind, ahead).await;
+            self.ahead = Some(next);
+        }
         let (
             done,
             Report {
                 counts,
                 failed_calls,
             },
-        ) = self.lanes.work(&self.shared, &pass.overlay, open).await;
+        ) = Behind::beside(behind, self.lanes.finish(work)).await;
         pass.jobs = ended;
         pass.jobs.extend(done);
         pass.jobs.sort_by_key(|job| job.index);
@@ -281,111 +346,6 @@ impl Running {
         }
         if pass.counts.fetched > 0 {
             self.credentials_work();
-        }
-    }
-
-    /// Gives the content of what survived its final names, flushed.
-    async fn commit(&mut self, pass: &mut Pass) {
-        let mut commits = Vec::new();
-        let mut whose = Vec::new();
-        for (number, job) in pass.jobs.iter_mut().enumerate() {
-            for (place, live) in job.live.iter_mut().enumerate() {
-                if let Some(commit) = self.to_commit(live) {
-                    whose.push((number, place));
-                    commits.push(commit);
-                }
-            }
-        }
-        if commits.is_empty() {
-            return;
-        }
-        let done = self.commit_files(commits).await;
-        match done {
-            Ok(done) => {
-                for ((number, place), result) in whose.into_iter().zip(done) {
-                    self.committed(&mut pass.jobs[number], place, result);
-                }
-                for job in &mut pass.jobs {
-                    job.live.retain(|live| !live.meta.refused);
-                    job.close_if_rejected();
-                }
-            }
-            Err(failure) => {
-                for (number, _) in whose {
-                    pass.jobs[number].finish(JobEnd::Failed(failure.clone(), 1));
-                }
-            }
-        }
-    }
-
-    fn to_commit(&self, live: &mut Live) -> Option<Commit> {
-        if !matches!(live.meta.body, Body::Stored(_)) {
-            return None;
-        }
-        let placed = live.placed()?;
-        let Body::Stored(stored) = std::mem::take(&mut live.meta.body) else {
-            return None;
-        };
-        let place = match live.meta.hash.clone() {
-            Some(hash) => Place::Beside { hash },
-            None if self.shared.local.overwrite => Place::Replace,
-            None => Place::Keep,
-        };
-        Some(Commit {
-            stored,
-            placed,
-            place,
-        })
-    }
-
-    async fn commit_files(
-        &mut self,
-        commits: Vec<Commit>,
-    ) -> Result<Vec<Result<Location, Refused>>, Failure> {
-        let flush = self.shared.flow.fsync;
-        if flush {
-            sync_all(
-                commits
-                    .iter()
-                    .map(|commit| commit.stored.path().to_owned())
-                    .collect(),
-            )
-            .await?;
-        }
-        let local = Arc::clone(&self.shared.local);
-        tokio::task::spawn_blocking(move || commit_all(&local, commits, flush))
-            .await
-            .map_err(|error| Failure::temporary(error.to_string()))?
-    }
-
-    fn committed(&self, job: &mut Job, place: usize, result: Result<Location, Refused>) {
-        let Some(live) = job.live.get_mut(place) else {
-            return;
-        };
-        match result {
-            Ok(location) => {
-                let path = location.path();
-                if live.meta.derived {
-                    self.shared.tell(|| Event::Derived {
-                        message: &live.item.message,
-                        from: &job.delivery.item().message,
-                        path: Some(&path),
-                        bytes: live.item.message.size.unwrap_or_default(),
-                    });
-                }
-                live.item.location = Some(location);
-                live.meta.body = Body::Here(path);
-            }
-            Err(Refused::Rejected(rejection)) => {
-                live.meta.refused = true;
-                self.shared.tell(|| Event::Rejected {
-                    message: &live.item.message,
-                    rejection: &rejection,
-                    stage: "work",
-                });
-                job.note_rejected(rejection);
-            }
-            Err(Refused::Failed(failure)) => job.finish(JobEnd::Failed(failure, 1)),
         }
     }
 

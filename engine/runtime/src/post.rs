@@ -18,10 +18,11 @@ use serde_json::Value;
 
 use crate::content::Body;
 use crate::edit::set_header;
+use crate::finish::Finisher;
 use crate::job::{JobEnd, Live};
 use crate::pass::Pass;
 use crate::ports::{Confirm, Event, Failure, Outgoing};
-use crate::worker::{Running, Trouble};
+use crate::worker::Trouble;
 
 /// Takes the password out of a URL, and leaves the rest as written.
 pub(crate) fn without_password(url: String) -> String {
@@ -40,7 +41,7 @@ pub(crate) fn without_password(url: String) -> String {
     format!("{}{}", &url[..colon], &url[at..])
 }
 
-impl Running {
+impl Finisher {
     /// Posts the messages of all open jobs, in order. Jobs that could not be posted are ended; those
     /// still open afterwards are done.
     pub(crate) async fn post(&mut self, pass: &mut Pass) {
@@ -118,11 +119,11 @@ impl Running {
             Failure::Auth(_) => Trouble::Credentials,
             _ => Trouble::Connection,
         };
-        if self.options.once {
+        if self.once {
             self.stop_for(failure);
             return false;
         }
-        let wait = self.trouble_delay(trouble, *step, failure);
+        let wait = self.shared.trouble_delay(trouble, *step, failure);
         *step += 1;
         let reason = format!("the broker does not take posts: {failure}");
         self.shared.paused(&reason, wait);

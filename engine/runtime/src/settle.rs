@@ -1,10 +1,11 @@
-//! Ending what was in hand, durably, and telling the origins.
+//! Ending what was in hand, durably.
 //!
 //! The order is the whole point. One transaction stores everything the pass decided: retry rows,
 //! dead letters, what nodupe saw, the pairs of callbacks, and the outcomes callbacks still have to
-//! be told. Then the callbacks are told; a second, small transaction notes that. Then the queue gets
-//! its acks. A crash before the first transaction redoes the pass; after it, redelivered messages
-//! are recognised by their keys and outcomes are told (again) at the next start.
+//! be told. Then the callbacks are told, which is noted with the next transaction (of the pass in
+//! hand, or else one of its own), and the queue gets its acks. A crash before the first transaction
+//! redoes the pass; after it, redelivered messages are recognised by their keys and outcomes are told
+//! (again) at the next start.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,31 +16,40 @@ use flow_message::Timestamp;
 use crate::clock::later;
 use crate::delivery::{Again, End, Ended, Origin};
 use crate::error::Error;
+use crate::finish::{Finished, Finisher};
 use crate::job::{Job, JobEnd};
 use crate::pass::Pass;
-use crate::ports::{Event, Failure, Fate, PassCounts, Rejection, Settlement};
+use crate::ports::{Failure, Fate, Rejection, Settlement};
 use crate::retry::{self, Next};
+use crate::shared::Ability;
 use crate::store::{Batch, DeadRow, Pending, RetryRow, Seen};
-use crate::worker::{Running, Trouble};
+use crate::worker::Trouble;
 
-impl Running {
-    /// Ends everything in hand.
-    pub(crate) async fn settle(&mut self, pass: Pass, started: Instant) -> Result<(), Error> {
+impl Finisher {
+    /// Decides how everything in hand ends, and stores it.
+    pub(crate) async fn settle(&mut self, pass: Pass, started: Instant) -> Result<Finished, Error> {
         let Pass {
             jobs,
             overlay,
             counts,
             unreadable,
             renewed,
+            told,
+            again,
+            traces,
         } = pass;
-        let busy = !jobs.is_empty() || !unreadable.is_empty();
-        self.heed(&jobs);
+        let config = jobs.iter().find_map(|job| match &job.end {
+            Some(JobEnd::Failed(failure @ Failure::Config(_), _)) => Some(failure.clone()),
+            _ => None,
+        });
+        if let Some(failure) = config {
+            self.stop_for(&failure);
+        }
         let now = self.shared.now();
-        // Work that left traces in the state of callbacks is not simply given back.
-        let traces = !overlay.is_empty();
         let mut batch = Batch {
-            state: overlay.take(),
+            state: overlay.writes(),
             renewed,
+            told,
             ..Batch::default()
         };
         let mut acks = Vec::new();
@@ -56,31 +66,23 @@ impl Running {
             batch.dead.push(unreadable_row(key, reason, now));
             acks.push((*tag, Settlement::Ack));
         }
+        let new = batch.pending.len();
+        batch.pending.extend(again);
+        let due = batch.retry.iter().map(|row| row.due).min();
         let batch = Arc::new(batch);
         self.store_batch(&batch).await?;
-        for row in &batch.retry {
-            self.next_retry_check = self.next_retry_check.min(row.due);
-        }
-        let told = self.to_tell(&batch.pending);
-        self.tell(told).await;
-        self.ack(&acks).await;
-        if busy {
-            self.report(&ended, unreadable.len() as u64, counts, started);
-        }
-        Ok(())
-    }
-
-    /// Some failures are about the flow rather than about their message.
-    fn heed(&mut self, jobs: &[Job]) {
-        for job in jobs {
-            match &job.end {
-                Some(JobEnd::Failed(failure @ Failure::Auth(_), _)) => {
-                    self.pause_for_credentials(failure);
-                }
-                Some(JobEnd::Failed(failure @ Failure::Config(_), _)) => self.stop_for(failure),
-                _ => {}
-            }
-        }
+        let mut tell = Arc::try_unwrap(batch)
+            .map_or_else(|shared| shared.pending.clone(), |batch| batch.pending);
+        tell.truncate(new);
+        Ok(Finished {
+            ended,
+            unreadable: unreadable.len() as u64,
+            counts,
+            started,
+            acks,
+            tell,
+            due,
+        })
     }
 
     /// Decides how each job ends, in order: a duplicate ends as the one it equals.
@@ -240,7 +242,7 @@ impl Running {
             Origin::Gather { callback } => Some(*callback),
             Origin::Retry {
                 gatherer: Some(name),
-            } => self.callback_named(name),
+            } => self.shared.callback_named(name),
             _ => None,
         };
         let gathered = gatherer.map(|index| (index, &ended.inner.item));
@@ -249,7 +251,7 @@ impl Running {
             let callback = &self.shared.names[index];
             let known =
                 |pending: &Pending| pending.callback == *callback && pending.key == item.key;
-            if !self.tells(index) || batch.pending.iter().rev().take(4).any(known) {
+            if !tells(&self.abilities, index) || batch.pending.iter().rev().take(4).any(known) {
                 continue;
             }
             batch.pending.push(Pending {
@@ -261,17 +263,6 @@ impl Running {
                 tries: 0,
             });
         }
-    }
-
-    pub(crate) fn callback_named(&self, name: &str) -> Option<usize> {
-        self.shared.names.iter().position(|other| other == name)
-    }
-
-    pub(crate) fn tells(&self, index: usize) -> bool {
-        self.lanes
-            .abilities
-            .get(index)
-            .is_some_and(|ability| ability.entry_points.settled)
     }
 
     fn gatherer_name(&self, origin: &Origin) -> Option<String> {
@@ -318,70 +309,23 @@ impl Running {
             };
             tracing::error!(%error, "Outcomes can't be stored; nothing is acknowledged.");
             let failure = Failure::temporary(error.to_string());
-            let wait = self.trouble_delay(Trouble::Connection, step, &failure);
+            let wait = self
+                .shared
+                .trouble_delay(Trouble::Connection, step, &failure);
             step += 1;
             self.shared.paused(&error.to_string(), wait);
-            if self.options.once || !self.wait(wait).await {
+            if self.once || !self.wait(wait).await {
                 return Err(error.into());
             }
         }
     }
+}
 
-    async fn ack(&mut self, acks: &[(u64, Settlement)]) {
-        let Some(consumer) = self.consumer.as_mut().filter(|_| !acks.is_empty()) else {
-            return;
-        };
-        if let Err(failure) = consumer.settle(acks).await {
-            // They come again, and are recognised.
-            tracing::warn!(
-                reason = %failure,
-                count = acks.len(),
-                "The queue could not be told what became of its messages; it will deliver them again."
-            );
-        }
-    }
-
-    /// Tells the observer what became of everything.
-    fn report(
-        &mut self,
-        ended: &[Ended],
-        unreadable: u64,
-        mut counts: PassCounts,
-        started: Instant,
-    ) {
-        counts.dead += unreadable;
-        for ended in ended {
-            let message = &ended.inner.item.message;
-            match &ended.end {
-                End::Settled(Fate::Rejected(_)) => counts.rejected += 1,
-                End::Settled(Fate::Dead(reason)) => {
-                    counts.dead += 1;
-                    self.shared.tell(|| Event::Dead { message, reason });
-                }
-                End::Retrying(again, failure) => {
-                    counts.retrying += 1;
-                    self.shared.tell(|| Event::Retrying {
-                        message,
-                        attempt: again.attempt,
-                        failure,
-                        due: again.due,
-                    });
-                }
-                End::Settled(_) | End::Known | End::Back => {}
-            }
-            if self.shared.observer.wants_messages()
-                && let Some(fate) = ended.fate()
-            {
-                self.shared.observer.event(&Event::Settled {
-                    message,
-                    fate: &fate,
-                });
-            }
-        }
-        counts.elapsed = started.elapsed();
-        self.shared.observer.event(&Event::Pass(&counts));
-        add(&mut self.totals, &counts);
-    }
+/// Whether the callback of this number wants to know how messages ended.
+pub(crate) fn tells(abilities: &[Ability], index: usize) -> bool {
+    abilities
+        .get(index)
+        .is_some_and(|ability| ability.entry_points.settled)
 }
 
 fn unreadable_row(key: &str, reason: &str, now: Timestamp) -> DeadRow {
@@ -394,17 +338,4 @@ fn unreadable_row(key: &str, reason: &str, now: Timestamp) -> DeadRow {
         died: now.as_millisecond(),
         reason: format!("the message can't be read: {reason}"),
     }
-}
-
-fn add(totals: &mut PassCounts, counts: &PassCounts) {
-    totals.gathered += counts.gathered;
-    totals.rejected += counts.rejected;
-    totals.fetched += counts.fetched;
-    totals.derived += counts.derived;
-    totals.posted += counts.posted;
-    totals.duplicates += counts.duplicates;
-    totals.retrying += counts.retrying;
-    totals.dead += counts.dead;
-    totals.bytes += counts.bytes;
-    totals.elapsed = totals.elapsed.saturating_add(counts.elapsed);
 }

@@ -108,6 +108,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn callback_named(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|other| other == name)
+    }
+
     pub(crate) fn paused(&self, reason: &str, wait: Duration) {
         self.observer.event(&Event::Paused { reason, wait });
     }

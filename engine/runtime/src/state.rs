@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
@@ -34,6 +34,8 @@ type Name = (String, String);
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     below: Option<Arc<Overlay>>,
+    /// Of the pass before this one, as long as it is not stored.
+    before: Weak<Overlay>,
     writes: Mutex<BTreeMap<Name, Write>>,
 }
 
@@ -42,7 +44,15 @@ impl Overlay {
     pub(crate) fn above(below: &Arc<Self>) -> Arc<Self> {
         Arc::new(Self {
             below: Some(Arc::clone(below)),
-            writes: Mutex::default(),
+            ..Self::default()
+        })
+    }
+
+    /// What a pass writes while the one `before` it is still ending.
+    pub(crate) fn after(before: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self {
+            before: Arc::downgrade(before),
+            ..Self::default()
         })
     }
 
@@ -57,18 +67,18 @@ impl Overlay {
         self.lock().is_empty()
     }
 
-    /// Takes the writes, for a transaction.
-    pub(crate) fn take(&self) -> Vec<StateWrite> {
-        std::mem::take(&mut *self.lock())
-            .into_iter()
+    /// The writes, for a transaction. They stay in sight until it is through.
+    pub(crate) fn writes(&self) -> Vec<StateWrite> {
+        self.lock()
+            .iter()
             .map(|((callback, key), write)| {
-                let (value, expires) = match write {
+                let (value, expires) = match write.clone() {
                     Some((value, expires)) => (Some(value), expires),
                     None => (None, None),
                 };
                 StateWrite {
-                    callback,
-                    key,
+                    callback: callback.clone(),
+                    key: key.clone(),
                     value,
                     expires,
                 }
@@ -82,7 +92,9 @@ impl Overlay {
 
     fn find(&self, name: &Name) -> Option<Write> {
         let found = self.lock().get(name).cloned();
-        found.or_else(|| self.below.as_ref()?.find(name))
+        found
+            .or_else(|| self.below.as_ref()?.find(name))
+            .or_else(|| self.before.upgrade()?.find(name))
     }
 
     /// Collects what this and lower layers hold for keys of `callback` after `after` that start with
@@ -95,7 +107,8 @@ impl Overlay {
         into: &mut BTreeMap<String, bool>,
         now: i64,
     ) {
-        if let Some(below) = &self.below {
+        let lower = [self.before.upgrade(), self.below.clone()];
+        for below in lower.iter().flatten() {
             below.collect(callback, prefix, after, into, now);
         }
         let from = (callback.to_owned(), prefix.to_owned());
@@ -261,7 +274,7 @@ mod tests {
 
         async fn commit(&self, overlay: &Overlay) {
             let batch = Batch {
-                state: overlay.take(),
+                state: overlay.writes(),
                 ..Batch::default()
             };
             self.store.commit(Arc::new(batch)).await.unwrap();

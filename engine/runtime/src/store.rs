@@ -20,7 +20,7 @@ mod shelf;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,8 +46,13 @@ struct Inner {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     /// Whether retry, dead letters or pending outcomes may have rows. Other processes move and
-    /// remove rows but make none, so false stays true until this process writes one.
-    occupied: AtomicBool,
+    /// remove rows but make none, so empty ones stay empty until this process writes one.
+    ///
+    /// Counts the writes, before and after each; they may have rows unless they were seen empty at
+    /// this very count. (A flag would be lowered by a look that a write overtook.)
+    writes: AtomicU64,
+    /// The count at which they were last seen empty.
+    empty_at: AtomicU64,
 }
 
 /// Held by the one worker that runs a flow; given up when dropped, also by a crash.
@@ -81,14 +86,15 @@ impl Store {
         }
         let reader = connect(&path).map_err(|error| fail(error.to_string()))?;
         reader.pragma_update(None, "query_only", true)?;
-        let occupied = AtomicBool::new(rows::occupied(&reader)?);
+        let writes = AtomicU64::new(u64::from(rows::occupied(&reader)?));
         let (writer, reader) = (Mutex::new(writer), Mutex::new(reader));
         Ok(Self {
             inner: Arc::new(Inner {
                 path,
                 writer,
                 reader,
-                occupied,
+                writes,
+                empty_at: AtomicU64::new(0),
             }),
         })
     }
@@ -182,11 +188,19 @@ impl Store {
 
     /// Whether retry, dead letters or pending outcomes may have rows.
     pub(crate) fn is_occupied(&self) -> bool {
-        self.inner.occupied.load(Ordering::Acquire)
+        self.writes() != self.inner.empty_at.load(Ordering::Acquire)
     }
 
-    fn set_occupied(&self, occupied: bool) {
-        self.inner.occupied.store(occupied, Ordering::Release);
+    fn writes(&self) -> u64 {
+        self.inner.writes.load(Ordering::Acquire)
+    }
+
+    fn note_write(&self) {
+        self.inner.writes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn note_empty(&self, at: u64) {
+        self.inner.empty_at.store(at, Ordering::Release);
     }
 }
 

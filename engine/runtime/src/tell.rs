@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use crate::clock::later;
 use crate::error::Error;
+use crate::pass::Pass;
 use crate::ports::{Failure, Item, Outcome};
+use crate::settle::tells;
 use crate::state::Overlay;
 use crate::store::{Batch, Pending};
 use crate::worker::{Running, Trouble};
@@ -20,10 +22,10 @@ const TELL_TRIES: u32 = 10;
 const TELL_BATCH: usize = 500;
 
 impl Running {
-    pub(crate) fn to_tell(&self, pending: &[Pending]) -> Vec<(usize, Pending)> {
+    pub(crate) fn to_tell(&self, pending: Vec<Pending>) -> Vec<(usize, Pending)> {
         let named = pending
-            .iter()
-            .map(|row| (self.callback_named(&row.callback), row.clone()));
+            .into_iter()
+            .map(|row| (self.shared.callback_named(&row.callback), row));
         named
             .filter_map(|(index, row)| Some((index?, row)))
             .collect()
@@ -40,8 +42,9 @@ impl Running {
             self.next_tell = self.shared.now().as_millisecond();
         }
         let (known, gone): (Vec<_>, Vec<_>) = pending.into_iter().partition(|row| {
-            self.callback_named(&row.callback)
-                .is_some_and(|index| self.tells(index))
+            self.shared
+                .callback_named(&row.callback)
+                .is_some_and(|index| tells(&self.lanes.abilities, index))
         });
         if !gone.is_empty() {
             tracing::warn!(
@@ -61,13 +64,15 @@ impl Running {
                 }))
                 .await?;
         }
-        let told = self.to_tell(&known);
-        self.tell(told).await;
+        let told = self.to_tell(known);
+        self.tell(told, None).await;
         Ok(())
     }
 
-    /// Tells callbacks their outcomes. What could not be told stays stored, and is told later.
-    pub(crate) async fn tell(&mut self, pending: Vec<(usize, Pending)>) {
+    /// Tells callbacks their outcomes. What could not be told stays stored, and is told later. That
+    /// it was told, and what they wrote, is stored with the pass in hand: a transaction of its own
+    /// would be undone by what that pass wrote before.
+    pub(crate) async fn tell(&mut self, pending: Vec<(usize, Pending)>, pass: Option<&mut Pass>) {
         if pending.is_empty() {
             return;
         }
@@ -75,12 +80,20 @@ impl Running {
         for (index, row) in pending {
             shares.entry(index).or_default().push(row);
         }
-        let overlay = Arc::new(Overlay::default());
+        let overlay = match &pass {
+            Some(pass) => Arc::clone(&pass.overlay),
+            None => Arc::default(),
+        };
         let mut batch = Batch::default();
         for (index, rows) in shares {
             self.tell_one(index, rows, &overlay, &mut batch).await;
         }
-        batch.state = overlay.take();
+        if let Some(pass) = pass {
+            pass.told.append(&mut batch.told);
+            pass.again.append(&mut batch.pending);
+            return;
+        }
+        batch.state = overlay.writes();
         if let Err(error) = self.shared.store.commit(Arc::new(batch)).await {
             tracing::warn!(%error, "It could not be stored that outcomes were told; they will be told again.");
             self.tell_later();
@@ -157,7 +170,9 @@ impl Running {
     }
 
     fn tell_later(&mut self) {
-        let wait = self.trouble_delay(Trouble::Connection, self.tell_step, &Failure::temporary(""));
+        let wait =
+            self.shared
+                .trouble_delay(Trouble::Connection, self.tell_step, &Failure::temporary(""));
         self.tell_step += 1;
         self.next_tell = self.next_tell.min(later(self.shared.now(), wait));
     }

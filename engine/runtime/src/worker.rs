@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flow_config::Flow;
 use flow_message::Timestamp;
@@ -17,7 +17,9 @@ use crate::content::Local;
 use crate::delivery::Floor;
 use crate::drain::Drain;
 use crate::error::Error;
+use crate::finish::{Behind, Finisher};
 use crate::lanes::Lanes;
+use crate::pass::Pass;
 use crate::ports::{
     CallbackFactory, Clock, Consumer, Event, Failure, Observer, PassCounts, Publisher, Settlement,
 };
@@ -129,19 +131,24 @@ impl Worker {
 pub(crate) struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) consumer: Option<Box<dyn Consumer>>,
-    pub(crate) publisher: Option<Box<dyn Publisher>>,
+    /// Ends passes; none while one is ending.
+    pub(crate) finisher: Option<Finisher>,
+    /// The pass that is ending.
+    pub(crate) behind: Option<Behind>,
+    /// What was gathered for the next pass.
+    pub(crate) ahead: Option<Pass>,
     pub(crate) lanes: Lanes,
     pub(crate) options: Options,
     pub(crate) floor: Floor,
-    drain: Drain,
-    /// `kind/name`, part of the keys of posts.
-    pub(crate) name: String,
+    pub(crate) drain: Drain,
     pub(crate) started: Timestamp,
     pub(crate) totals: PassCounts,
+    /// When a pass was last reported.
+    pub(crate) reported: Option<Instant>,
     /// Why the flow has to stop, once it has.
     pub(crate) stop: Option<Error>,
     /// Why and for how long the flow pauses before its next pass.
-    pause: Option<(Failure, Duration)>,
+    pub(crate) pause: Option<(Failure, Duration)>,
     /// When plugins fell over, lately; milliseconds.
     plugin_failures: VecDeque<i64>,
     /// When the next of each is due; milliseconds.
@@ -188,16 +195,29 @@ impl Running {
         let shared = Arc::new(Shared::new(flow, store, clock, observer, local));
         let now = shared.now();
         let millis = now.as_millisecond();
+        let floor = Floor::default();
+        let finisher = Finisher {
+            shared: Arc::clone(&shared),
+            publisher,
+            drain: drain.clone(),
+            once: options.once,
+            name,
+            floor: floor.clone(),
+            abilities: Arc::default(),
+            stop: None,
+        };
         Self {
             lanes: Lanes::new(callbacks, &shared),
             consumer,
-            publisher,
+            finisher: Some(finisher),
+            behind: None,
+            ahead: None,
             options,
-            floor: Floor::default(),
+            floor,
             drain,
-            name,
             started: now,
             totals: PassCounts::default(),
+            reported: None,
             stop: None,
             pause: None,
             plugin_failures: VecDeque::new(),
@@ -245,6 +265,9 @@ impl Running {
 
     async fn repeat(&mut self) -> Result<(), Error> {
         while !self.drain.is_requested() {
+            if self.behind.is_some() && (self.pause.is_some() || self.upkeep_is_due()) {
+                self.end_behind().await?;
+            }
             if let Some((failure, wait)) = self.pause.take() {
                 if self.options.once {
                     return Err(error_of(&failure));
@@ -272,7 +295,12 @@ impl Running {
                 self.idle().await;
             }
         }
-        Ok(())
+        self.end_behind().await
+    }
+
+    /// Whether something is due that must not run beside the end of a pass.
+    fn upkeep_is_due(&self) -> bool {
+        self.shared.now().as_millisecond() >= self.next_housekeeping.min(self.next_tell)
     }
 
     /// Starts the callbacks, if they do not run; says whether they do.
@@ -286,7 +314,9 @@ impl Running {
             Failure::Auth(_) => Trouble::Credentials,
             Failure::Temporary { .. } | Failure::Plugin(_) => Trouble::Connection,
         };
-        let wait = self.trouble_delay(trouble, self.start_step, &failure);
+        let wait = self
+            .shared
+            .trouble_delay(trouble, self.start_step, &failure);
         self.start_step += 1;
         self.pause = Some((failure, wait));
         Ok(false)
@@ -308,7 +338,7 @@ impl Running {
             }
         }
         let batch = crate::store::Batch {
-            state: overlay.take(),
+            state: overlay.writes(),
             ..Default::default()
         };
         self.shared.store.commit(Arc::new(batch)).await?;
@@ -398,7 +428,9 @@ impl Running {
             Failure::Config(_) => self.stop_for(failure),
             Failure::Auth(_) => self.pause_for_credentials(failure),
             _ => {
-                let wait = self.trouble_delay(Trouble::Connection, self.gather_step, failure);
+                let wait =
+                    self.shared
+                        .trouble_delay(Trouble::Connection, self.gather_step, failure);
                 let now = self.shared.now();
                 self.next_gather = self.next_gather.min(later(now, wait));
                 self.wait(wait).await;
@@ -414,22 +446,6 @@ impl Running {
         }
     }
 
-    /// How long to wait for the `step`-th time in a row.
-    pub(crate) fn trouble_delay(&self, trouble: Trouble, step: u32, failure: &Failure) -> Duration {
-        let (base, cap) = match trouble {
-            Trouble::Connection => (Duration::from_secs(1), Duration::from_secs(60)),
-            Trouble::Credentials => (Duration::from_secs(60), Duration::from_secs(3600)),
-        };
-        let own = backoff(base, cap, step, self.shared.clock.random());
-        match failure {
-            Failure::Temporary {
-                retry_after: Some(asked),
-                ..
-            } => own.max((*asked).min(Duration::from_secs(86_400))),
-            _ => own,
-        }
-    }
-
     /// The flow has to stop; what is in hand is settled first.
     pub(crate) fn stop_for(&mut self, failure: &Failure) {
         if self.stop.is_none() {
@@ -442,7 +458,9 @@ impl Running {
         if self.pause.is_some() {
             return;
         }
-        let wait = self.trouble_delay(Trouble::Credentials, self.credentials_step, failure);
+        let wait = self
+            .shared
+            .trouble_delay(Trouble::Credentials, self.credentials_step, failure);
         self.credentials_step += 1;
         self.pause = Some((failure.clone(), wait));
     }
@@ -483,6 +501,7 @@ impl Running {
 
     /// Ends everything, each step for a limited time.
     async fn shut_down(&mut self) {
+        self.forget_ahead();
         let clock = Arc::clone(&self.shared.clock);
         within(&*clock, self.lanes.stop()).await;
         if let Some(consumer) = self.consumer.as_mut() {
@@ -496,8 +515,27 @@ impl Running {
             }
             log_failure(within(&*clock, consumer.close()).await);
         }
-        if let Some(publisher) = self.publisher.as_mut() {
+        let publisher = self.finisher.as_mut().and_then(|f| f.publisher.as_mut());
+        if let Some(publisher) = publisher {
             log_failure(within(&*clock, publisher.close()).await);
+        }
+    }
+}
+
+impl Shared {
+    /// How long to wait for the `step`-th time in a row.
+    pub(crate) fn trouble_delay(&self, trouble: Trouble, step: u32, failure: &Failure) -> Duration {
+        let (base, cap) = match trouble {
+            Trouble::Connection => (Duration::from_secs(1), Duration::from_secs(60)),
+            Trouble::Credentials => (Duration::from_secs(60), Duration::from_secs(3600)),
+        };
+        let own = backoff(base, cap, step, self.clock.random());
+        match failure {
+            Failure::Temporary {
+                retry_after: Some(asked),
+                ..
+            } => own.max((*asked).min(Duration::from_secs(86_400))),
+            _ => own,
         }
     }
 }

@@ -301,6 +301,7 @@ async fn lanes_work_at_the_same_time_but_no_more_than_start_allows() {
         bench.flow.concurrency = 4;
         let mut plugin = downloader();
         plugin.start = Some(Arc::new(move |_| Ok(most)));
+        plugin.takes = Duration::from_millis(50);
         bench.plugin(plugin);
         for index in 0..40 {
             bench

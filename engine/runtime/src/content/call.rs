@@ -229,7 +229,11 @@ impl Content for CallContent {
         let (local, placed) = (Arc::clone(&self.local), placed.clone());
         let make = move || draft(&local, &placed, method);
         let sheet = match self.identify {
-            Identify::Later => Sheet::held(&self.local, Box::new(make)),
+            Identify::Later => Sheet::held(
+                &self.local,
+                source.message.size.unwrap_or_default(),
+                Box::new(make),
+            ),
             Identify::Streaming | Identify::Never => Sheet::file(make()?),
         };
         Ok(self.writer(id, sheet, None))

@@ -193,6 +193,16 @@ fn sync_file(path: &Path) -> io::Result<()> {
 
 /// Gives the content the name `target` unless something has it; says whether it did.
 fn place_new(stored: &mut Stored, target: &Path) -> Result<bool, Failure> {
+    #[cfg(target_os = "linux")]
+    match rename_new(stored.path(), target) {
+        Ok(()) => {
+            stored.inflight.set_moved();
+            return Ok(true);
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        // Not every file system can.
+        Err(_) => {}
+    }
     // A hard link, unlike a rename, never replaces. The inflight name goes when `stored` does.
     match fs::hard_link(stored.path(), target) {
         Ok(()) => Ok(true),
@@ -204,6 +214,13 @@ fn place_new(stored: &mut Stored, target: &Path) -> Result<bool, Failure> {
         Err(_) if fs::symlink_metadata(target).is_ok() => Ok(false),
         Err(_) => replace(stored, target).map(|()| true),
     }
+}
+
+/// A rename that never replaces.
+#[cfg(target_os = "linux")]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
 }
 
 /// Whether two files hold the same bytes. What is no plain file never does.

@@ -113,19 +113,17 @@ impl Inflight {
             moved: false,
         };
         let path = &inflight.path;
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_failure("replace", path, &error));
-            }
-            _ => {}
-        }
         let mode = if local.perm == 0 { 0o666 } else { local.perm };
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)
-            .map_err(|error| io_failure("create", path, &error))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(mode);
+        let file = match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(path).map_err(|error| io_failure("replace", path, &error))?;
+                options.open(path)
+            }
+            opened => opened,
+        };
+        let file = file.map_err(|error| io_failure("create", path, &error))?;
         Ok((inflight, file))
     }
 
@@ -229,12 +227,12 @@ impl Draft {
             .file
             .into_inner()
             .map_err(|error| fail(error.error()))?;
-        if self.perm != 0 {
+        let found = file.metadata().map_err(|error| fail(&error))?;
+        if self.perm != 0 && found.permissions().mode() & 0o7777 != self.perm {
             // The umask took its share of the mode; the option is what was asked for.
             file.set_permissions(fs::Permissions::from_mode(self.perm))
                 .map_err(|error| fail(&error))?;
         }
-        let found = file.metadata().map_err(|error| fail(&error))?;
         Ok(Stored {
             inflight: self.inflight,
             size: self.size,
@@ -272,45 +270,33 @@ struct FileReader {
 
 impl ContentReader for FileReader {
     fn read(&mut self, max: usize) -> Result<Vec<u8>, Failure> {
-        let mut buffer = vec![0; max.clamp(1, READ_MAX)];
-        let count = loop {
-            match self.file.read(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(io_failure("read", &self.path, &error)),
-                Ok(count) => break count,
-            }
-        };
-        buffer.truncate(count);
+        let max = max.clamp(1, READ_MAX);
+        let mut buffer = Vec::with_capacity(max);
+        Read::by_ref(&mut self.file)
+            .take(max as u64)
+            .read_to_end(&mut buffer)
+            .map_err(|error| io_failure("read", &self.path, &error))?;
         Ok(buffer)
     }
 }
 
-/// Content that came inside its message.
-pub(super) struct BytesReader(io::Cursor<Shared>);
-
-/// Bytes somebody else may hold as well.
-struct Shared(Arc<Vec<u8>>);
-
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
+/// Content in memory, which somebody else may hold as well.
+pub(super) struct BytesReader {
+    bytes: Arc<Vec<u8>>,
+    at: usize,
 }
 
 impl BytesReader {
     pub(super) fn new(bytes: Arc<Vec<u8>>) -> Self {
-        Self(io::Cursor::new(Shared(bytes)))
+        Self { bytes, at: 0 }
     }
 }
 
 impl ContentReader for BytesReader {
     fn read(&mut self, max: usize) -> Result<Vec<u8>, Failure> {
-        let mut buffer = vec![0; max.clamp(1, READ_MAX)];
-        let count = self
-            .0
-            .read(&mut buffer)
-            .expect("reading from memory can't fail");
-        buffer.truncate(count);
-        Ok(buffer)
+        let rest = &self.bytes[self.at..];
+        let next = &rest[..rest.len().min(max.clamp(1, READ_MAX))];
+        self.at += next.len();
+        Ok(next.to_vec())
     }
 }

@@ -94,14 +94,15 @@ pub(super) struct Memory {
 }
 
 impl Sheet {
-    /// In memory; `make` makes the file if it comes to that.
-    pub(super) fn held(local: &Arc<Local>, make: MakeDraft) -> Self {
+    /// In memory, of probably so many bytes; `make` makes the file if it comes to that.
+    pub(super) fn held(local: &Arc<Local>, size: u64, make: MakeDraft) -> Self {
+        let likely = usize::try_from(size).unwrap_or(usize::MAX);
         let room = Room {
             local: Arc::clone(local),
             taken: 0,
         };
         Self::Memory(Memory {
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(if likely <= LARGEST { likely } else { 0 }),
             room,
             make,
         })

@@ -226,11 +226,16 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        if batch.occupies() {
-            self.set_occupied(true);
+        let occupies = batch.occupies();
+        if occupies {
+            self.note_write();
         }
         self.write(move |transaction| batch.write(transaction))
-            .await
+            .await?;
+        if occupies {
+            self.note_write();
+        }
+        Ok(())
     }
 
     /// Which of `keys` are in retry, in the dead letters or waiting to be told.
@@ -241,11 +246,12 @@ impl Store {
         if keys.is_empty() || !self.is_occupied() {
             return Ok(HashMap::new());
         }
+        let writes = self.writes();
         let (known, still) = self
             .read(move |connection| Ok((find_known(connection, keys)?, occupied(connection)?)))
             .await?;
         if !still {
-            self.set_occupied(false);
+            self.note_empty(writes);
         }
         Ok(known)
     }

@@ -78,6 +78,8 @@ pub(crate) struct World {
     pub(crate) posted: Vec<Outgoing>,
     pub(crate) keys: HashSet<String>,
     pub(crate) repeats: usize,
+    /// How long a post takes.
+    pub(crate) post_takes: Duration,
     /// Failures the publisher has ahead.
     pub(crate) post_failures: Vec<Failure>,
     /// Called before each ack and each settled call; panics where something is not durable yet.
@@ -247,6 +249,10 @@ pub(crate) struct FakePublisher(pub(crate) Shared);
 impl Publisher for FakePublisher {
     async fn post(&mut self, batch: &[Outgoing]) -> Result<Vec<Confirm>, Failure> {
         self.0.step().await;
+        let takes = self.0.lock().post_takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         if let Some(failure) = { self.0.lock().post_failures.pop() } {
             return Err(failure);
         }
@@ -297,6 +303,8 @@ pub(crate) struct Plugin {
     pub(crate) start: Option<Arc<StartFn>>,
     /// Fires when the origin calls.
     pub(crate) wake: Option<Arc<Notify>>,
+    /// How long a download takes.
+    pub(crate) takes: Duration,
 }
 
 pub(crate) struct FakeFactory {
@@ -411,6 +419,9 @@ impl Callback for FakeCallback {
         state: Arc<dyn State>,
     ) -> Result<Vec<Worked>, Failure> {
         self.world.step().await;
+        if !self.plugin.takes.is_zero() {
+            tokio::time::sleep(self.plugin.takes).await;
+        }
         let result = (self.plugin.download.as_ref().unwrap())(batch, &*content, &*state);
         self.world.step().await;
         result

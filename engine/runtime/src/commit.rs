@@ -1,0 +1,116 @@
+//! Giving content its final names.
+
+use std::sync::Arc;
+
+use crate::content::{Body, Commit, Place, Refused, commit_all, sync_all};
+use crate::finish::Finisher;
+use crate::job::{Job, JobEnd, Live};
+use crate::pass::Pass;
+use crate::ports::{Event, Failure, Location};
+
+impl Finisher {
+    /// Gives the content of what survived its final names, flushed.
+    pub(crate) async fn commit(&mut self, pass: &mut Pass) {
+        let mut commits = Vec::new();
+        let mut whose = Vec::new();
+        for (number, job) in pass.jobs.iter_mut().enumerate() {
+            for (place, live) in job.live.iter_mut().enumerate() {
+                if let Some(commit) = self.to_commit(live) {
+                    whose.push((number, place));
+                    commits.push(commit);
+                }
+            }
+        }
+        if commits.is_empty() {
+            return;
+        }
+        let done = self.commit_files(commits).await;
+        match done {
+            Ok(done) => {
+                for ((number, place), result) in whose.into_iter().zip(done) {
+                    self.committed(&mut pass.jobs[number], place, result);
+                }
+                for job in &mut pass.jobs {
+                    job.live.retain(|live| !live.meta.refused);
+                    job.close_if_rejected();
+                }
+            }
+            Err(failure) => {
+                for (number, _) in whose {
+                    pass.jobs[number].finish(JobEnd::Failed(failure.clone(), 1));
+                }
+            }
+        }
+    }
+
+    fn to_commit(&self, live: &mut Live) -> Option<Commit> {
+        if !matches!(live.meta.body, Body::Stored(_)) {
+            return None;
+        }
+        let placed = live.placed()?;
+        let Body::Stored(stored) = std::mem::take(&mut live.meta.body) else {
+            return None;
+        };
+        let place = match live.meta.hash.clone() {
+            Some(hash) => Place::Beside { hash },
+            None if self.shared.local.overwrite => Place::Replace,
+            None => Place::Keep,
+        };
+        Some(Commit {
+            stored,
+            placed,
+            place,
+        })
+    }
+
+    async fn commit_files(
+        &mut self,
+        commits: Vec<Commit>,
+    ) -> Result<Vec<Result<Location, Refused>>, Failure> {
+        let flush = self.shared.flow.fsync;
+        if flush {
+            sync_all(
+                commits
+                    .iter()
+                    .map(|commit| commit.stored.path().to_owned())
+                    .collect(),
+            )
+            .await?;
+        }
+        let local = Arc::clone(&self.shared.local);
+        tokio::task::spawn_blocking(move || commit_all(&local, commits, flush))
+            .await
+            .map_err(|error| Failure::temporary(error.to_string()))?
+    }
+
+    fn committed(&self, job: &mut Job, place: usize, result: Result<Location, Refused>) {
+        let Some(live) = job.live.get_mut(place) else {
+            return;
+        };
+        match result {
+            Ok(location) => {
+                let path = location.path();
+                if live.meta.derived {
+                    self.shared.tell(|| Event::Derived {
+                        message: &live.item.message,
+                        from: &job.delivery.item().message,
+                        path: Some(&path),
+                        bytes: live.item.message.size.unwrap_or_default(),
+                    });
+                }
+                live.item.location = Some(location);
+                live.meta.body = Body::Here(path);
+            }
+            Err(Refused::Rejected(rejection)) => {
+                live.meta.refused = true;
+                self.shared.tell(|| Event::Rejected {
+                    message: &live.item.message,
+                    rejection: &rejection,
+                    stage: "work",
+                });
+                job.note_rejected(rejection);
+            }
+            Err(Refused::Failed(failure)) => job.finish(JobEnd::Failed(failure, 1)),
+        }
+    }
+}
