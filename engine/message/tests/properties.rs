@@ -23,6 +23,11 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z0-9/._ -]{0,24}", any::<String>()]
 }
 
+/// Text that may name a file: no disk or server has names with a NUL.
+fn path() -> impl Strategy<Value = String> {
+    text().prop_map(|text| text.replace('\0', "_"))
+}
+
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -51,9 +56,9 @@ fn object(
 
 fn file_op() -> impl Strategy<Value = FileOp> {
     (
-        of(text()),
-        of(text()),
-        of(text()),
+        of(path()),
+        of(path()),
+        of(path()),
         any::<bool>(),
         any::<bool>(),
         object("x[a-z]{1,6}", json()),
@@ -71,9 +76,9 @@ fn file_op() -> impl Strategy<Value = FileOp> {
 fn message() -> impl Strategy<Value = Message> {
     let first = (
         timestamp(),
-        text(),
-        text(),
-        of(text()),
+        path(),
+        path(),
+        of(path()),
         of((text(), text())),
         of(any::<u64>()),
     );
@@ -94,7 +99,7 @@ fn message() -> impl Strategy<Value = Message> {
     let third = (
         of((encoding, text())),
         of(object("[0-9a-z]{1,6}", json())),
-        of(text()),
+        of(path()),
         of(text()),
         object("x[A-Za-z_]{0,8}", json()),
     );
