@@ -12,7 +12,7 @@
 //! | --- | --- | --- |
 //! | `relPath` | a literal `%20` or `%23` comes back as blank or `#`; one that is empty or ends in a line break is refused | replaced by topic and file name |
 //! | `baseUrl` | as `relPath`; an empty one is refused | kept up to the host, the rest moves to `retrievePath`; one without host is refused |
-//! | `identity` | md5, sha512, random, arbitrary and `cod` of the first two; lost beside a link, removal or directory | the digests the standard names; others are lost |
+//! | `identity` | md5, sha512, random, arbitrary and `cod` of these; lost beside a link, removal or directory | the digests the standard names; others are lost |
 //! | `fileOp` | `link` (beside a removal or directory it is lost), `rename`, `remove`, `directory`; `hlink` and unknown keys are lost | kept |
 //! | `content` | lost | kept, iso-8859-1 as base64 |
 //! | `blocks` | method, size, count, length and number; the manifest is lost | kept |

@@ -32,9 +32,9 @@ pub enum DecodeError {
         reason: String,
     },
     /// More than this crate reads, so that no sender can use up the memory of a receiver.
-    #[error("the {what} has {size} {unit}, and at most {limit} are read")]
+    #[error("{what} of {size} {unit} are too large: at most {limit} are read")]
     TooLarge {
-        /// `body` or `headers`.
+        /// `bodies` or `headers`.
         what: &'static str,
         /// What is counted: `bytes` or `JSON values`.
         unit: &'static str,

@@ -9,12 +9,15 @@
 //!   link for content); a link without one is still read, as content;
 //! - a removed directory is `r` (sr3 writes `R`, which removes a file);
 //! - `%20` and `%23` in `relPath` are undone, as they are what the writer made of blank and `#`;
+//! - `to_clusters` is kept where it was sent (sr3 makes it `ALL` in any case);
 //! - a directory that was renamed is a directory (sr3 invents a key `mkdir`);
+//! - over MQTT the topic begins with the exchange, as that of every format (sr3 forgets it here, and
+//!   its own subscribers look below it);
 //! - headers are never sent beyond what a broker takes; sr3 says it drops them and sends them.
 
 use serde_json::{Map, Value};
 
-use super::error::{DecodeError, EncodeError, cut};
+use super::error::{DecodeError, EncodeError, cut, kind};
 use super::parts::Parts;
 use super::sum::Sum;
 use super::v03;
@@ -205,6 +208,14 @@ pub fn decode(incoming: &Incoming<'_>) -> Result<Message, DecodeError> {
             fields.insert(name.clone(), value.clone());
         }
     }
+    for name in ["sum", "parts", "oldname", "link"] {
+        if let Some(value) = fields.get(name).filter(|value| !value.is_string()) {
+            return Err(DecodeError::Header {
+                name: name.into(),
+                reason: format!("expected a string, found {}", kind(value)),
+            });
+        }
+    }
     for (field, value) in [
         ("pubTime", time.to_owned()),
         ("baseUrl", unword(base)),
@@ -216,30 +227,17 @@ pub fn decode(incoming: &Incoming<'_>) -> Result<Message, DecodeError> {
     fields
         .entry("to_clusters")
         .or_insert_with(|| Value::String("ALL".into()));
-    let parts = fields
-        .get("parts")
-        .and_then(Value::as_str)
-        .map(Parts::parse);
-    let parts = match parts {
-        Some(Ok(parts)) => {
-            fields.shift_remove("parts");
-            Some(parts)
-        }
-        // Set aside, since v03 would refuse it.
-        Some(Err(_)) | None => None,
-    };
-    let broken_parts = fields.get("parts").is_some_and(Value::is_string);
-    let broken_parts = broken_parts.then(|| fields.shift_remove("parts")).flatten();
+    // Taken out in any case: v03 refuses what it can't read here.
+    let parts = take_text(&mut fields, "parts");
     let op = operation(&mut fields);
     if !op.is_empty() {
         fields.insert("fileOp".into(), Value::Object(op));
     }
     let mut message = v03::from_value(Value::Object(fields))?;
-    if let Some(parts) = parts {
-        parts.apply(&mut message);
-    }
-    if let Some(parts) = broken_parts {
-        message.extra.insert("parts".into(), parts);
+    match parts.map(|text| (Parts::parse(&text), text)) {
+        Some((Ok(parts), _)) => parts.apply(&mut message),
+        Some((Err(_), text)) => drop(message.extra.insert("parts".into(), text.into())),
+        None => {}
     }
     Ok(message)
 }
@@ -287,10 +285,10 @@ fn operation(fields: &mut Map<String, Value>) -> Map<String, Value> {
     op
 }
 
-/// Takes a header if it is text; any other stays where it is, and is judged with the rest.
+/// Takes a header that is text.
 fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
     match fields.get(name) {
-        Some(Value::String(text)) if !text.is_empty() => {
+        Some(Value::String(text)) => {
             let text = text.clone();
             fields.shift_remove(name);
             Some(text)

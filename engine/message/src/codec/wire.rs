@@ -115,13 +115,13 @@ impl Incoming<'_> {
             })
         };
         if self.body.len() > MAX_BODY {
-            return too_large("body", "bytes", self.body.len(), MAX_BODY);
+            return too_large("bodies", "bytes", self.body.len(), MAX_BODY);
         }
         // A value takes two bytes at the least, so that most bodies need not be looked at.
         if self.body.len() / 2 > MAX_VALUES {
             let values = values(self.body);
             if values > MAX_VALUES {
-                return too_large("body", "JSON values", values, MAX_VALUES);
+                return too_large("bodies", "JSON values", values, MAX_VALUES);
             }
         }
         let size = headers_size(self.headers);

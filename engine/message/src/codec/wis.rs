@@ -301,6 +301,7 @@ pub(super) fn from_object(
     let topic = topic.filter(|topic| !topic.is_empty());
     let topic = topic.ok_or(DecodeError::Missing("topic"))?;
 
+    let deleted = link.get("rel").is_some_and(|rel| rel == "deletion");
     let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
     set("pubTime", time.to_string().into());
     set("baseUrl", base.into());
@@ -310,9 +311,6 @@ pub(super) fn from_object(
         if let Some(value) = link.get(member) {
             set(field, value.clone());
         }
-    }
-    if link.get("rel").is_some_and(|rel| rel == "deletion") {
-        set("fileOp", serde_json::json!({"remove": ""}));
     }
     // Kept only where the message does not say it all, since a reader of v03 has no use for them.
     if links.len() > 1 || link.iter().any(|member| !is_plain(member)) {
@@ -324,7 +322,11 @@ pub(super) fn from_object(
         }
     }
     drop_packed_content(&mut fields);
-    v03::from_value(Value::Object(fields))
+    let mut message = v03::from_value(Value::Object(fields))?;
+    if deleted {
+        message.file_op.get_or_insert_default().remove = true;
+    }
+    Ok(message)
 }
 
 fn pub_time(value: Option<Value>) -> Result<Timestamp, DecodeError> {
