@@ -6,7 +6,8 @@
 //!
 //! # What a format can't carry
 //!
-//! A message that went through v03 comes back equal. The others lose:
+//! A message that went through v03 comes back equal (one with a NUL in a path is refused on arrival).
+//! The others lose:
 //!
 //! | Field | [`v02`] | [`wis`] |
 //! | --- | --- | --- |
@@ -140,7 +141,7 @@ pub fn encode(
 /// Anything that is no message, with the field at fault. Retrying never helps.
 pub fn decode(incoming: &Incoming<'_>, hint: Option<Format>) -> Result<Message, DecodeError> {
     incoming.check()?;
-    match hint {
+    let message = match hint {
         Some(Format::V02) => v02::decode(incoming),
         Some(Format::Wis) => wis::decode(incoming.body, incoming.topic),
         Some(Format::V03) => v03::decode(incoming.body),
@@ -151,7 +152,30 @@ pub fn decode(incoming: &Incoming<'_>, hint: Option<Format>) -> Result<Message, 
             Some(feature) => wis::from_object(feature, incoming.topic),
             None => Err(error),
         }),
+    }?;
+    check_paths(&message)?;
+    Ok(message)
+}
+
+/// Refuses paths that no disk and no server has: a NUL ends a name where C reads it, so that another
+/// file would be meant than the one that was accepted. The codecs themselves carry any text.
+fn check_paths(message: &Message) -> Result<(), DecodeError> {
+    let op = message.file_op.as_ref();
+    let paths = [
+        ("baseUrl", Some(&message.base_url)),
+        ("relPath", Some(&message.rel_path)),
+        ("retrievePath", message.retrieve_path.as_ref()),
+        ("rename", message.rename.as_ref()),
+        ("fileOp.link", op.and_then(|op| op.link.as_ref())),
+        ("fileOp.hlink", op.and_then(|op| op.hlink.as_ref())),
+        ("fileOp.rename", op.and_then(|op| op.rename.as_ref())),
+    ];
+    for (field, path) in paths {
+        if path.is_some_and(|path| path.contains('\0')) {
+            return Err(wrong(field, "holds a NUL, which no path or URL can"));
+        }
     }
+    Ok(())
 }
 
 /// The format that [`decode`] reads `incoming` in. Says nothing about whether it can be read.

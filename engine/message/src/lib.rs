@@ -6,8 +6,8 @@
 //!
 //! # Invariants
 //! - Fields this version does not know are kept verbatim and in order, and leave as they came.
-//! - In v03, `decode(encode(m)) == m` for every message whose paths hold no NUL; what the other
-//!   formats can't carry is listed in [`codec`].
+//! - In v03, `decode(encode(m)) == m` for every message this crate can build; what the other formats
+//!   can't carry is listed in [`codec`].
 //! - A decoded message always has `pubTime`, `baseUrl` and `relPath`.
 //!
 //! Words: *identity* is the fingerprint of the content (`{method, value}`); *fileOp* says that the

@@ -59,12 +59,16 @@ pub fn encode(message: &Message) -> Vec<u8> {
 /// A message that is not a JSON object, lacks a mandatory field, or has a field of the wrong type.
 /// Retrying never helps.
 pub fn decode(body: &[u8]) -> Result<Message, DecodeError> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+    // Looked through once as a whole: string by string costs a tenth of the time more.
+    let body = std::str::from_utf8(body).map_err(|error| {
+        DecodeError::Syntax(format!("not UTF-8 from byte {}", error.valid_up_to()))
+    })?;
+    let mut json = serde_json::Deserializer::from_str(body);
     match read::raw(&mut json).and_then(|raw| json.end().map(|()| raw)) {
         Ok(raw) => read::finish(raw),
         // The visitor stops at what is no object without looking at the rest; whether the rest is
         // JSON at all decides what the error says.
-        Err(error) => match serde_json::from_slice::<Value>(body) {
+        Err(error) => match serde_json::from_str::<Value>(body) {
             Ok(value) if !value.is_object() => Err(no_object()),
             Ok(_) => Err(DecodeError::Syntax(error.to_string())),
             Err(error) => Err(DecodeError::Syntax(error.to_string())),

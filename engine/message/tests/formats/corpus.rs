@@ -96,10 +96,8 @@ fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 fn run(target: Target, what: &str, data: &[u8]) {
-    if let Err(panic) = std::panic::catch_unwind(|| target(data)) {
-        let shown = data.escape_ascii();
-        println!("{what}: {shown}");
-        std::panic::resume_unwind(panic);
+    if std::panic::catch_unwind(|| target(data)).is_err() {
+        panic!("see above; {what} became {}", data.escape_ascii());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every wire format: captured samples, the real sr3, and what holds for every message and text.
 
 mod carried;
+mod carries;
 mod corpus;
 mod peer;
 mod properties;

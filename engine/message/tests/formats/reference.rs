@@ -13,12 +13,12 @@ pub(crate) fn decode(body: &[u8]) -> Result<Message, String> {
     };
     let map = &mut map;
     let pub_time = time(map, "pubTime")?.ok_or("missing pubTime")?;
-    let base_url = path(map, "baseUrl")?.ok_or("missing baseUrl")?;
-    let rel_path = path(map, "relPath")?.ok_or("missing relPath")?;
+    let base_url = text(map, "baseUrl")?.ok_or("missing baseUrl")?;
+    let rel_path = text(map, "relPath")?.ok_or("missing relPath")?;
     let mut message = Message::new(pub_time, base_url, rel_path);
-    message.retrieve_path = path(map, "retrievePath")?;
+    message.retrieve_path = text(map, "retrievePath")?;
     if message.retrieve_path.is_none() {
-        message.retrieve_path = path(map, "retPath")?;
+        message.retrieve_path = text(map, "retPath")?;
     }
     message.identity = identity(map, "identity")?;
     if message.identity.is_none() {
@@ -42,7 +42,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Message, String> {
     if let Some(mut op) = object(map, "fileOp")? {
         let mut member = |name: &str| {
             let field = format!("fileOp.{name}");
-            path(&mut op, name).map_err(|_| format!("field {field}"))
+            text(&mut op, name).map_err(|_| format!("field {field}"))
         };
         message.file_op = Some(FileOp {
             link: member("link")?,
@@ -66,7 +66,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Message, String> {
         message.content = Some(Inline { encoding, value });
     }
     message.blocks = object(map, "blocks")?.map(|value| Blocks { value });
-    message.rename = path(map, "rename")?;
+    message.rename = text(map, "rename")?;
     message.source = text(map, "source")?;
     parts(map, &mut message)?;
     message.extra = std::mem::take(map);
@@ -96,13 +96,6 @@ fn text(map: &mut Map<String, Value>, field: &str) -> Result<Option<String>, Str
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(format!("field {field}")),
-    }
-}
-
-fn path(map: &mut Map<String, Value>, field: &str) -> Result<Option<String>, String> {
-    match text(map, field)? {
-        Some(text) if text.contains('\0') => Err(format!("field {field}")),
-        text => Ok(text),
     }
 }
 

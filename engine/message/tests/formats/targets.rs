@@ -123,13 +123,12 @@ pub(crate) fn any(data: &[u8]) {
 /// Times and topics of any text.
 pub(crate) fn text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    for time in [text.parse::<Timestamp>(), Timestamp::parse_rfc3339(&text)] {
-        if let Ok(time) = time {
-            for written in [time.to_string(), time.to_v02()] {
-                assert_eq!(written.parse(), Ok(time));
-            }
-            assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Ok(time));
+    let times = [text.parse::<Timestamp>(), Timestamp::parse_rfc3339(&text)];
+    for time in times.into_iter().flatten() {
+        for written in [time.to_string(), time.to_v02()] {
+            assert_eq!(written.parse(), Ok(time));
         }
+        assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Ok(time));
     }
     let message = Message::new(Timestamp::from_unix(0, 0), "file:", &*text);
     for (transport, patterns, limit) in [

@@ -37,6 +37,14 @@ fn of_body(body: &[u8]) -> Result<Message, DecodeError> {
     decode(&incoming, Some(Format::V02))
 }
 
+fn of_any(body: &[u8]) -> Result<Message, DecodeError> {
+    let incoming = Incoming {
+        body,
+        ..Incoming::default()
+    };
+    decode(&incoming, None)
+}
+
 #[test]
 fn a_captured_message_is_read_and_leaves_as_it_came() {
     let headers = json!({
@@ -253,6 +261,11 @@ fn what_is_no_message_is_refused_with_the_reason() {
             .expect_err("Latin-1")
             .to_string(),
         "not a v02 body, which is `time baseUrl relPath`: not UTF-8 from byte 25"
+    );
+    let body = br#"{"pubTime":"20261122T015207","baseUrl":"b","relPath":"r","rename":"a\u0000"}"#;
+    assert_eq!(
+        of_any(body).expect_err("a NUL").to_string(),
+        "field `rename`: holds a NUL, which no path or URL can"
     );
     for (headers, expected) in [
         (

@@ -270,11 +270,11 @@ const NUMBER: &str = "$serde_json::private::Number";
 pub(super) fn finish(raw: Raw<'_>) -> Result<Message, DecodeError> {
     let mut extra = raw.extra;
     let pub_time = time(raw.pub_time, "pubTime")?.ok_or(DecodeError::Missing("pubTime"))?;
-    let base_url = path(raw.base_url, "baseUrl")?.ok_or(DecodeError::Missing("baseUrl"))?;
-    let rel_path = path(raw.rel_path, "relPath")?.ok_or(DecodeError::Missing("relPath"))?;
-    let retrieve_path = match path(raw.retrieve_path, "retrievePath")? {
+    let base_url = text(raw.base_url, "baseUrl")?.ok_or(DecodeError::Missing("baseUrl"))?;
+    let rel_path = text(raw.rel_path, "relPath")?.ok_or(DecodeError::Missing("relPath"))?;
+    let retrieve_path = match text(raw.retrieve_path, "retrievePath")? {
         Some(path) => Some(path),
-        None => path(old(&mut extra, "retPath").into(), "retPath")?,
+        None => text(old(&mut extra, "retPath").into(), "retPath")?,
     };
     let identity = match identity(raw.identity, &IDENTITY)? {
         Some(identity) => Some(identity),
@@ -297,7 +297,7 @@ pub(super) fn finish(raw: Raw<'_>) -> Result<Message, DecodeError> {
     message.file_op = file_op(raw.file_op)?;
     message.content = content(raw.content)?;
     message.blocks = object(raw.blocks, "blocks")?.map(|value| Blocks { value });
-    message.rename = path(raw.rename, "rename")?;
+    message.rename = text(raw.rename, "rename")?;
     message.source = text(raw.source, "source")?;
     // An early sr3 left this header of v02 in the body.
     if let Some(parts) = text(old(&mut extra, "parts").into(), "parts")? {
@@ -338,15 +338,6 @@ fn text(value: Loose<'_>, field: &'static str) -> Result<Option<String>, DecodeE
         Loose::Text(text) => Ok(Some(text.into_owned())),
         Loose::Other(other) => Err(no_text(field, &other)),
     }
-}
-
-/// Text that names something on a disk or a server: neither has names with a NUL in them.
-fn path(value: Loose<'_>, field: &'static str) -> Result<Option<String>, DecodeError> {
-    let text = text(value, field)?;
-    if text.as_ref().is_some_and(|text| text.contains('\0')) {
-        return Err(wrong(field, "holds a NUL, which no path or URL can"));
-    }
-    Ok(text)
 }
 
 fn time(value: Loose<'_>, field: &'static str) -> Result<Option<Timestamp>, DecodeError> {
@@ -451,7 +442,7 @@ fn file_op(value: Value) -> Result<Option<FileOp>, DecodeError> {
     let Some(mut object) = object(value, "fileOp")? else {
         return Ok(None);
     };
-    let mut member = |key: &str, field| path(old(&mut object, key).into(), field);
+    let mut member = |key: &str, field| text(old(&mut object, key).into(), field);
     Ok(Some(FileOp {
         link: member("link", "fileOp.link")?,
         hlink: member("hlink", "fileOp.hlink")?,
