@@ -1,7 +1,7 @@
 //! Wire formats: one module each, and the choice between them.
 //!
 //! [`encode`] makes of a message what a broker carries, [`decode`] makes a message of what a broker
-//! delivered; which broker it is shows in the topic alone ([`Transport`]). Connections, and the
+//! delivered; which broker it is shows in the topic alone ([`Transport`](crate::Transport)). Connections, and the
 //! mapping of [`Wire`] to AMQP properties or MQTT user properties, belong to the brokers.
 //!
 //! # What a format can't carry

@@ -16,7 +16,9 @@ mod targets;
 
 static TARGET: LazyLock<targets::Target> = LazyLock::new(|| {
     let wanted = std::env::var("FUZZ_TARGET").unwrap_or_default();
-    let found = targets::TARGETS.into_iter().find(|(name, _)| *name == wanted);
+    let found = targets::TARGETS
+        .into_iter()
+        .find(|(name, _)| *name == wanted);
     found.expect("FUZZ_TARGET names a target").1
 });
 

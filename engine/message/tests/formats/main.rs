@@ -8,6 +8,7 @@ mod properties;
 mod reference;
 mod targets;
 mod topics;
+mod typed;
 mod v02;
 mod v03;
 mod vectors;
