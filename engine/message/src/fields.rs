@@ -1,8 +1,11 @@
 //! The typed fields of a notification message.
 
+use base64::Engine as _;
 use serde_json::{Map, Value};
 
 use crate::Timestamp;
+use crate::blocks::Blocks;
+use crate::identity::{self, Identity};
 
 /// A notification that data exists.
 ///
@@ -89,18 +92,6 @@ impl Message {
     }
 }
 
-/// A fingerprint of content: `{method, value}`.
-///
-/// For `sha512` and `md5` the value is the base64 of the raw digest; for `cod` it names the method
-/// to compute on download; `random` and `arbitrary` carry any string.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// `sha512`, `md5`, `random`, `arbitrary`, `cod`, or a name this version does not know.
-    pub method: String,
-    /// The fingerprint.
-    pub value: String,
-}
-
 /// What the message is about when it is not plain content.
 ///
 /// The keys are not exclusive: a renamed link carries both `rename` and `link`. Keys this version
@@ -141,11 +132,42 @@ pub enum InlineEncoding {
     Iso8859_1,
 }
 
-/// One block of a file announced in parts, kept as the producer wrote it.
-///
-/// Blocks are reassembled by a later layer; here they only have to survive the way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Blocks {
-    /// The `blocks` object, verbatim.
-    pub value: Map<String, Value>,
+/// The value of inline content does not hold what its encoding says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the inline content is no {0}")]
+pub struct InlineError(&'static str);
+
+impl Inline {
+    /// Inlines `bytes` so that any reader gets them back: text as text, anything else as base64.
+    ///
+    /// Content is inlined by what it is, never by what an option calls it: sr3's `inlineEncoding`
+    /// means the opposite of its name in one place, which a reader here need not know.
+    pub fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self {
+                encoding: InlineEncoding::Utf8,
+                value: text.to_owned(),
+            },
+            Err(_) => Self {
+                encoding: InlineEncoding::Base64,
+                value: base64::engine::general_purpose::STANDARD.encode(bytes),
+            },
+        }
+    }
+
+    /// The content itself. Base64 may be broken into lines and may lack its padding.
+    ///
+    /// # Errors
+    /// A value that its encoding can't produce.
+    pub fn bytes(&self) -> Result<Vec<u8>, InlineError> {
+        match self.encoding {
+            InlineEncoding::Utf8 => Ok(self.value.clone().into_bytes()),
+            InlineEncoding::Base64 => identity::base64(&self.value).ok_or(InlineError("base64")),
+            InlineEncoding::Iso8859_1 => self
+                .value
+                .chars()
+                .map(|c| u8::try_from(u32::from(c)).map_err(|_| InlineError("iso-8859-1")))
+                .collect(),
+        }
+    }
 }

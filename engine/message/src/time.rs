@@ -15,6 +15,12 @@ pub struct Timestamp(jiff::Timestamp);
 #[error("`{0}` is not a time of the form `20261122T015207.5` (UTC)")]
 pub struct ParseTimeError(String);
 
+impl ParseTimeError {
+    fn of(text: &str) -> Self {
+        Self(crate::codec::cut(text))
+    }
+}
+
 impl Timestamp {
     /// From seconds and nanoseconds since 1970-01-01 UTC; out of range is clamped.
     pub fn from_unix(seconds: i64, nanoseconds: i32) -> Self {
@@ -53,6 +59,53 @@ impl Timestamp {
         self.0
     }
 
+    /// As v02 writes it: the printed form without its `T`.
+    pub fn to_v02(self) -> String {
+        let mut text = self.to_string();
+        text.remove(8);
+        text
+    }
+
+    /// As RFC 3339 writes it: `2026-11-22T01:52:07.5Z`.
+    pub fn to_rfc3339(self) -> String {
+        let text = self.to_string();
+        let (date, clock) = (&text[..8], &text[9..]);
+        let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+        let (hour, minute, second) = (&clock[..2], &clock[2..4], &clock[4..]);
+        format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z")
+    }
+
+    /// Reads RFC 3339, with any offset; without one, UTC is meant. The form of v03 is read too,
+    /// since that is what sr3 writes into a `pubtime` it cuts wrongly.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn parse_rfc3339(text: &str) -> Result<Self, ParseTimeError> {
+        parse_rfc3339(text).ok_or_else(|| ParseTimeError::of(text))
+    }
+
+    /// The printed form and its length, without the detour over a formatter: every message on a
+    /// wire or at the plugin boundary has one to three of these.
+    pub(crate) fn digits(self) -> ([u8; 25], usize) {
+        let civil = jiff::tz::Offset::UTC.to_datetime(self.0);
+        let mut text = *b"00000000T000000.000000000";
+        put(&mut text[..4], civil.year().unsigned_abs().into());
+        put(&mut text[4..6], civil.month().unsigned_abs().into());
+        put(&mut text[6..8], civil.day().unsigned_abs().into());
+        put(&mut text[9..11], civil.hour().unsigned_abs().into());
+        put(&mut text[11..13], civil.minute().unsigned_abs().into());
+        put(&mut text[13..15], civil.second().unsigned_abs().into());
+        let nanos = civil.subsec_nanosecond().unsigned_abs();
+        let length = if nanos == 0 {
+            15
+        } else {
+            put(&mut text[16..], nanos);
+            let zeros = text.iter().rev().take_while(|digit| **digit == b'0');
+            text.len() - zeros.count()
+        };
+        (text, length)
+    }
+
     /// The time elapsed since `self` at `now`; zero if `self` lies in the future.
     pub fn age_at(self, now: Self) -> std::time::Duration {
         let nanos = (now.as_nanosecond() - self.as_nanosecond()).max(0);
@@ -88,23 +141,7 @@ impl From<std::time::SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Written by hand: every message crosses the plugin boundary with one or two of these.
-        let civil = jiff::tz::Offset::UTC.to_datetime(self.0);
-        let mut text = *b"00000000T000000.000000000";
-        put(&mut text[..4], civil.year().unsigned_abs().into());
-        put(&mut text[4..6], civil.month().unsigned_abs().into());
-        put(&mut text[6..8], civil.day().unsigned_abs().into());
-        put(&mut text[9..11], civil.hour().unsigned_abs().into());
-        put(&mut text[11..13], civil.minute().unsigned_abs().into());
-        put(&mut text[13..15], civil.second().unsigned_abs().into());
-        let nanos = civil.subsec_nanosecond().unsigned_abs();
-        let length = if nanos == 0 {
-            15
-        } else {
-            put(&mut text[16..], nanos);
-            let zeros = text.iter().rev().take_while(|digit| **digit == b'0');
-            text.len() - zeros.count()
-        };
+        let (text, length) = self.digits();
         f.write_str(std::str::from_utf8(&text[..length]).expect("digits are ASCII"))
     }
 }
@@ -128,45 +165,83 @@ impl FromStr for Timestamp {
 
     /// Reads `YYYYMMDDThhmmss[.f…]`; the `T` may be missing, as in v02.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).ok_or_else(|| ParseTimeError(text.chars().take(64).collect()))
+        parse(text.as_bytes()).ok_or_else(|| ParseTimeError::of(text))
     }
 }
 
-fn parse(text: &str) -> Option<Timestamp> {
-    let (whole, fraction) = match text.split_once('.') {
-        Some((whole, fraction)) => (whole, fraction),
-        None => (text, ""),
+fn parse(text: &[u8]) -> Option<Timestamp> {
+    let (date, clock) = text.split_at_checked(8)?;
+    let clock = clock.strip_prefix(b"T").unwrap_or(clock);
+    let (clock, fraction) = clock.split_at_checked(6)?;
+    let fraction = match fraction.split_first() {
+        None => &[],
+        Some((b'.', digits)) => digits,
+        Some(_) => return None,
     };
-    let (date, clock) = match whole.split_once('T') {
-        Some(parts) => parts,
-        None => (whole.get(..8)?, whole.get(8..)?),
-    };
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    // Digits are one byte each, so that the slices below can't cut a character.
-    if date.len() != 8 || clock.len() != 6 || !digits(date) || !digits(clock) || !digits(fraction) {
-        return None;
-    }
-    let number = |text: &str| -> Option<i8> { text.parse().ok() };
-    let year: i16 = date.get(..4)?.parse().ok()?;
     let mut nanos = 0i32;
     for index in 0..9 {
-        let digit = fraction
-            .as_bytes()
-            .get(index)
-            .map_or(0, |b| i32::from(b - b'0'));
-        nanos = nanos * 10 + digit;
+        nanos = nanos * 10 + fraction.get(index).map_or(Some(0), |byte| digit(*byte))?;
     }
+    // Digits beyond are cut, but nothing else may hide there.
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    civil(
+        [&date[..4], &date[4..6], &date[6..]],
+        [&clock[..2], &clock[2..4], &clock[4..]],
+        nanos,
+    )
+}
+
+fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    if let Some(time) = parse(text.strip_suffix('Z').unwrap_or(text).as_bytes()) {
+        return Some(time);
+    }
+    // The library would read a day as its midnight.
+    if text.len() < "2026-11-22T01:52:07".len() {
+        return None;
+    }
+    // No clock has more than nine digits of a second; the library refuses what it can't hold.
+    let mut whole = text.to_owned();
+    if let Some(point) = text.find('.') {
+        let digits = text[point + 1..]
+            .bytes()
+            .take_while(u8::is_ascii_digit)
+            .count();
+        if digits > 9 {
+            whole.replace_range(point + 10..point + 1 + digits, "");
+        }
+    }
+    let zoned: Option<jiff::Timestamp> = whole.parse().ok();
+    let time = zoned.or_else(|| {
+        let civil: jiff::civil::DateTime = whole.parse().ok()?;
+        jiff::tz::Offset::UTC.to_timestamp(civil).ok()
+    })?;
+    Some(time.into())
+}
+
+fn digit(byte: u8) -> Option<i32> {
+    byte.is_ascii_digit().then(|| i32::from(byte - b'0'))
+}
+
+fn civil(date: [&[u8]; 3], clock: [&[u8]; 3], nanos: i32) -> Option<Timestamp> {
+    let number = |digits: &[u8]| -> Option<i32> {
+        digits
+            .iter()
+            .try_fold(0, |sum, byte| Some(sum * 10 + digit(*byte)?))
+    };
+    let small = |digits: &[u8]| -> Option<i8> { i8::try_from(number(digits)?).ok() };
     let civil = jiff::civil::DateTime::new(
-        year,
-        number(date.get(4..6)?)?,
-        number(date.get(6..8)?)?,
-        number(clock.get(..2)?)?,
-        number(clock.get(2..4)?)?,
+        i16::try_from(number(date[0])?).ok()?,
+        small(date[1])?,
+        small(date[2])?,
+        small(clock[0])?,
+        small(clock[1])?,
         // A leap second has no place in Unix time; it is read as the second before.
-        number(clock.get(4..6)?)?.min(59),
+        small(clock[2]).filter(|second| *second <= 60)?.min(59),
         nanos,
     )
     .ok()?;
-    let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(Timestamp(zoned.timestamp()))
+    let time = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
+    Some(Timestamp(time))
 }

@@ -4,6 +4,66 @@ use std::fmt;
 
 use crate::Message;
 
+/// The protocols whose topics differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// AMQP 0-9-1: words between points, at most 255 bytes.
+    Amqp,
+    /// MQTT: levels between slashes, the exchange being the first.
+    Mqtt,
+}
+
+impl Transport {
+    fn separator(self) -> char {
+        match self {
+            Self::Amqp => '.',
+            Self::Mqtt => '/',
+        }
+    }
+
+    /// Bytes a topic may have.
+    fn longest(self) -> usize {
+        match self {
+            Self::Amqp => 255,
+            Self::Mqtt => 65_535,
+        }
+    }
+
+    /// Characters that would read as a pattern, or end a connection, and what is written for them.
+    ///
+    /// `%22` for `*` is what sr3 writes, although the number of `*` is 2A: bindings made for sr3 have
+    /// to see the same topics from us. Both are read.
+    fn escapes(self) -> &'static [(char, &'static str)] {
+        match self {
+            Self::Amqp => &[('#', "%23"), ('*', "%22")],
+            Self::Mqtt => &[('#', "%23"), ('+', "%2B"), ('\0', "%00")],
+        }
+    }
+
+    fn escape(self, text: &str, out: &mut String) {
+        for c in text.chars() {
+            match self.escapes().iter().find(|(plain, _)| *plain == c) {
+                Some((_, escaped)) => out.push_str(escaped),
+                None => out.push(c),
+            }
+        }
+    }
+
+    /// Undoes the escapes of a topic that was received.
+    pub fn unescape(self, topic: &str) -> String {
+        let undone = self
+            .escapes()
+            .iter()
+            .fold(topic.to_owned(), |text, (plain, escaped)| {
+                text.replace(escaped, plain.encode_utf8(&mut [0; 4]))
+            });
+        match self {
+            Self::Amqp => undone.replace("%2A", "*"),
+            Self::Mqtt => undone,
+        }
+    }
+}
+
 /// A dotted topic such as `v03.20261122.SRC.model`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Topic(String);
@@ -32,6 +92,51 @@ impl Topic {
             }
         }
         Self(topic)
+    }
+
+    /// The topic of `message` on a broker, and whether it lost its end because it was too long.
+    ///
+    /// Prefix and directories as in [`of`](Self::of); on MQTT, `exchange` before them. `prefix` may
+    /// be written with points or slashes.
+    pub fn derive(
+        transport: Transport,
+        exchange: &str,
+        prefix: &str,
+        message: &Message,
+    ) -> (Self, bool) {
+        let first = match transport {
+            Transport::Mqtt => exchange,
+            Transport::Amqp => "",
+        };
+        let path = &message.rel_path;
+        let directories = path
+            .rsplit_once('/')
+            .map_or("", |(directories, _)| directories);
+        let mut topic = String::with_capacity(64 + directories.len());
+        let words = std::iter::once(first)
+            .chain(prefix.split(['.', '/']))
+            .chain(directories.split('/'));
+        for word in words.filter(|word| !word.is_empty()) {
+            if !topic.is_empty() {
+                topic.push(transport.separator());
+            }
+            transport.escape(word, &mut topic);
+        }
+        Self::shorten(transport, topic)
+    }
+
+    /// A topic that is not derived, and whether it lost its end because it was too long. Patterns in
+    /// it are escaped like those in names.
+    pub fn given(transport: Transport, topic: &str) -> (Self, bool) {
+        let mut escaped = String::with_capacity(topic.len());
+        transport.escape(topic, &mut escaped);
+        Self::shorten(transport, escaped)
+    }
+
+    fn shorten(transport: Transport, mut topic: String) -> (Self, bool) {
+        let cut = topic.len() > transport.longest();
+        topic.truncate(topic.floor_char_boundary(transport.longest()));
+        (Self(topic), cut)
     }
 
     /// The topic as written on the wire.

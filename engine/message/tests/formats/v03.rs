@@ -219,6 +219,30 @@ fn what_is_no_message_is_refused_with_the_reason() {
             "field `fileOp`: expected an object, found a boolean",
         ),
         (
+            format!("{base},\"identity\":5}}"),
+            "field `identity`: expected an object, found a number",
+        ),
+        (
+            format!("{base},\"identity\":{{\"method\":[],\"value\":\"\"}}}}"),
+            "field `identity.method`: expected a string, found a list",
+        ),
+        (
+            format!("{base},\"fileOp\":{{\"link\":7}}}}"),
+            "field `fileOp.link`: expected a string, found a number",
+        ),
+        (
+            format!("{base},\"source\":{{\"a\":1}}}}"),
+            "field `source`: expected a string, found an object",
+        ),
+        (
+            format!("{base},\"mode\":\"\u{1b}[2J{}\"}}", "7".repeat(99))
+                .replace('\u{1b}', "\\u001b"),
+            concat!(
+                "field `mode`: `\\u{1b}[2J777777777777777777777777777777777777777777777777777777777777",
+                "…` is not an octal mode such as `644`"
+            ),
+        ),
+        (
             "[1]".to_owned(),
             "not a JSON object: the body is a JSON value, but not an object",
         ),

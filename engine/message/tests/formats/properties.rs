@@ -8,7 +8,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-fn timestamp() -> impl Strategy<Value = Timestamp> {
+pub(crate) fn timestamp() -> impl Strategy<Value = Timestamp> {
     (any::<i64>(), 0..1_000_000_000i32)
         .prop_flat_map(|(far, nanos)| {
             prop_oneof![
@@ -19,11 +19,11 @@ fn timestamp() -> impl Strategy<Value = Timestamp> {
         .boxed()
 }
 
-fn text() -> impl Strategy<Value = String> {
+pub(crate) fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z0-9/._ -]{0,24}", any::<String>()]
 }
 
-fn json() -> impl Strategy<Value = Value> {
+pub(crate) fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -42,7 +42,7 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-fn object(
+pub(crate) fn object(
     keys: &'static str,
     values: impl Strategy<Value = Value> + 'static,
 ) -> impl Strategy<Value = Map<String, Value>> {
@@ -68,7 +68,7 @@ fn file_op() -> impl Strategy<Value = FileOp> {
         })
 }
 
-fn message() -> impl Strategy<Value = Message> {
+pub(crate) fn message() -> impl Strategy<Value = Message> {
     let first = (
         timestamp(),
         text(),
