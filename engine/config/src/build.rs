@@ -12,6 +12,7 @@ mod effect;
 mod filters;
 mod limits;
 mod lists;
+mod posting;
 mod running;
 mod unknown;
 mod urls;
@@ -19,10 +20,13 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::collect::{Collector, Span};
 use crate::explain as code;
-use crate::flow::{Filters, Flow, FlowName, Kind, Nodupe, NodupeBasis, Placement, RetryPolicy};
+use crate::flow::{
+    Filters, Flow, FlowName, Kind, Nodupe, NodupeBasis, Placement, RetryPolicy, TlsRigour,
+};
 use crate::manifest::{Manifest, Plugins};
 use crate::options::{OptionDoc, option, options};
 use crate::units::{self, Wrong};
@@ -104,6 +108,16 @@ pub(crate) fn defaults(name: &FlowName) -> Flow {
     flow(&mut out, variables, &plugins, read).expect("defaults make a flow")
 }
 
+/// Options that count in more than one place.
+struct Shared {
+    declare_exchange: bool,
+    durable: bool,
+    qos: u8,
+    tls: TlsRigour,
+    message_age_max: Duration,
+    timezone: String,
+}
+
 struct Builder<'a> {
     out: &'a mut Collector,
     variables: Variables<'a>,
@@ -136,8 +150,9 @@ impl Builder<'_> {
         let batch = self.count("batch");
         let poll_url = self.url("pollUrl");
         self.lists = poll_url.as_ref().is_some_and(checks::is_listed) && !self.any_gathers();
-        let input = self.input(batch);
-        let output = self.output();
+        let shared = self.shared();
+        let input = self.input(batch, &shared);
+        let output = self.output(&shared);
         let source = self.source(input.as_ref(), output.as_ref());
         let nodupe = self.nodupe();
         self.text("description");
@@ -153,7 +168,7 @@ impl Builder<'_> {
             paths: self.templates("path"),
             base_dir: self.template("baseDir"),
             sleep: self.positive("sleep"),
-            schedule: self.schedule(),
+            schedule: self.schedule(&shared),
             batch: usize::try_from(batch).unwrap_or(usize::MAX),
             concurrency: usize::try_from(self.count("concurrency")).unwrap_or(usize::MAX),
             instances: usize::try_from(self.count("instances")).unwrap_or(usize::MAX),
@@ -173,7 +188,7 @@ impl Builder<'_> {
             },
             housekeeping: self.positive("housekeeping"),
             timeout: self.positive("timeout"),
-            message_age_max: self.duration("messageAgeMax"),
+            message_age_max: shared.message_age_max,
             file_age_max: self.duration("fileAgeMax"),
             file_age_min: self.duration("fileAgeMin"),
             file_size_max: self.size("fileSizeMax"),
@@ -185,8 +200,8 @@ impl Builder<'_> {
             // In a poll the option is about entries of listings.
             perm_default: if polls_only { 0o644 } else { perm },
             perm_dir_default: self.mode("permDirDefault"),
-            transfer: self.transfer(),
-            listing: self.listing(if polls_only { perm } else { 0o400 }),
+            transfer: self.transfer(&shared),
+            listing: self.listing(&shared, if polls_only { perm } else { 0o400 }),
             inline: self.inline(),
             rename: self.template("rename"),
             source,
@@ -212,6 +227,22 @@ impl Builder<'_> {
             own_urls: std::mem::take(&mut self.urls),
             ..flow
         })
+    }
+
+    /// Each option is read once, so that it is recorded, and found fault with, once.
+    fn shared(&mut self) -> Shared {
+        Shared {
+            declare_exchange: self.flag("exchangeDeclare"),
+            durable: self.flag("durable"),
+            qos: u8::try_from(self.count("qos")).unwrap_or(1),
+            tls: match self.choice("tlsRigour") {
+                "strict" => TlsRigour::Strict,
+                "lax" => TlsRigour::Lax,
+                _ => TlsRigour::Normal,
+            },
+            message_age_max: self.duration("messageAgeMax"),
+            timezone: self.timezone(),
+        }
     }
 
     fn download(&mut self) -> bool {
@@ -323,7 +354,7 @@ fn dotted(prefix: &str) -> String {
 }
 
 /// Reads a time span that has to last.
-fn lasting(text: &str) -> Result<std::time::Duration, Wrong> {
+fn lasting(text: &str) -> Result<Duration, Wrong> {
     let span = units::duration(text)?;
     if span.is_zero() {
         return Err(Wrong::new(

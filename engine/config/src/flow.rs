@@ -179,6 +179,8 @@ impl Flow {
     /// A flow with the defaults of its kind and nothing else: no queue, no exchange, no callbacks.
     /// For tests and for flows that are made, not read.
     pub fn new(name: FlowName) -> Self {
-        crate::build::defaults(&name)
+        let mut flow = crate::build::defaults(&name);
+        flow.name = name;
+        flow
     }
 }

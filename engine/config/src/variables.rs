@@ -18,8 +18,12 @@ pub(crate) struct Variables<'a> {
     pub(crate) hostname: &'a str,
     pub(crate) name: &'a FlowName,
     /// Names that come from other options of the flow; they win over the environment.
-    pub(crate) own: Option<&'a BTreeMap<String, String>>,
+    pub(crate) own: Option<&'a Own>,
 }
+
+/// Values of variables that come from other options, each with the variables of the environment that
+/// went into it.
+pub(crate) type Own = BTreeMap<String, (String, Vec<String>)>;
 
 /// Names that are known without being in the environment.
 const OWN_NAMES: [&str; 4] = ["CONFIG", "COMPONENT", "HOSTNAME", "name"];
@@ -28,7 +32,7 @@ const DEEPEST: usize = 8;
 
 impl Variables<'_> {
     fn look_up(&self, name: &str) -> Option<String> {
-        if let Some(value) = self.own(name) {
+        if let Some((value, _)) = self.own(name) {
             return Some(value.clone());
         }
         match name {
@@ -41,7 +45,7 @@ impl Variables<'_> {
 }
 
 impl<'a> Variables<'a> {
-    fn own(&self, name: &str) -> Option<&'a String> {
+    fn own(&self, name: &str) -> Option<&'a (String, Vec<String>)> {
         self.own.and_then(|own| own.get(name))
     }
 }
@@ -159,7 +163,9 @@ impl Work<'_, '_> {
             Ok(Variable::Named { name, default }) => {
                 match (self.variables.look_up(name), default) {
                     (Some(value), default) if default.is_none() || !value.is_empty() => {
-                        if !OWN_NAMES.contains(&name) && self.variables.own(name).is_none() {
+                        if let Some((_, names)) = self.variables.own(name) {
+                            into.names.extend(names.iter().cloned());
+                        } else if !OWN_NAMES.contains(&name) {
                             into.names.push(name.to_owned());
                         }
                         into.pieces.push(Piece::Text(value));

@@ -372,3 +372,20 @@ messageRateMax: 0.5
     assert_eq!(paths, ["/home/me/in", "/data/${%Y%m%d}"]);
     assert!(watch.log.events.reject && !watch.log.events.after_post);
 }
+
+#[test]
+fn variables_of_options_hide_what_went_into_them() {
+    let source = Source {
+        env: [("API_TOKEN".to_owned(), "geheim".to_owned())].into(),
+        ..source()
+    };
+    let name = "subscribe/x".parse().expect("a name");
+    let text = "exchange: xs_a\nbaseDir: /srv/${API_TOKEN}\ndirectory: ${BD}/in\n";
+    let flow = source
+        .load_text(&name, &source.path(&name), text, &common::plugins(), &[])
+        .expect("it is right")
+        .flow;
+    let directory = flow.filters.placement.directory.expect("a directory");
+    assert_eq!(directory.as_str(), "/srv/geheim/in");
+    assert!(!format!("{:?}", flow.settings).contains("geheim"));
+}

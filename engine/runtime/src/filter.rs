@@ -447,6 +447,30 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_whose_conditions_do_not_hold_is_passed_over() {
+        let large = Rule {
+            conditions: flow_config::Conditions {
+                size: Some(flow_config::SizeRange {
+                    least: 1_000,
+                    most: u64::MAX,
+                }),
+                ..Default::default()
+            },
+            ..rule(false, ".*")
+        };
+        let filters = Filters {
+            rules: vec![large, rule(true, ".*")],
+            ..Filters::default()
+        };
+        let mut message = Message::new(Timestamp::from_unix(0, 0), "http://origin", "a/x");
+        assert!(rules(&filters, &message).is_ok(), "no size is announced");
+        message.size = Some(999);
+        assert!(rules(&filters, &message).is_ok());
+        message.size = Some(1_000);
+        assert!(rules(&filters, &message).is_err());
+    }
+
+    #[test]
     fn the_first_matching_rule_decides() {
         let filters = Filters {
             rules: vec![rule(false, r".*\.tmp$"), rule(true, "http://origin/a/.*")],

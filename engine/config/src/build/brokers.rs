@@ -1,28 +1,25 @@
-//! What is consumed and posted: queue, bindings, exchanges, and the form of messages.
+//! What is consumed: queue, bindings and exchanges, and the variables that come of it.
 
 use std::collections::BTreeMap;
 
 use super::values::Scalar;
-use super::{Builder, dotted};
+use super::{Builder, Shared, dotted};
 use crate::collect::{Collector, Span};
 use crate::explain as code;
-use crate::flow::{
-    Argument, Binding, Declare, Input, Kind, Mqtt, Output, PostFormat, QueueType, SourceStamp,
-    TlsRigour,
-};
+use crate::flow::{Argument, Binding, Declare, Input, Mqtt, QueueType};
 use crate::mask;
 use crate::options::option;
 use crate::suggest::closest;
 use crate::units::{self, Wrong};
-use crate::variables::{self, Variables};
+use crate::variables::{self, Own, Variables};
 use crate::yaml::{Entry, Value};
 use crate::{Origin, SafeUrl};
 
 /// The user of brokers that let anyone in.
-const ANONYMOUS: &str = "anonymous";
+pub(super) const ANONYMOUS: &str = "anonymous";
 
 impl Builder<'_> {
-    pub(super) fn input(&mut self, batch: i64) -> Option<Input> {
+    pub(super) fn input(&mut self, batch: i64, shared: &Shared) -> Option<Input> {
         let prefix = dotted(&self.text("topicPrefix").unwrap_or_default());
         let broker = self.broker("broker");
         let user = user_of(&broker);
@@ -35,7 +32,7 @@ impl Builder<'_> {
         let prefetch = self.count_or("prefetch", batch.saturating_mul(2).min(65_535));
         let mqtt = is_mqtt(&broker);
         let bindings = if self.is_given("bindings") {
-            self.bindings(exchange.as_deref(), &prefix)
+            self.bindings(exchange.as_deref(), &prefix, mqtt)
         } else {
             self.unset("bindings", "none", Origin::Default);
             let patterns: Vec<String> = if topics.is_empty() {
@@ -69,9 +66,9 @@ impl Builder<'_> {
             queue,
             bindings: spread(bindings, split),
             expire,
-            message_ttl: self.ttl_of_queue(),
+            message_ttl: shared.message_age_max,
             prefetch: usize::try_from(prefetch).unwrap_or(usize::MAX),
-            durable: self.flag("durable"),
+            durable: shared.durable,
             auto_delete: self.flag("auto_delete"),
             queue_type: match self.choice("queueType") {
                 "classic" => Some(QueueType::Classic),
@@ -80,13 +77,13 @@ impl Builder<'_> {
             },
             arguments: self.arguments(),
             declare: Declare {
-                exchange: self.flag("exchangeDeclare"),
+                exchange: shared.declare_exchange,
                 queue: self.flag("queueDeclare"),
                 bindings: self.flag("queueBind"),
             },
-            tls: self.tls(),
+            tls: shared.tls,
             mqtt: Mqtt {
-                qos: u8::try_from(self.count("qos")).unwrap_or(1),
+                qos: shared.qos,
                 clean_session: self.flag("clean_session"),
                 receive_maximum: self.limit_of("receiveMaximum"),
             },
@@ -94,14 +91,6 @@ impl Builder<'_> {
         };
         let here = option("broker").is_some_and(|option| option.is_for(self.name.kind));
         (here && !input.bindings.is_empty()).then_some(input)
-    }
-
-    /// `messageAgeMax` before its turn to be recorded.
-    fn ttl_of_queue(&mut self) -> std::time::Duration {
-        let ttl = self.duration("messageAgeMax");
-        self.settings
-            .retain(|setting| setting.name != "messageAgeMax");
-        ttl
     }
 
     /// The exchange bound to; empty for none at all.
@@ -112,13 +101,7 @@ impl Builder<'_> {
             Some("none") => {
                 if let Some((_, node)) = self.given.get("exchange") {
                     let span = node.span;
-                    self.out
-                        .error(
-                            code::BAD_VALUE,
-                            span,
-                            "`exchange` can't be `none` with this broker",
-                        )
-                        .label("only MQTT topics start without an exchange");
+                    self.no_exchange(span);
                 }
                 None
             }
@@ -138,6 +121,16 @@ impl Builder<'_> {
         }
     }
 
+    fn no_exchange(&mut self, span: Span) {
+        self.out
+            .error(
+                code::BAD_VALUE,
+                span,
+                "`exchange` can't be `none` with this broker",
+            )
+            .label("only MQTT topics start without an exchange");
+    }
+
     fn queue(&mut self, user: Option<&str>) -> String {
         let share = self.text_or("queueShare", own_share(&self.variables));
         let base = format!(
@@ -154,7 +147,7 @@ impl Builder<'_> {
     }
 
     /// The entries of `bindings`; what one leaves out is that of the flow.
-    fn bindings(&mut self, exchange: Option<&str>, prefix: &str) -> Vec<Binding> {
+    fn bindings(&mut self, exchange: Option<&str>, prefix: &str, mqtt: bool) -> Vec<Binding> {
         let Some((_, node)) = self.given.get("bindings").cloned() else {
             return Vec::new();
         };
@@ -183,7 +176,13 @@ impl Builder<'_> {
                 continue;
             };
             let at = format!("bindings[{index}]");
-            bindings.extend(self.binding(&at, item.span, entries, exchange, prefix));
+            let found = self.binding(&at, item.span, entries, exchange, prefix);
+            let patterns: Vec<String> = found.iter().map(|found| found.topic.clone()).collect();
+            self.check_patterns("bindings", item.span, &patterns, mqtt);
+            if !mqtt && found.iter().any(|binding| binding.exchange.is_empty()) {
+                self.no_exchange(item.span);
+            }
+            bindings.extend(found);
         }
         bindings
     }
@@ -218,7 +217,7 @@ impl Builder<'_> {
                     topics = Some((
                         entry.key_span,
                         self.texts_at(&name, &entry.value, "'v03.#'"),
-                    ))
+                    ));
                 }
                 key => {
                     let close = closest(key, KEYS);
@@ -350,157 +349,6 @@ impl Builder<'_> {
         arguments
     }
 
-    fn limit_of(&mut self, name: &'static str) -> Option<u16> {
-        let (least, most) = option(name).map_or((0, i64::MAX), |option| option.range);
-        let count = self.read(name, |text| units::count(text, least, most))?;
-        u16::try_from(count).ok()
-    }
-
-    /// Read once for brokers and servers alike.
-    pub(super) fn tls(&mut self) -> TlsRigour {
-        self.settings.retain(|setting| setting.name != "tlsRigour");
-        match self.choice("tlsRigour") {
-            "strict" => TlsRigour::Strict,
-            "lax" => TlsRigour::Lax,
-            _ => TlsRigour::Normal,
-        }
-    }
-
-    pub(super) fn output(&mut self) -> Option<Output> {
-        let broker = self.broker("post_broker");
-        let exchanges = self.post_exchanges(&broker);
-        let (format, topic_prefix) = self.format();
-        let topic = self.text("post_topic").map(|topic| dotted(&topic));
-        let split = self.count("post_exchangeSplit");
-        let output = Output {
-            broker,
-            exchange: String::new(),
-            exchanges: Vec::new(),
-            topic_prefix,
-            topic,
-            topic_copy: self.flag("topicCopy"),
-            format,
-            base_url: self.template("post_baseUrl"),
-            base_dir: self.template("post_baseDir"),
-            persistent: self.flag("persistent"),
-            declare: self.again("exchangeDeclare"),
-            durable: self.again("durable"),
-            message_ttl: self.duration("post_messageAgeMax"),
-            qos: self.again_count("qos"),
-            max_inflight: self.limit_of("max_inflight_messages"),
-            tls: self.tls(),
-        };
-        let exchanges = match (exchanges?, split) {
-            (names, 0) => names,
-            (names, split) => names
-                .iter()
-                .flat_map(|name| (0..split).map(move |part| format!("{name}{part:02}")))
-                .collect(),
-        };
-        Some(Output {
-            exchange: exchanges.first()?.clone(),
-            exchanges,
-            ..output
-        })
-    }
-
-    /// A flag that was read for the input already; nothing is recorded twice.
-    fn again(&mut self, name: &'static str) -> bool {
-        self.settings.retain(|setting| setting.name != name);
-        self.flag(name)
-    }
-
-    fn again_count(&mut self, name: &'static str) -> u8 {
-        self.settings.retain(|setting| setting.name != name);
-        u8::try_from(self.count(name)).unwrap_or(1)
-    }
-
-    /// The exchanges posted to; none: nothing is posted.
-    fn post_exchanges(&mut self, broker: &SafeUrl) -> Option<Vec<String>> {
-        let names: Vec<String> = self
-            .texts("post_exchange")
-            .iter()
-            .map(|name| name.trim().to_owned())
-            .collect();
-        match names.as_slice() {
-            [none] if none == "none" => is_mqtt(broker).then(|| vec![String::new()]),
-            [] => {
-                let user = user_of(broker).filter(|user| user != ANONYMOUS)?;
-                let default = format!("xs_{user}");
-                self.replace_setting("post_exchange", &default, Origin::Kind);
-                Some(vec![default])
-            }
-            names if names.iter().any(String::is_empty) => {
-                if let Some((_, node)) = self.given.get("post_exchange") {
-                    let span = node.span;
-                    self.out
-                        .error(code::BAD_VALUE, span, "`post_exchange` is empty")
-                        .label("remove it, or give it a value");
-                }
-                None
-            }
-            _ => Some(names),
-        }
-    }
-
-    /// The form of messages and the first words of their topics, which go together.
-    fn format(&mut self) -> (PostFormat, String) {
-        let asked = self.choice("post_format");
-        let written = self.text_of("post_topicPrefix").map(|text| dotted(&text));
-        let consumed = match self.given.get("topicPrefix") {
-            Some(_) => dotted(&self.value_of("topicPrefix")),
-            None => "v03".to_owned(),
-        };
-        let format = match (asked, written.as_deref().unwrap_or(&consumed)) {
-            ("v02", _) => PostFormat::V02,
-            ("wis", _) => PostFormat::Wis,
-            ("v03", _) => PostFormat::V03,
-            (_, prefix) if prefix.starts_with("v02") => PostFormat::V02,
-            _ => PostFormat::V03,
-        };
-        if asked.is_empty() {
-            let name = if format == PostFormat::V02 {
-                "v02"
-            } else {
-                "v03"
-            };
-            self.replace_setting("post_format", name, Origin::Default);
-        }
-        let prefix = written.unwrap_or_else(|| {
-            let version = consumed.split('.').next().unwrap_or("");
-            let prefix = match format {
-                PostFormat::V02 if version != "v02" => "v02.post".to_owned(),
-                PostFormat::V03 if version == "v02" => "v03".to_owned(),
-                _ => consumed,
-            };
-            let shown = if prefix.is_empty() { "none" } else { &prefix };
-            self.replace_setting("post_topicPrefix", shown, Origin::Default);
-            prefix
-        });
-        (format, prefix)
-    }
-
-    /// Where `source` comes from; one of three options says so.
-    pub(super) fn source(&mut self, input: Option<&Input>, output: Option<&Output>) -> SourceStamp {
-        let text = self.text("source");
-        let from_exchange = self.flag("sourceFromExchange");
-        let from_message = self.flag("sourceFromMessage");
-        let user = output
-            .and_then(|output| user_of(&output.broker))
-            .or_else(|| input.and_then(|input| user_of(&input.broker)))
-            .filter(|user| user != ANONYMOUS);
-        match (text, from_exchange, from_message, user) {
-            (_, true, ..) => SourceStamp::FromExchange,
-            (_, _, true, _) => SourceStamp::Keep,
-            (Some(text), ..) => SourceStamp::Set(text),
-            (None, _, _, Some(user)) => {
-                self.replace_setting("source", &user, Origin::Default);
-                SourceStamp::Fill(user)
-            }
-            (None, ..) => SourceStamp::Keep,
-        }
-    }
-
     /// Two options of which only one can be.
     pub(super) fn exclude(&mut self, span: Span, one: &str, other: &str) {
         self.out
@@ -513,7 +361,7 @@ impl Builder<'_> {
     }
 
     /// Text as written, `none` included.
-    fn text_of(&mut self, name: &'static str) -> Option<String> {
+    pub(super) fn text_of(&mut self, name: &'static str) -> Option<String> {
         self.read(name, |text| match text.trim() {
             "" => Err(Wrong::new(
                 code::BAD_VALUE,
@@ -525,8 +373,8 @@ impl Builder<'_> {
     }
 }
 
-/// `none` is no reason to post with an empty queue name: the user of a broker that has users.
-fn user_of(broker: &SafeUrl) -> Option<String> {
+/// The user of a broker that has users.
+pub(super) fn user_of(broker: &SafeUrl) -> Option<String> {
     if broker.scheme() == "embedded" {
         return None;
     }
@@ -605,11 +453,8 @@ fn own_share(variables: &Variables<'_>) -> String {
 /// Variables that other options of the flow give: `${BROKER_USER}`, `${POST_BROKER_USER}`,
 /// `${QUEUESHARE}`, `${BD}` and `${PBD}`. What can't be told has no variable, and no finding here:
 /// the option itself gets it.
-pub(super) fn own_variables(
-    variables: Variables<'_>,
-    entries: &[Entry],
-) -> BTreeMap<String, String> {
-    let text = |name: &str| {
+pub(super) fn own_variables(variables: Variables<'_>, entries: &[Entry]) -> Own {
+    let read = |name: &str| {
         let entry = entries.iter().rev().find(|entry| entry.key == name)?;
         let Value::Scalar(text, _) = &entry.value.value else {
             return None;
@@ -617,23 +462,23 @@ pub(super) fn own_variables(
         let mut aside = Collector::default();
         let file = aside.add("", text.as_str());
         let span = Span::new(file, 0..text.len());
-        variables::expand(&mut aside, &variables, name, span, text, false)?.constant()
+        let expanded = variables::expand(&mut aside, &variables, name, span, text, false)?;
+        Some((expanded.constant()?, expanded.names))
     };
-    let user = |name: &str| user_of(&SafeUrl::parse(text(name)?.trim()).ok()?);
-    let share = text("queueShare").unwrap_or_else(|| own_share(&variables));
+    let user = |name: &str| {
+        let (url, names) = read(name)?;
+        Some((user_of(&SafeUrl::parse(url.trim()).ok()?)?, names))
+    };
+    let share = read("queueShare").unwrap_or_else(|| (own_share(&variables), Vec::new()));
     [
         ("BROKER_USER", user("broker")),
         ("POST_BROKER_USER", user("post_broker")),
-        ("QUEUESHARE", Some(share).filter(|share| !share.is_empty())),
-        ("BD", text("baseDir")),
-        ("PBD", text("post_baseDir")),
+        ("QUEUESHARE", Some(share)),
+        ("BD", read("baseDir")),
+        ("PBD", read("post_baseDir")),
     ]
     .into_iter()
-    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .filter_map(|(name, found)| Some((name.to_owned(), found?)))
+    .filter(|(_, (value, _))| !value.is_empty())
     .collect()
-}
-
-/// Whether a kind of flow can do without an exchange to consume.
-pub(super) fn needs_exchange(kind: Kind) -> bool {
-    kind.consumes()
 }

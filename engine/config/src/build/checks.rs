@@ -1,6 +1,6 @@
 //! What a flow can't do without.
 
-use super::{Builder, brokers, filters};
+use super::{Builder, filters};
 use crate::SafeUrl;
 use crate::explain as code;
 use crate::flow::{Flow, Kind};
@@ -29,7 +29,7 @@ impl Builder<'_> {
                 self.missing(option);
             }
         }
-        if brokers::needs_exchange(self.name.kind)
+        if self.name.kind.consumes()
             && !self.is_given("exchange")
             && flow.input.is_none()
             && !self.is_given("bindings")

@@ -1,7 +1,7 @@
 //! How content is moved and trees are read.
 
-use super::Builder;
 use super::limits::size_between;
+use super::{Builder, Shared};
 use crate::explain as code;
 use crate::flow::{
     Digest, FileEvent, FileEvents, FilenameEncoding, IdentityMethod, Inflight, InlineAs,
@@ -11,7 +11,7 @@ use crate::options::option;
 use crate::units::Wrong;
 
 impl Builder<'_> {
-    pub(super) fn transfer(&mut self) -> Transfer {
+    pub(super) fn transfer(&mut self, shared: &Shared) -> Transfer {
         let buffer = self.read("bufSize", |text| size_between(text, 1 << 10, 1 << 28));
         Transfer {
             accept_size_wrong: self.flag("acceptSizeWrong"),
@@ -24,7 +24,7 @@ impl Builder<'_> {
             perm_copy: self.flag("permCopy"),
             time_copy: self.flag("timeCopy"),
             base_url_rel_path: self.flag("baseUrl_relPath"),
-            tls: self.tls(),
+            tls: shared.tls,
             ftp_filename_encoding: match self.choice("ftpFilenameEncoding") {
                 "latin-1" => FilenameEncoding::Latin1,
                 _ => FilenameEncoding::Utf8,
@@ -34,7 +34,7 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn listing(&mut self, perm_min: u32) -> Listing {
+    pub(super) fn listing(&mut self, shared: &Shared, perm_min: u32) -> Listing {
         Listing {
             recursive: self.flag("recursive"),
             follow_symlinks: self.flag("follow_symlinks"),
@@ -43,14 +43,13 @@ impl Builder<'_> {
             realpath_filter: self.flag("realpathFilter"),
             post_on_start: self.flag("post_on_start"),
             randomize: self.flag("randomize"),
-            timezone: self.timezone(),
+            timezone: shared.timezone.clone(),
             perm_min,
         }
     }
 
     /// The name of a time zone. Whether the system knows it shows at the start.
     pub(super) fn timezone(&mut self) -> String {
-        self.settings.retain(|setting| setting.name != "timezone");
         self.read("timezone", |text| {
             let text = text.trim();
             let good = text.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -5,6 +5,7 @@ use super::brokers::{is_amqp, is_mqtt};
 use crate::collect::Span;
 use crate::explain as code;
 use crate::flow::{Flow, Input, Kind, Output, PostFormat, QueueType, Schedule, TlsRigour};
+use crate::options::options;
 
 /// Pairs of which only one can be set.
 const PAIRS: [(&str, &str); 8] = [
@@ -40,6 +41,7 @@ impl Builder<'_> {
         }
         self.check_schedule(flow);
         self.check_memory(flow);
+        self.check_paths(flow);
         if let Some(input) = &flow.input {
             self.check_queue(input);
         }
@@ -92,6 +94,27 @@ impl Builder<'_> {
                     "`sleep` has no effect beside a schedule",
                 )
                 .label("`scheduled_…` says when to gather");
+        }
+    }
+
+    /// A watch runs in the background, where no directory is the current one.
+    fn check_paths(&mut self, flow: &Flow) {
+        let relative = flow.paths.iter().any(|path| {
+            let start = path.fixed_start();
+            !start.is_empty() && !start.starts_with('/')
+        });
+        if self.name.kind == Kind::Watch
+            && relative
+            && let Some((_, node)) = self.given.get("path")
+        {
+            let span = node.span;
+            self.out
+                .warning(
+                    code::RELATIVE_DIRECTORY,
+                    span,
+                    "`path` depends on where flow is started",
+                )
+                .label("start it with `/`, `~/` or `${HOME}/`");
         }
     }
 
@@ -187,18 +210,15 @@ impl Builder<'_> {
         {
             return;
         }
-        let comes_back = |topic: &str| {
-            let first = topic
-                .split(['*', '#'])
-                .next()
-                .unwrap_or("")
-                .trim_end_matches('.');
-            let prefix = &output.topic_prefix;
-            first.starts_with(prefix.as_str()) && first.len() == prefix.len()
-                || prefix.starts_with(first) && topic.ends_with('#')
-        };
+        let unchanged = matches!(self.name.kind, Kind::Shovel | Kind::Winnow);
         let circle = input.bindings.iter().find(|binding| {
-            output.exchanges.contains(&binding.exchange) && comes_back(&binding.topic)
+            output.exchanges.contains(&binding.exchange)
+                && match covers(&binding.topic, &output.topic_prefix) {
+                    Covers::All => true,
+                    // What came in under these topics goes out under them.
+                    Covers::Some => unchanged,
+                    Covers::Nothing => false,
+                }
         });
         let Some(circle) = circle else {
             return;
@@ -223,16 +243,6 @@ impl Builder<'_> {
 
     /// Options that are right, and useless without another.
     pub(super) fn check_effect(&mut self, flow: &Flow) {
-        const OF_INPUT: [&str; 8] = [
-            "broker",
-            "subtopic",
-            "queueName",
-            "expire",
-            "prefetch",
-            "queueType",
-            "topic",
-            "instances",
-        ];
         const OF_OUTPUT: [&str; 9] = [
             "post_broker",
             "post_topicPrefix",
@@ -250,7 +260,10 @@ impl Builder<'_> {
             && !self.is_given("exchange")
             && !self.is_given("bindings")
         {
-            idle.extend(OF_INPUT.map(|name| (name, "exchange")));
+            let of_input = options().iter().filter(|option| {
+                option.kinds.len() < Kind::ALL.len() && option.is_for(Kind::Shovel)
+            });
+            idle.extend(of_input.map(|option| (option.name, "exchange")));
         }
         if flow.output.is_none() && !self.is_given("post_exchange") {
             // A directory for what is stored it is in any case.
@@ -306,6 +319,52 @@ impl Builder<'_> {
                     format!("`{name}` has no effect {without}"),
                 )
                 .label(label);
+        }
+    }
+}
+
+/// How much of what is posted under a prefix a binding gets.
+#[derive(Debug, PartialEq, Eq)]
+enum Covers {
+    All,
+    Some,
+    Nothing,
+}
+
+fn covers(topic: &str, prefix: &str) -> Covers {
+    let mut words = topic.split('.');
+    for word in prefix.split('.').filter(|word| !word.is_empty()) {
+        match words.next() {
+            Some("#") => return Covers::All,
+            Some(pattern) if pattern == "*" || pattern == word => {}
+            _ => return Covers::Nothing,
+        }
+    }
+    match words.next() {
+        Some("#") => Covers::All,
+        _ => Covers::Some,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Covers, covers};
+
+    #[test]
+    fn bindings_cover_what_is_posted() {
+        for (topic, prefix, expected) in [
+            ("v03.#", "v03", Covers::All),
+            ("#", "v03", Covers::All),
+            ("*.#", "v03", Covers::All),
+            ("v03.a.#", "v03", Covers::Some),
+            ("v03", "v03", Covers::Some),
+            ("v02.post.#", "v03", Covers::Nothing),
+            ("v03.#", "v03.b", Covers::All),
+            ("v03.a.#", "v03.b", Covers::Nothing),
+            ("v03", "v03.b", Covers::Nothing),
+            ("#", "", Covers::All),
+        ] {
+            assert_eq!(covers(topic, prefix), expected, "{topic} {prefix}");
         }
     }
 }

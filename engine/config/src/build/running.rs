@@ -1,17 +1,16 @@
 //! When a flow works, how fast, and what it says.
 
-use super::{Builder, lasting};
+use super::{Builder, Shared, lasting};
 use crate::explain as code;
 use crate::flow::{LogEvents, LogLevel, LogOptions, Pace, Schedule, Thresholds};
 use crate::units::{self, Wrong};
 
 impl Builder<'_> {
-    pub(super) fn schedule(&mut self) -> Schedule {
+    pub(super) fn schedule(&mut self, shared: &Shared) -> Schedule {
         let interval = self.duration("scheduled_interval");
         let hours = self.counts("scheduled_hour");
         let minutes = self.counts("scheduled_minute");
         let mut times = self.times("scheduled_time");
-        let timezone = self.timezone();
         // Without hours every hour is meant, without minutes the full one.
         let all: Vec<i64> = (0..24).collect();
         let (hours, minutes) = match (hours.is_empty(), minutes.is_empty()) {
@@ -36,7 +35,7 @@ impl Builder<'_> {
         }
         Schedule::Times {
             minutes: times,
-            timezone,
+            timezone: shared.timezone.clone(),
         }
     }
 

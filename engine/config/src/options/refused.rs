@@ -113,11 +113,7 @@ pub(super) static GONE: &[Gone] = &[
         "groups count from `${1}`; `flow convert` renumbers them",
     ),
     without("varTimeOffset", DATES),
-    lacks(
-        "blockSize",
-        "files are announced whole; a transfer that breaks off is tried again from the start",
-    )
-    .or(&["blocksize"]),
+    lacks("blockSize", "files are announced whole, however large").or(&["blocksize"]),
     lacks(
         "realpathAdjust",
         "paths are announced as they are, or with `realpathPost: on` without links",
