@@ -359,6 +359,26 @@ async fn consumers_follow_a_queue_that_another_declared_again() {
 }
 
 #[tokio::test]
+async fn a_queue_can_be_bound_to_several_exchanges() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = open(directory.path());
+    let both = everything().and("y", "v03.b").and("y", "v03.c");
+    let mut consumer = broker.consumer(&both, 10).await.unwrap();
+    for (exchange, path) in [("x", "a/1"), ("y", "b/2"), ("y", "d/3"), ("y", "c/4")] {
+        let mut publisher = broker.publisher(exchange).unwrap();
+        publisher.post(&[outgoing(path, None)]).await.unwrap();
+    }
+    assert_eq!(
+        paths(&consumer.receive(10).await.unwrap()),
+        ["a/1", "b/2", "c/4"]
+    );
+    // A declaration replaces those bindings too.
+    let _only = broker.consumer(&everything(), 10).await.unwrap();
+    let queues = broker.queues().await.unwrap();
+    assert_eq!(queues[0].bindings.len(), 1);
+}
+
+#[tokio::test]
 async fn purge_takes_what_waits_and_leaves_what_is_held() {
     let directory = tempfile::tempdir().unwrap();
     let broker = open(directory.path());

@@ -109,6 +109,9 @@ pub(crate) fn rules<'a>(filters: &'a Filters, message: &Message) -> Result<Match
                 .map(|group| group.map(|group| group.as_str().to_owned()))
                 .collect()
         };
+        if !rule.conditions.hold(message) {
+            continue;
+        }
         if rule.accept {
             return Ok(Match {
                 rule: Some(rule),
@@ -436,10 +439,35 @@ mod tests {
         Rule {
             text: format!("{} {regex}", if accept { "accept" } else { "reject" }),
             regex: Regex::new(&format!("^(?:{regex})")).unwrap(),
+            conditions: flow_config::Conditions::default(),
             accept,
             placement: data(false, Strip::None, None),
             origin: "poll/x.yaml:3".into(),
         }
+    }
+
+    #[test]
+    fn a_rule_whose_conditions_do_not_hold_is_passed_over() {
+        let large = Rule {
+            conditions: flow_config::Conditions {
+                size: Some(flow_config::SizeRange {
+                    least: 1_000,
+                    most: u64::MAX,
+                }),
+                ..Default::default()
+            },
+            ..rule(false, ".*")
+        };
+        let filters = Filters {
+            rules: vec![large, rule(true, ".*")],
+            ..Filters::default()
+        };
+        let mut message = Message::new(Timestamp::from_unix(0, 0), "http://origin", "a/x");
+        assert!(rules(&filters, &message).is_ok(), "no size is announced");
+        message.size = Some(999);
+        assert!(rules(&filters, &message).is_ok());
+        message.size = Some(1_000);
+        assert!(rules(&filters, &message).is_err());
     }
 
     #[test]

@@ -126,6 +126,27 @@ fn nothing_shows_under_the_final_name_before_the_commit() {
 }
 
 #[test]
+fn unfinished_content_can_be_in_a_directory_of_its_own() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let absolute = elsewhere.path().join("in");
+    for (directory, place) in [
+        ("tmp/".to_owned(), None),
+        (format!("{}/", absolute.display()), Some(&absolute)),
+    ] {
+        let fixture = Fixture::new(|flow| flow.inflight = Inflight::Directory(directory.clone()));
+        let place = place.cloned().unwrap_or_else(|| fixture.path("tmp"));
+        let mut draft = fixture.draft("x").unwrap();
+        draft.write(b"half").unwrap();
+        assert!(place.join("x").exists() && !fixture.path("x").exists());
+        drop(draft);
+        assert!(!place.join("x").exists());
+        fixture.commit("x", "whole", Place::Replace).unwrap();
+        assert_eq!(fixture.read("x"), "whole");
+        assert!(!place.join("x").exists());
+    }
+}
+
+#[test]
 fn a_redo_takes_what_a_crash_left() {
     let fixture = Fixture::new(|_| {});
     fs::write(fixture.path(".x.tmp"), "left by a crash, and longer").unwrap();
