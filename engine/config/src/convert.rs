@@ -15,19 +15,26 @@
 //! Words: a *mask* is an `accept` or `reject` line of sr3; a *component* is what we call a kind.
 
 mod brokers;
+mod callbacks;
 mod components;
 mod directory;
 mod document;
 mod emit;
 mod input;
+mod inputs;
 mod lines;
+mod masks;
+mod moving;
 mod names;
 mod options;
 mod ordered;
+mod placing;
 mod plugins;
+mod reading;
 mod regexes;
 mod report;
 mod rules;
+mod settings;
 mod text;
 mod values;
 mod walk;

@@ -79,37 +79,37 @@ impl Default for Brokers {
     }
 }
 
-/// A name that can't be worked out because the broker's user is in a variable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UserUnknown;
-
 impl Brokers {
     /// The exchange of the input at this point, if it is not the default.
-    pub(super) fn input_exchange(&self) -> Result<Option<String>, UserUnknown> {
+    pub(super) fn input_exchange(&self) -> Option<String> {
         match (&self.exchange, &self.suffix) {
-            (Some(exchange), _) => Ok(Some(exchange.clone())),
-            (None, None) => Ok(None),
-            (None, Some(suffix)) => match self.inputs.last().and_then(Broker::default_exchange) {
-                Some(exchange) => Ok(Some(format!("{exchange}_{suffix}"))),
-                None => Err(UserUnknown),
-            },
+            (Some(exchange), _) => Some(exchange.clone()),
+            (None, None) => None,
+            (None, Some(suffix)) => {
+                let root = self
+                    .inputs
+                    .last()
+                    .and_then(Broker::default_exchange)
+                    .unwrap_or_else(|| "xs_${BROKER_USER}".to_owned());
+                Some(format!("{root}_{suffix}"))
+            }
         }
     }
 
     /// The exchange posted to; the suffix counts here even with a name.
-    pub(super) fn output_exchange(&self) -> Result<String, UserUnknown> {
+    pub(super) fn output_exchange(&self) -> String {
         let root = match &self.post_exchange {
             Some(exchange) => exchange.clone(),
             None => self
                 .outputs
                 .first()
                 .and_then(Broker::default_exchange)
-                .ok_or(UserUnknown)?,
+                .unwrap_or_else(|| "xs_${POST_BROKER_USER}".to_owned()),
         };
-        Ok(match &self.post_suffix {
+        match &self.post_suffix {
             Some(suffix) => format!("{root}_{suffix}"),
             None => root,
-        })
+        }
     }
 }
 

@@ -126,12 +126,13 @@ fn comments(out: &mut String, indent: usize, comments: &[String]) {
     for comment in comments {
         // An empty comment is a blank line of the original.
         if comment.is_empty() {
-            if !out.is_empty() && !out.ends_with("\n\n") {
+            // Not right below the key of a list.
+            if !out.is_empty() && !out.ends_with("\n\n") && !out.ends_with(":\n") {
                 out.push('\n');
             }
             continue;
         }
-        let _ = writeln!(out, "{:indent$}#{comment}", "");
+        let _ = writeln!(out, "{:indent$}#{}", "", comment.trim_end());
     }
 }
 

@@ -1,23 +1,20 @@
 //! Puts a flow together once all its lines are read.
 
-use super::brokers::{self, Binding, Broker, UserUnknown};
 use super::components::Component;
-use super::document::{Node, Value};
-use super::plugins::{As, Fixed, To};
+use super::document::Value;
 use super::report::Fate;
-use super::walk::{Callback, Stranger, Walk};
-use super::{Conversion, plugins, rules, text, values};
-use crate::mask;
+use super::walk::Walk;
+use super::{Conversion, callbacks, inputs, rules, text};
 
 pub(super) fn finish(mut walk: Walk, tail: &[String]) -> Conversion {
-    keywords(&mut walk);
-    plugin_options(&mut walk);
+    callbacks::keywords(&mut walk);
+    callbacks::plugin_options(&mut walk);
     filters(&mut walk);
-    callbacks(&mut walk);
+    callbacks::write(&mut walk);
     defaults(&mut walk);
     output(&mut walk);
     allow(&mut walk);
-    let more = input(&mut walk);
+    let more = inputs::write(&mut walk);
     let comments = walk.take_comments();
     walk.doc.tail.extend(comments);
     walk.doc.tail.extend(tail.iter().cloned());
@@ -30,7 +27,7 @@ pub(super) fn finish(mut walk: Walk, tail: &[String]) -> Conversion {
     let others = more
         .into_iter()
         .map(|bindings| {
-            set_input(&mut walk, &bindings);
+            inputs::set_input(&mut walk, &bindings);
             walk.doc.write()
         })
         .collect();
@@ -53,245 +50,6 @@ pub(super) fn finish(mut walk: Walk, tail: &[String]) -> Conversion {
     }
 }
 
-/// sr3's keywords for file names are a plugin here.
-fn keywords(walk: &mut Walk) {
-    let mut used: Vec<&String> = walk.keywords.iter().flatten().collect();
-    used.extend(&walk.keyword);
-    let Some(first) = used.first().map(|first| (*first).clone()) else {
-        return;
-    };
-    let accepting = walk.masks.iter().filter(|mask| mask.accept).count();
-    let everywhere = walk
-        .keywords
-        .iter()
-        .flatten()
-        .all(|keyword| *keyword == first)
-        && walk.keywords.iter().flatten().count() == accepting
-        && walk
-            .keyword
-            .as_ref()
-            .is_none_or(|keyword| *keyword == first);
-    if !everywhere {
-        walk.remark_whole(
-            Fate::Refused,
-            "filename",
-            "rules name files in different ways (`WHATFN` and the like): the plugin `rename` does it with `keyword` and `only`, named once for each",
-        );
-        return;
-    }
-    walk.remark_whole(
-        Fate::Kept,
-        "filename",
-        format!("`{first}` is the plugin `rename` with `keyword: {first}`"),
-    );
-    let entries = vec![("keyword".to_owned(), Node::from(Value::Text(first)))];
-    let line = super::lines::Line {
-        file: 0,
-        number: 0,
-        words: Vec::new(),
-        rest: String::new(),
-        comments: Vec::new(),
-    };
-    walk.doc
-        .set("callbacks", Value::List(Vec::new()), Vec::new());
-    walk.callbacks.push(Callback {
-        name: "rename".into(),
-        canonical: String::new(),
-        to: None,
-        entries,
-        comments: Vec::new(),
-        line,
-    });
-}
-
-/// Gives the options nobody knows to the plugins they are for.
-fn plugin_options(walk: &mut Walk) {
-    for index in 0..walk.callbacks.len() {
-        if let Some(To::Plugin { fixed, .. }) = walk.callbacks[index].to {
-            for (key, value) in fixed {
-                let value = match value {
-                    Fixed::Text(text) => Value::text(*text),
-                    Fixed::List(texts) => Value::List(
-                        texts
-                            .iter()
-                            .map(|text| Node::from(Value::Quoted((*text).to_owned())))
-                            .collect(),
-                    ),
-                };
-                walk.callbacks[index]
-                    .entries
-                    .push(((*key).to_owned(), value.into()));
-            }
-        }
-    }
-    for stranger in std::mem::take(&mut walk.strangers) {
-        if !known_option(walk, &stranger) {
-            unknown_option(walk, stranger);
-        }
-    }
-}
-
-/// Whether a plugin in the table has the option.
-fn known_option(walk: &mut Walk, stranger: &Stranger) -> bool {
-    let found = walk
-        .callbacks
-        .iter()
-        .enumerate()
-        .find_map(|(index, callback)| {
-            let Some(To::Plugin { options, .. }) = callback.to else {
-                return None;
-            };
-            let meant = stranger
-                .of
-                .as_ref()
-                .is_none_or(|of| *of == callback.canonical);
-            let (_, ours, of) = options.iter().find(|(name, _, _)| *name == stranger.name)?;
-            meant.then_some((index, *ours, *of))
-        });
-    let Some((index, ours, of)) = found else {
-        return false;
-    };
-    let value = stranger.value.as_str();
-    let (text, list) = match of {
-        As::Text => (value.to_owned(), false),
-        As::List => (value.to_owned(), true),
-        As::Flag => (values::flag(value).text, false),
-        As::Count => (value.to_owned(), false),
-        As::Duration => (values::duration(value).text, false),
-        As::Size => (
-            values::number(value).map_or_else(|| value.to_owned(), values::size),
-            false,
-        ),
-        As::Arrow => {
-            let (from, to) = value.split_once(',').unwrap_or((value, ""));
-            (format!("{} => {}", from.trim(), to.trim()), true)
-        }
-        As::Assign => {
-            let (name, value) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
-            (format!("{name} = {}", value.trim()), true)
-        }
-    };
-    let name = walk.callbacks[index].name.clone();
-    walk.remark(
-        &stranger.line,
-        Fate::Kept,
-        format!("it is `{ours}` of the plugin `{name}`"),
-    );
-    add(
-        &mut walk.callbacks[index],
-        ours,
-        text,
-        list,
-        stranger.line.comments.clone(),
-    );
-    true
-}
-
-fn unknown_option(walk: &mut Walk, stranger: Stranger) {
-    let Stranger {
-        line,
-        name,
-        value,
-        of,
-    } = stranger;
-    let missing = |callback: &Callback| matches!(callback.to, None | Some(To::Nothing(_)));
-    let index = walk.callbacks.iter().position(|callback| match &of {
-        Some(of) => *of == callback.canonical,
-        None => missing(callback) && !callback.canonical.is_empty(),
-    });
-    let Some(index) = index else {
-        if plugins::idle_option(&name) {
-            walk.remark(
-                &line,
-                Fate::Dropped,
-                "it is for a plugin that is not needed here",
-            );
-        } else if of.is_some() {
-            walk.remark(&line, Fate::Dropped, "the flow has no such plugin");
-        } else {
-            walk.remark(&line, Fate::Dropped, Walk::unknown(&name));
-        }
-        return;
-    };
-    let plugin = walk.callbacks[index].name.clone();
-    if mask::sounds_secret(&name) {
-        let variable = name.to_ascii_uppercase();
-        walk.remark(
-            &line,
-            Fate::Changed,
-            format!("what it holds is not in the flow: set the environment variable `{variable}`"),
-        );
-        add(
-            &mut walk.callbacks[index],
-            &name,
-            format!("${{{variable}}}"),
-            false,
-            line.comments,
-        );
-        return;
-    }
-    let value = walk.without_password(&line, &value);
-    if missing(&walk.callbacks[index]) {
-        walk.remark(
-            &line,
-            Fate::Changed,
-            format!("it is kept as an option of the plugin `{plugin}`, which has to be written"),
-        );
-    } else {
-        walk.remark(
-            &line,
-            Fate::Refused,
-            format!("the plugin `{plugin}` has no such option: `flow plugin show {plugin}` lists what it has"),
-        );
-        return;
-    }
-    let again = walk.callbacks[index]
-        .entries
-        .iter()
-        .any(|(key, _)| *key == name);
-    add(
-        &mut walk.callbacks[index],
-        &name,
-        value,
-        again,
-        line.comments,
-    );
-}
-
-/// Adds an option to a callback; one that is there becomes a list.
-fn add(callback: &mut Callback, key: &str, text: String, list: bool, comments: Vec<String>) {
-    let value = Value::Text(text);
-    match callback.entries.iter_mut().find(|(name, _)| name == key) {
-        Some((
-            _,
-            Node {
-                value: Value::List(nodes),
-                ..
-            },
-        )) => {
-            nodes.push(Node { comments, value });
-        }
-        Some((_, node)) if list => {
-            let first = std::mem::replace(&mut node.value, Value::List(Vec::new()));
-            node.value = Value::List(vec![first.into(), Node { comments, value }]);
-        }
-        Some((_, node)) => {
-            node.value = value;
-            node.comments.extend(comments);
-        }
-        None => {
-            let value = if list {
-                Value::List(vec![value.into()])
-            } else {
-                value
-            };
-            callback
-                .entries
-                .push((key.to_owned(), Node { comments, value }));
-        }
-    }
-}
-
 fn filters(walk: &mut Walk) {
     let unmatched = walk
         .options
@@ -301,7 +59,7 @@ fn filters(walk: &mut Walk) {
         Some((_, node)) => node.value == Value::text("on"),
         None => walk.ours.default_in_sr3("download") == Some("on"),
     };
-    let gathers = walk.ours == Component::Flow;
+    let gathers = walk.ours == Component::Flow && !walk.placed.is_empty();
     let places = downloads || walk.ours.transfers() || gathers;
     let default_mirror = walk
         .ours
@@ -379,39 +137,6 @@ impl Walk {
     }
 }
 
-fn callbacks(walk: &mut Walk) {
-    if walk.callbacks.is_empty() {
-        walk.doc.remove("callbacks");
-        return;
-    }
-    let nodes = std::mem::take(&mut walk.callbacks)
-        .into_iter()
-        .map(|callback| {
-            let mut comments = callback.comments;
-            if matches!(callback.to, Some(To::Nothing(_)))
-                || callback.to.is_none() && !callback.canonical.is_empty()
-            {
-                comments.push(format!(
-                    " {}:{} names `{}`, which is not here; `flow convert` said what to do",
-                    walk.files[callback.line.file].display(),
-                    callback.line.number,
-                    callback.canonical
-                ));
-            }
-            let value = if callback.entries.is_empty() {
-                Value::Text(callback.name)
-            } else {
-                let mut entries =
-                    vec![("plugin".to_owned(), Node::from(Value::Text(callback.name)))];
-                entries.extend(callback.entries);
-                Value::Map(entries)
-            };
-            Node { comments, value }
-        })
-        .collect();
-    walk.doc.set("callbacks", Value::List(nodes), Vec::new());
-}
-
 /// Writes out sr3's default where ours is another and data depends on it.
 fn defaults(walk: &mut Walk) {
     let Some(kind) = walk.ours.kind() else { return };
@@ -471,20 +196,7 @@ fn output(walk: &mut Walk) {
         }
         return;
     };
-    let exchange = match walk.brokers.output_exchange() {
-        Ok(exchange) => exchange,
-        Err(UserUnknown) => {
-            walk.remark_whole(
-                Fate::Refused,
-                "post_exchange",
-                "the broker's user is in a variable, and the name of the exchange is made of it: write the whole name into `post_exchange`",
-            );
-            match &walk.brokers.post_suffix {
-                Some(suffix) => format!("xs_${{POST_BROKER_USER}}_{suffix}"),
-                None => "xs_${POST_BROKER_USER}".to_owned(),
-            }
-        }
-    };
+    let exchange = walk.brokers.output_exchange();
     if !named {
         walk.remark_whole(
             Fate::Kept,
@@ -554,170 +266,6 @@ fn allow(walk: &mut Walk) {
                 "a flow that downloads finds credentials by the URL of each message",
             );
         }
-    }
-}
-
-/// Writes the options of the first input; the bindings of further brokers come back.
-fn input(walk: &mut Walk) -> Vec<(Broker, Vec<Binding>)> {
-    let consumes = walk.ours.consumes() || !walk.brokers.inputs.is_empty();
-    if !consumes {
-        for key in ["broker", "exchange", "subtopic", "topicPrefix"] {
-            walk.doc.remove(key);
-        }
-        if walk.brokers.prefix != "v03"
-            && !walk.doc.has("post_topicPrefix")
-            && walk.doc.has("post_exchange")
-        {
-            let prefix = walk.brokers.prefix.clone();
-            walk.doc
-                .set("post_topicPrefix", Value::Text(prefix), Vec::new());
-        }
-        return Vec::new();
-    }
-    if walk.brokers.inputs.is_empty() {
-        for key in ["broker", "exchange", "subtopic"] {
-            walk.doc.remove(key);
-        }
-        if walk.files[0].extension().is_none_or(|ext| ext != "inc") {
-            walk.remark_whole(
-                Fate::Refused,
-                "broker",
-                "no line names the broker to take from, so it would be the one that is built in: write `broker:`",
-            );
-        }
-        // What the other lines say is kept for whoever adds the broker.
-        let bindings = walk.brokers.bindings.clone();
-        let all: Vec<&Binding> = bindings.iter().collect();
-        let last = (walk.brokers.exchange.clone(), walk.brokers.prefix.clone());
-        write_bindings(walk, &all, (last.0, &last.1));
-        return Vec::new();
-    }
-    let mut inputs: Vec<(Broker, Vec<Binding>)> = Vec::new();
-    for (index, broker) in walk.brokers.inputs.iter().enumerate() {
-        let bindings: Vec<Binding> = walk
-            .brokers
-            .bindings
-            .iter()
-            .filter(|binding| binding.broker == index)
-            .cloned()
-            .collect();
-        match inputs.iter_mut().find(|(known, _)| known == broker) {
-            Some((_, known)) => known.extend(bindings),
-            None => inputs.push((broker.clone(), bindings)),
-        }
-    }
-    // A broker that another line replaces before anything is bound is none.
-    if inputs.len() > 1 {
-        let bound = |bindings: &[Binding]| !bindings.is_empty();
-        if inputs.iter().any(|(_, bindings)| bound(bindings)) {
-            inputs.retain(|(_, bindings)| bound(bindings));
-        } else {
-            inputs.drain(..inputs.len() - 1);
-        }
-    }
-    if inputs.len() > 1 {
-        let brokers: Vec<String> = inputs
-            .iter()
-            .map(|(broker, _)| format!("`{}`", mask::masked_url(&broker.url)))
-            .collect();
-        walk.remark_whole(
-            Fate::Changed,
-            "broker",
-            format!(
-                "a flow takes from one broker, so it becomes {} flows, which do not share what they remember as seen: {}",
-                inputs.len(),
-                brokers.join(", ")
-            ),
-        );
-    }
-    let first = inputs.remove(0);
-    set_input(walk, &first);
-    inputs
-}
-
-/// Writes the options of one input in the place of the last.
-fn set_input(walk: &mut Walk, (broker, bindings): &(Broker, Vec<Binding>)) {
-    let place = walk.doc.entries.iter().position(|(key, _)| key == "broker");
-    match place {
-        Some(_) => walk
-            .doc
-            .set("broker", Value::Text(broker.url.clone()), Vec::new()),
-        None => walk
-            .doc
-            .entries
-            .insert(0, ("broker".into(), Value::Text(broker.url.clone()).into())),
-    }
-    let all: Vec<&Binding> = bindings.iter().collect();
-    // Without a line that binds, everything is bound, with what stands at the end.
-    let exchange = match walk.brokers.input_exchange() {
-        Ok(exchange) => exchange,
-        Err(UserUnknown) => {
-            if all.is_empty() {
-                walk.remark_whole(
-                    Fate::Refused,
-                    "exchangeSuffix",
-                    "the broker's user is in a variable, and the name of the exchange is made of it: write the whole name into `exchange`",
-                );
-            }
-            walk.brokers
-                .suffix
-                .as_ref()
-                .map(|suffix| format!("xs_${{BROKER_USER}}_{suffix}"))
-        }
-    };
-    let prefix = walk.brokers.prefix.clone();
-    write_bindings(walk, &all, (exchange, &prefix));
-}
-
-fn write_bindings(walk: &mut Walk, bindings: &[&Binding], last: (Option<String>, &str)) {
-    let posts = walk.doc.has("post_exchange");
-    let of_posts = last.1.to_owned();
-    let options = brokers::binding_options(bindings, last);
-    let prefix = options
-        .iter()
-        .find(|(key, _)| *key == "topicPrefix")
-        .and_then(|(_, node)| match &node.value {
-            Value::Text(text) => Some(text.clone()),
-            _ => None,
-        })
-        .unwrap_or_else(|| "v03".to_owned());
-    let mut after = "broker";
-    for key in ["exchange", "topicPrefix", "subtopic", "topic", "bindings"] {
-        let Some((_, node)) = options.iter().find(|(name, _)| *name == key) else {
-            // `bindings` and `topic` stand where the first `subtopic` stood.
-            if key != "subtopic"
-                || !options
-                    .iter()
-                    .any(|(name, _)| matches!(*name, "topic" | "bindings"))
-            {
-                walk.doc.remove(key);
-            }
-            continue;
-        };
-        let comments = node.comments.clone();
-        if walk.doc.has(key) {
-            walk.doc.set(key, node.value.clone(), comments);
-        } else {
-            let behind = if matches!(key, "topic" | "bindings") {
-                "subtopic"
-            } else {
-                after
-            };
-            walk.doc.set_after(behind, key, node.value.clone());
-            walk.doc.set(key, node.value.clone(), comments);
-        }
-        after = key;
-    }
-    if options
-        .iter()
-        .any(|(name, _)| matches!(*name, "topic" | "bindings"))
-    {
-        walk.doc.remove("subtopic");
-    }
-    // What is posted has sr3's last prefix.
-    if posts && prefix != of_posts && !walk.doc.has("post_topicPrefix") {
-        walk.doc
-            .set("post_topicPrefix", Value::Text(of_posts), Vec::new());
     }
 }
 

@@ -85,7 +85,12 @@ impl Reader<'_> {
         for (at, raw) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let trimmed = raw.trim();
             if let Some(comment) = trimmed.strip_prefix('#') {
-                comments.push(mask::masked_url(comment.trim_end()));
+                // Not empty: that is a blank line.
+                let comment = match comment.trim_end() {
+                    "" => " ",
+                    comment => comment,
+                };
+                comments.push(mask::masked_url(comment));
                 continue;
             }
             if trimmed.is_empty() {

@@ -32,12 +32,15 @@ pub(super) enum Fixed {
 /// How the value of an option is carried over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum As {
-    Text,
     List,
-    Flag,
     Count,
     Duration,
-    Size,
+    /// `on` for off.
+    Not,
+    /// Several lines that are one text.
+    Joined,
+    /// A count for which less than zero means none.
+    NotNegative,
     /// `a,b` in a list as `a => b`.
     Arrow,
     /// `k v` in a list as `k = v`.
@@ -218,7 +221,12 @@ const TABLE: &[(&str, To)] = &[
     ("accept.testretry", To::BuiltIn(TEST)),
     (
         "accept.toclusters",
-        To::Nothing("a rule with `header: {to_clusters: …}` in `filters` does it"),
+        To::Plugin {
+            name: "filter-fields",
+            fixed: &[("value", Fixed::Text("{to_clusters}"))],
+            options: &[("msgToClusters", "keys", As::List)],
+            differs: None,
+        },
     ),
     (
         "accept.tolocalfile",
@@ -244,6 +252,69 @@ const TABLE: &[(&str, To)] = &[
             )],
             options: &[],
             differs: Some("it deletes the fields named here"),
+        },
+    ),
+    (
+        "accept.key_filter",
+        To::Nothing(
+            "`filter-fields` does it: `pattern`, `key` and `keys`, once with `then: accept` and once with `then: reject`",
+        ),
+    ),
+    (
+        "accept.sundewpxroute",
+        To::Nothing(
+            "`filter-fields` does it: `keys` with the headings that the routing table gives the client",
+        ),
+    ),
+    (
+        "filter.content_type",
+        To::Plugin {
+            name: "content-type",
+            fixed: &[("by", Fixed::List(&["message", "content"]))],
+            options: &[
+                ("filterContentType_acceptType", "accept", As::List),
+                ("filterContentType_rejectType", "reject", As::List),
+                ("filterContentType_rejectUnknown", "accept_unknown", As::Not),
+                (
+                    "filterContentType_rejectUndefined",
+                    "accept_unknown",
+                    As::Not,
+                ),
+            ],
+            differs: None,
+        },
+    ),
+    (
+        "filter.fdelay",
+        To::Plugin {
+            name: "delay",
+            fixed: &[("delay", Fixed::Text("60s"))],
+            options: &[("fdelay", "delay", As::Duration)],
+            differs: None,
+        },
+    ),
+    (
+        "filter.geometry",
+        To::Plugin {
+            name: "geometry",
+            fixed: &[],
+            options: &[
+                ("geometry", "area", As::Joined),
+                ("geometry_maxDistance", "max_distance", As::NotNegative),
+            ],
+            differs: None,
+        },
+    ),
+    (
+        "mdelaylatest",
+        To::Plugin {
+            name: "delay",
+            fixed: &[
+                ("delay", Fixed::Text("30s")),
+                ("only_latest", Fixed::Text("on")),
+            ],
+            options: &[("mdelay", "delay", As::Duration)],
+            differs: None,
         },
     ),
     ("clamav", plugin("clamav")),
@@ -375,7 +446,6 @@ pub(super) fn idle_option(name: &str) -> bool {
 const IDLE: &[&str] = &[
     "file_total_interval",
     "msgSpeedoInterval",
-    "msgToClusters",
     "msg_speedo_interval",
     "msg_speedo_maxlag",
     "msg_total_interval",
@@ -410,7 +480,7 @@ mod tests {
     #[test]
     fn scripts_lead_to_known_plugins() {
         for (script, today) in SCRIPTS {
-            let written_elsewhere = ["filter.fdelay", "send.email", "work.rxpipe"];
+            let written_elsewhere = ["send.email", "work.rxpipe"];
             assert!(
                 find(today).is_some() || written_elsewhere.contains(today),
                 "{script} leads to {today}"
