@@ -3,10 +3,16 @@
 //! Every getter makes its own findings and goes on with the default, so that one pass finds all.
 //! What is not an error in itself but in company (missing, without effect) comes last.
 
+mod brokers;
 mod callbacks;
 mod checks;
+mod conditions;
+mod content;
+mod effect;
 mod filters;
 mod limits;
+mod lists;
+mod running;
 mod unknown;
 mod urls;
 mod values;
@@ -16,10 +22,7 @@ use std::path::Path;
 
 use crate::collect::{Collector, Span};
 use crate::explain as code;
-use crate::flow::{
-    Filters, Flow, FlowName, IdentityMethod, Input, Kind, Nodupe, NodupeBasis, Output, Placement,
-    RetryPolicy,
-};
+use crate::flow::{Filters, Flow, FlowName, Kind, Nodupe, NodupeBasis, Placement, RetryPolicy};
 use crate::manifest::{Manifest, Plugins};
 use crate::options::{OptionDoc, option, options};
 use crate::units::{self, Wrong};
@@ -45,11 +48,16 @@ pub(crate) fn flow(
     plugins: &dyn Plugins,
     read: Read<'_>,
 ) -> Option<Flow> {
+    let own = brokers::own_variables(variables, &read.entries);
+    let variables = Variables {
+        own: Some(&own),
+        ..variables
+    };
     let mut given = BTreeMap::new();
     let mut strangers = Vec::new();
     for entry in read.entries {
         match option(&entry.key) {
-            Some(option) if option.kinds.contains(&variables.name.kind) => {
+            Some(option) if option.is_for(variables.name.kind) => {
                 given.insert(option.name, (entry.key_span, entry.value));
             }
             _ => strangers.push(entry),
@@ -63,6 +71,7 @@ pub(crate) fn flow(
         file: read.file,
         complete: read.complete,
         polls: given.contains_key("pollUrl") || variables.name.kind == Kind::Poll,
+        lists: false,
         given,
         settings: Vec::new(),
         urls: Vec::new(),
@@ -75,6 +84,26 @@ pub(crate) fn flow(
     flow
 }
 
+/// A flow of this name with nothing but defaults.
+pub(crate) fn defaults(name: &FlowName) -> Flow {
+    let mut out = Collector::default();
+    let file = out.add("", "");
+    let variables = Variables {
+        env: &BTreeMap::new(),
+        hostname: "",
+        name,
+        own: None,
+    };
+    let read = Read {
+        path: Path::new(""),
+        file,
+        entries: Vec::new(),
+        complete: false,
+    };
+    let plugins: BTreeMap<String, Manifest> = BTreeMap::new();
+    flow(&mut out, variables, &plugins, read).expect("defaults make a flow")
+}
+
 struct Builder<'a> {
     out: &'a mut Collector,
     variables: Variables<'a>,
@@ -84,6 +113,8 @@ struct Builder<'a> {
     complete: bool,
     /// Whether the defaults are those of something that polls.
     polls: bool,
+    /// Whether the engine itself lists what `pollUrl` names.
+    lists: bool,
     /// Options of the flow as written, with the place of their key.
     given: BTreeMap<&'static str, (Span, Node)>,
     settings: Vec<Setting>,
@@ -104,19 +135,30 @@ impl Builder<'_> {
         };
         let batch = self.count("batch");
         let poll_url = self.url("pollUrl");
+        self.lists = poll_url.as_ref().is_some_and(checks::is_listed) && !self.any_gathers();
         let input = self.input(batch);
         let output = self.output();
+        let source = self.source(input.as_ref(), output.as_ref());
         let nodupe = self.nodupe();
         self.text("description");
+        let perm = self.mode("permDefault");
+        let polls_only = self.name.kind == Kind::Poll;
         let flow = Flow {
             name: self.name.clone(),
             file: path.to_owned(),
             input,
             output,
             poll_url,
+            send_to: self.url("sendTo"),
+            paths: self.templates("path"),
+            base_dir: self.template("baseDir"),
             sleep: self.positive("sleep"),
+            schedule: self.schedule(),
             batch: usize::try_from(batch).unwrap_or(usize::MAX),
             concurrency: usize::try_from(self.count("concurrency")).unwrap_or(usize::MAX),
+            instances: usize::try_from(self.count("instances")).unwrap_or(usize::MAX),
+            pace: self.pace(),
+            vip: self.addresses("vip"),
             download,
             filters,
             callbacks,
@@ -126,25 +168,38 @@ impl Builder<'_> {
             retry: RetryPolicy {
                 attempts: u32::try_from(self.count("attempts")).unwrap_or(u32::MAX),
                 ttl: self.duration("retry_ttl"),
+                refilter: self.flag("retry_refilter"),
+                empty_before_exit: self.flag("retryEmptyBeforeExit"),
             },
             housekeeping: self.positive("housekeeping"),
             timeout: self.positive("timeout"),
             message_age_max: self.duration("messageAgeMax"),
             file_age_max: self.duration("fileAgeMax"),
             file_age_min: self.duration("fileAgeMin"),
+            file_size_max: self.size("fileSizeMax"),
+            events: self.file_events(),
             inflight: self.inflight(),
             identity: self.identity(),
             overwrite: self.flag("overwrite"),
             fsync: self.flag("fsync"),
-            perm_default: self.mode("permDefault"),
+            // In a poll the option is about entries of listings.
+            perm_default: if polls_only { 0o644 } else { perm },
             perm_dir_default: self.mode("permDirDefault"),
+            transfer: self.transfer(),
+            listing: self.listing(if polls_only { perm } else { 0o400 }),
+            inline: self.inline(),
+            rename: self.template("rename"),
+            source,
             ca_file: self.path("caFile"),
             header: self.header(),
+            log: self.log(),
+            thresholds: self.thresholds(),
             settings: Vec::new(),
         };
         if self.complete {
             self.check_missing(&flow);
         }
+        self.check_company(&flow);
         self.check_effect(&flow);
         let mut settings = std::mem::take(&mut self.settings);
         let rank = |setting: &Setting| {
@@ -190,80 +245,6 @@ impl Builder<'_> {
         (!ttl.is_zero()).then_some(Nodupe { ttl, basis })
     }
 
-    fn identity(&mut self) -> IdentityMethod {
-        match self.choice("identity") {
-            "md5" => IdentityMethod::Md5,
-            "none" => IdentityMethod::None,
-            _ => IdentityMethod::Sha512,
-        }
-    }
-
-    fn input(&mut self, batch: i64) -> Option<Input> {
-        if self.name.kind == Kind::Poll {
-            self.topic_prefix();
-            return None;
-        }
-        let broker = self.broker("broker");
-        let exchange = self.text("exchange");
-        let prefix = self.topic_prefix();
-        let subtopics = self.texts("subtopic");
-        let user = if broker.scheme() == "embedded" {
-            "embedded".to_owned()
-        } else {
-            broker.user()
-        };
-        let default = format!("q_{user}.{}.{}", self.name.kind, self.name.name);
-        let queue = self.text_or("queueName", default);
-        let expire = self.duration("expire");
-        let prefetch = self.count_or("prefetch", batch.saturating_mul(2).min(65_535));
-        let bindings = subtopics
-            .iter()
-            .map(|subtopic| {
-                let subtopic = subtopic.trim_matches(['.', '/']).replace('/', ".");
-                if prefix.is_empty() {
-                    subtopic
-                } else {
-                    format!("{prefix}.{subtopic}")
-                }
-            })
-            .collect();
-        Some(Input {
-            broker,
-            exchange: exchange?,
-            queue,
-            bindings,
-            expire,
-            prefetch: usize::try_from(prefetch).unwrap_or(usize::MAX),
-        })
-    }
-
-    /// `topicPrefix`, dotted; empty for `none`.
-    fn topic_prefix(&mut self) -> String {
-        dotted(&self.text("topicPrefix").unwrap_or_default())
-    }
-
-    fn output(&mut self) -> Option<Output> {
-        let broker = self.broker("post_broker");
-        let exchange = self.text("post_exchange");
-        let prefix = match self.given.get("topicPrefix") {
-            Some(_) => self.value_of("topicPrefix"),
-            None => option("topicPrefix")
-                .and_then(|option| option.default)
-                .unwrap_or("")
-                .to_owned(),
-        };
-        let topic_prefix = dotted(&self.text_or("post_topicPrefix", prefix));
-        let base_url = self.template("post_baseUrl");
-        let base_dir = self.template("post_baseDir");
-        Some(Output {
-            broker,
-            exchange: exchange?,
-            topic_prefix,
-            base_url,
-            base_dir,
-        })
-    }
-
     /// The value of an option that was read already, as `flow show` prints it.
     fn value_of(&self, name: &str) -> String {
         self.settings
@@ -294,12 +275,29 @@ impl Builder<'_> {
 
     /// The default of an option here, and where it comes from.
     fn default_of(&self, option: &OptionDoc) -> (Option<&'static str>, Origin) {
+        if self.lists
+            && let Some(default) = option.listing_default
+        {
+            return (Some(default), Origin::Kind);
+        }
         let polls = self.polls && matches!(option.name, "sleep" | "batch" | "nodupe_ttl");
         let kind = if polls { Kind::Poll } else { self.name.kind };
         match option.default_for(kind) {
             (default, true) => (default, Origin::Kind),
             (default, false) => (default, Origin::Default),
         }
+    }
+
+    /// Records the value of an option that is not set. What means nothing here is not shown.
+    fn unset(&mut self, name: &'static str, value: &str, origin: Origin) {
+        if option(name).is_none_or(|option| option.is_for(self.name.kind)) {
+            self.set(name, value, origin);
+        }
+    }
+
+    /// Whether the flow itself, and not a file it includes, or the command line, sets `name`.
+    fn is_given(&self, name: &str) -> bool {
+        self.given.contains_key(name)
     }
 
     fn set(&mut self, name: impl Into<String>, value: impl Into<String>, origin: Origin) {
@@ -310,9 +308,9 @@ impl Builder<'_> {
         });
     }
 
-    fn replace_setting(&mut self, name: &str, value: &str, origin: Origin) {
+    fn replace_setting(&mut self, name: &'static str, value: &str, origin: Origin) {
         self.settings.retain(|setting| setting.name != name);
-        self.set(name, value, origin);
+        self.unset(name, value, origin);
     }
 }
 

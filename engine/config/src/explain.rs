@@ -41,8 +41,9 @@ The message lists them. Words are written in lower case, exactly as listed.
     BAD_FLOW_NAME = "config/bad-flow-name", "\
 A flow is named `kind/name`, after its file `<config>/<kind>/<name>.yaml`.
 
-The kind is one of `poll`, `subscribe` and `flow`. The name holds letters, digits, `-`, `_` and
-`.`, and starts with a letter or a digit. `poll/news` and `poll/news.yaml` are the same flow.
+The kind is one of `poll`, `post`, `watch`, `subscribe`, `sarra`, `sender`, `shovel`, `winnow` and
+`flow`. The name holds letters, digits, `-`, `_` and `.`, and starts with a letter or a digit.
+`poll/news` and `poll/news.yaml` are the same flow.
 ";
     BAD_OVERRIDE = "config/bad-override", "\
 `--set` takes `option=value`, as the flow file would set it:
@@ -86,6 +87,17 @@ blank is `%20`, a `/` in a user name is `%2F`.
     BAD_VALUE = "config/bad-value", "\
 The value has the right type, but can't be used for this option. The message says why.
 ";
+    CIRCLE = "config/circle", "\
+The flow posts to the exchange it consumes, under topics it is bound to, so every message it posts
+comes back to it, without end.
+
+Post to another exchange, or under another `post_topicPrefix`. With `nodupe_ttl` each message goes
+round only once, so then it is a warning.
+";
+    CONFLICT = "config/conflict", "\
+Two options exclude each other: only one of them can count, and which one nobody should have to
+guess. Keep the one that is meant.
+";
     DUPLICATE_KEY = "config/duplicate-key", "\
 One mapping sets the same key twice. Only one of the two can have been meant, and which one counts
 differs from one YAML reader to the next, so neither is taken.
@@ -101,6 +113,14 @@ The file holds no option. A flow has at least a source of messages:
 
 `flow list examples` shows what there is to start from; `flow add` copies one.
 ";
+    FORGETS_TOO_EARLY = "config/forgets-too-early", "\
+A poll of listings sees the same files again and again, and knows by `nodupe_ttl` which of them it
+has announced. Seeing one renews that, so it does not matter while the poll runs; after an outage
+longer than `nodupe_ttl` everything that `fileAgeMax` lets pass is announced once more.
+
+    fileAgeMax: 30d
+    nodupe_ttl: 31d        longer than any file is announced; both are the defaults
+";
     INCLUDE_LOOP = "config/include-loop", "\
 A file includes itself, directly or through others. The message shows the circle.
 
@@ -110,8 +130,14 @@ Move what the files share to one that includes none of them.
 A file named under `include` can't be read. Paths are relative to the file that includes.
 ";
     KIND_NOT_AVAILABLE = "config/kind-not-available", "\
-sr3 has this kind of flow, and this version of flow has not yet. There are `poll` (asks an origin
-what is new), `subscribe` (consumes a queue and fetches) and `flow` (only what the file names).
+sr3 has a component of this name, and there is no such kind of flow. `cpost` is `post`, `cpump` is
+`shovel` or `winnow`, and what `report` was for is in `flow retry` and `flow status`.
+";
+    LAX_TLS = "config/lax-tls", "\
+`tlsRigour: lax` accepts any certificate, so anyone between here and the peer can pretend to be it,
+and gets the password. It is for tests. For a peer with a certificate of one's own:
+
+    caFile: /etc/ssl/office-ca.pem
 ";
     MISSING_DIRECTORY = "config/missing-directory", "\
 The flow downloads, and for some messages it says nowhere where to. Rather than fill the directory
@@ -143,6 +169,11 @@ remove this. In an included file that several flows share it is left alone.
     NO_SUCH_FLOW = "config/no-such-flow", "\
 There is no file `<config>/<kind>/<name>.yaml`. `flow list` shows the flows there are.
 ";
+    NOBODY_SENDS = "config/nobody-sends", "\
+`sendTo` names a scheme that is not built in, and no plugin of the flow sends to. Built in are
+`file:`, `ftp:`, `ftps:`, `sftp:`, `s3:`, `azure:` and `gs:`. A plugin that sends is named under
+`callbacks`; `flow plugin show NAME` lists its schemes.
+";
     NOT_A_MAPPING = "config/not-a-mapping", "\
 A flow file is a mapping of options to values, one `option: value` in a line, in any order. A list,
 or a text by itself, names no option. An included file is a mapping as well.
@@ -152,7 +183,12 @@ The option exists, but not in this place or not for this kind of flow. The messa
 belongs. A setting without effect would only look as if it had one, so it is refused.
 ";
     NOT_IN_THIS_VERSION = "config/not-in-this-version", "\
-sr3 has this option, and this version of flow has not yet. Remove it, if the flow can do without.
+sr3 has this option, and flow has not: the message says why. Remove it, if the flow can do without.
+`flow convert` leaves such options out and lists them.
+";
+    NOT_NEEDED = "config/not-needed", "\
+sr3 has this option, and flow does without: the message says what takes its place. Remove it.
+`flow convert` does that by itself.
 ";
     NOTHING_GATHERS = "config/nothing-gathers", "\
 No message can ever come into this flow: it consumes no queue (`exchange`), and no callback of it
@@ -161,8 +197,11 @@ gathers from somewhere else. Name a plugin that does under `callbacks`, or an `e
 `flow plugin show NAME` lists the entry points of a plugin; the one that counts is `gather`.
 ";
     NOWHERE_TO_POST = "config/nowhere-to-post", "\
-The poll finds what is new and tells nobody: it has no `post_exchange`, and no callback that sends
-or posts. Set `post_exchange`, and let a subscribe flow bind to it with the same `exchange`.
+The flow tells nobody of its messages: it has no `post_exchange`, and no callback that sends or
+posts. Set `post_exchange`, and let a subscribe flow bind to it with the same `exchange`.
+
+A post, a watch, a shovel and a winnow are of no use without, and the last two would lose what they
+take from their queues, so they do not start.
 ";
     OUT_OF_RANGE = "config/out-of-range", "\
 The number is too small or too large. The message says what is possible.
@@ -196,6 +235,13 @@ one that holds `: ` or ` #`, every regular expression, and `${…}` inside `[…
     TAB = "config/tab", "\
 YAML indents with blanks; a tab there is an error. Set the editor to put two blanks for a tab.
 ";
+    TOPIC_AND_FORMAT = "config/topic-and-format", "\
+Bodies of one version are posted under topics of another. Those who bind to `v02.post.#` expect
+messages of v02, and can't read v03. Each of `post_format` and `post_topicPrefix` follows from the
+other, so one of the two is enough:
+
+    post_format: v02       topics start with v02.post
+";
     UNCLOSED_VARIABLE = "config/unclosed-variable", "\
 A variable starts with `${` and ends with `}`, and here the `}` is missing. Where a `${` is meant as
 it stands, write `$${`.
@@ -217,7 +263,8 @@ There is no plugin of this name, neither among those that come with flow nor in 
 ";
     UNKNOWN_VARIABLE = "config/unknown-variable", "\
 The variable is not set in the environment, and it is none of those flow knows: `${HOSTNAME}`,
-`${CONFIG}` (the flow's name), `${COMPONENT}` (its kind).
+`${CONFIG}` (the flow's name), `${COMPONENT}` (its kind), `${BROKER_USER}`, `${POST_BROKER_USER}`,
+`${QUEUESHARE}`, and `${BD}` and `${PBD}` (baseDir and post_baseDir, where they are constant).
 
 Set it where flow is started, or give a default: `${DATA_USER:-me%40example.com}`. Note that a
 background service has an environment of its own. A literal `${` is written `$${`.
@@ -231,13 +278,14 @@ The file is there and can't be read, is not UTF-8 text, or is far too large for 
 says which. flow has to run as a user who may read its configuration directory.
 ";
     UNSUPPORTED_BROKER = "config/unsupported-broker", "\
-This version knows the broker `embedded:`, which needs no server and is shared by all flows of the
-machine. AMQP (RabbitMQ) and MQTT brokers come with the next release.
+Brokers are `embedded:`, which needs no server and is shared by all flows of the machine, `amqp:` and
+`amqps:` (AMQP 0-9-1, such as RabbitMQ), and `mqtt:` and `mqtts:` (MQTT 5). AMQP 1.0 is another
+protocol, and is not among them.
 ";
     VARIABLE_NOT_HERE = "config/variable-not-here", "\
 The variable is different for every message, or for every moment, and this option is read once when
-the flow starts. Such variables go into `directory`, `filename`, `post_baseUrl`, `post_baseDir` and
-the values of `header`.
+the flow starts. Such variables go into `directory`, `filename`, `path`, `rename`, `baseDir`,
+`post_baseUrl`, `post_baseDir` and the values of `header`.
 ";
     WRONG_TYPE = "config/wrong-type", "\
 The value is of another type than the option: a list where one value is wanted, words where a number

@@ -36,12 +36,15 @@ use std::fmt;
 pub use credentials::{Credential, Credentials};
 pub use explain::{codes, explain};
 pub use flow::{
-    Allow, CallbackSpec, Filters, Flow, FlowName, IdentityMethod, Inflight, Input, Kind, Limits,
-    Nodupe, NodupeBasis, OptionValue, Output, Placement, RetryPolicy, Rule, Strip,
+    Allow, Argument, Binding, CallbackSpec, Conditions, Declare, Digest, FileEvent, FileEvents,
+    FilenameEncoding, Filters, Flow, FlowName, IdentityMethod, Inflight, InlineAs, InlinePolicy,
+    Input, Kind, Limits, Listing, LogEvents, LogLevel, LogOptions, Mqtt, Nodupe, NodupeBasis,
+    OptionValue, Output, Pace, Placement, PostFormat, QueueType, RetryPolicy, Rule, Schedule,
+    SizeRange, SourceStamp, Strip, Thresholds, TlsRigour, Transfer, user_of_exchange,
 };
 pub use manifest::{Grant, Manifest, OptionKind, OptionSpec, Plugins};
 pub use name::NameError;
-pub use options::{OptionDoc, OptionType, option, options};
+pub use options::{Differs, OptionDoc, OptionType, option, options, page, sections};
 pub use report::{Excerpt, Finding, Report, Severity};
 pub use secret::{SafeUrl, Secret};
 pub use source::{Loaded, Source};

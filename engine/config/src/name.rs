@@ -12,12 +12,12 @@ pub enum NameError {
     /// There is no `/`.
     #[error("`{0}` is not the name of a flow: write `kind/name`, such as `poll/news`")]
     NoKind(String),
-    /// A kind of sr3 this version does not have.
-    #[error("`{0}` flows are not in this version yet; there are `poll`, `subscribe` and `flow`")]
-    KindNotYet(String),
+    /// A component of sr3 that is no kind of flow.
+    #[error("there are no `{0}` flows: {1}")]
+    KindGone(String, &'static str),
     /// No kind at all.
-    #[error("`{kind}` is not a kind of flow{}; there are `poll`, `subscribe` and `flow`",
-        .suggestion.as_ref().map(|s| format!(" (did you mean `{s}`?)")).unwrap_or_default())]
+    #[error("`{kind}` is not a kind of flow{}; there are {}",
+        .suggestion.as_ref().map(|s| format!(" (did you mean `{s}`?)")).unwrap_or_default(), kinds())]
     UnknownKind {
         /// As written.
         kind: String,
@@ -31,21 +31,48 @@ pub enum NameError {
     BadName(String),
 }
 
-/// Kinds sr3 has and this version has not.
-const LATER: [&str; 6] = ["post", "watch", "sarra", "sender", "shovel", "winnow"];
+/// What the ancestor called a component, and no longer is.
+const GONE: [(&str, &str); 3] = [
+    ("report", "messages about failures are in `flow retry`"),
+    ("cpost", "it is `post`"),
+    ("cpump", "it is `shovel` or `winnow`"),
+];
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::Poll, Self::Subscribe, Self::Flow];
+    pub const ALL: [Self; 9] = [
+        Self::Poll,
+        Self::Post,
+        Self::Watch,
+        Self::Subscribe,
+        Self::Sarra,
+        Self::Sender,
+        Self::Shovel,
+        Self::Winnow,
+        Self::Flow,
+    ];
 
     /// As written in names of flows and of folders.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Poll => "poll",
+            Self::Post => "post",
+            Self::Watch => "watch",
             Self::Subscribe => "subscribe",
+            Self::Sarra => "sarra",
+            Self::Sender => "sender",
+            Self::Shovel => "shovel",
+            Self::Winnow => "winnow",
             Self::Flow => "flow",
         }
     }
+}
+
+/// Every kind, as messages list them.
+fn kinds() -> String {
+    let names = Kind::ALL.map(|kind| format!("`{kind}`"));
+    let (last, others) = names.split_last().expect("there are kinds");
+    format!("{} and {last}", others.join(", "))
 }
 
 impl fmt::Display for Kind {
@@ -61,8 +88,8 @@ impl FromStr for Kind {
         if let Some(kind) = Self::ALL.into_iter().find(|kind| kind.as_str() == text) {
             return Ok(kind);
         }
-        if LATER.contains(&text) {
-            return Err(NameError::KindNotYet(text.to_owned()));
+        if let Some((_, why)) = GONE.iter().find(|(gone, _)| *gone == text) {
+            return Err(NameError::KindGone(text.to_owned(), why));
         }
         let suggestion = closest(text, Self::ALL.map(Self::as_str));
         Err(NameError::UnknownKind {
@@ -114,6 +141,7 @@ mod tests {
             ("poll/news", "poll/news"),
             ("subscribe/news.yaml", "subscribe/news"),
             ("flow/a.b-c_2", "flow/a.b-c_2"),
+            ("winnow/x", "winnow/x"),
         ] {
             assert_eq!(
                 text.parse::<FlowName>().map(|name| name.to_string()),
@@ -126,16 +154,18 @@ mod tests {
                 "`news` is not the name of a flow: write `kind/name`, such as `poll/news`",
             ),
             (
-                "sarra/x",
-                "`sarra` flows are not in this version yet; there are `poll`, `subscribe` and `flow`",
+                "report/x",
+                "there are no `report` flows: messages about failures are in `flow retry`",
             ),
             (
                 "pol/x",
-                "`pol` is not a kind of flow (did you mean `poll`?); there are `poll`, `subscribe` and `flow`",
+                "`pol` is not a kind of flow (did you mean `poll`?); there are `poll`, `post`, `watch`, \
+                 `subscribe`, `sarra`, `sender`, `shovel`, `winnow` and `flow`",
             ),
             (
                 "zzz/x",
-                "`zzz` is not a kind of flow; there are `poll`, `subscribe` and `flow`",
+                "`zzz` is not a kind of flow; there are `poll`, `post`, `watch`, `subscribe`, `sarra`, \
+                 `sender`, `shovel`, `winnow` and `flow`",
             ),
         ] {
             assert_eq!(

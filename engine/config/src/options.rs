@@ -3,13 +3,17 @@
 //! The loader, did-you-mean, `flow show` and the reference page read this table; nothing about an
 //! option is written down a second time. Options of plugins are in their manifests.
 
+mod page;
+mod refused;
 mod spellings;
 mod table;
 
 use crate::flow::Kind;
 
-pub(crate) use spellings::{later, today};
-pub use table::options;
+pub use page::page;
+pub(crate) use refused::refused;
+pub(crate) use spellings::today;
+pub use table::{options, sections};
 
 /// What an option holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,25 +22,41 @@ pub enum OptionType {
     Flag,
     /// A whole number.
     Count,
+    /// A number.
+    Number,
+    /// A number of bytes with a unit.
+    Size,
     /// A time span with a unit.
     Duration,
     /// Text.
     Text,
     /// Text with variables that are filled in per message.
     Template,
+    /// One such text, or a list of them.
+    Templates,
     /// A URL without a password.
     Url,
     /// One of a few words.
     Choice,
+    /// Some of a few words.
+    Words,
+    /// One of a few words, or a word with a value.
+    Identity,
     /// Permission bits in octal.
     Mode,
     /// A path.
     Path,
     /// One text, or a list of them.
     Texts,
+    /// One whole number, or a list of them.
+    Counts,
+    /// One time of the day, or a list of them.
+    Times,
+    /// One IP address, or a list of them.
+    Addresses,
     /// A number of elements, or a regular expression.
     Strip,
-    /// A suffix, or one of a few words.
+    /// A suffix, a directory, or one of a few words.
     Inflight,
     /// A list of `accept` and `reject` entries.
     Filters,
@@ -45,7 +65,9 @@ pub enum OptionType {
     /// A mapping with the lists `connect`, `http` and `secrets`.
     Allow,
     /// A mapping of names to values.
-    Header,
+    Mapping,
+    /// A list of exchanges with their topics.
+    Bindings,
 }
 
 impl OptionType {
@@ -54,22 +76,42 @@ impl OptionType {
         match self {
             Self::Flag => "flag",
             Self::Count => "count",
+            Self::Number => "number",
+            Self::Size => "size",
             Self::Duration => "duration",
             Self::Text => "text",
             Self::Template => "template",
+            Self::Templates => "template or list",
             Self::Url => "URL",
             Self::Choice => "choice",
+            Self::Words => "word or list",
+            Self::Identity => "choice",
             Self::Mode => "mode",
             Self::Path => "path",
             Self::Texts => "text or list",
+            Self::Counts => "count or list",
+            Self::Times => "time of day or list",
+            Self::Addresses => "address or list",
             Self::Strip => "count or regex",
-            Self::Inflight => "choice or suffix",
+            Self::Inflight => "choice, suffix or directory",
             Self::Filters => "list of rules",
             Self::Callbacks => "list of plugins",
             Self::Allow => "mapping of lists",
-            Self::Header => "mapping",
+            Self::Mapping => "mapping",
+            Self::Bindings => "list of bindings",
         }
     }
+}
+
+/// How a default differs from that of sr3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Differs {
+    /// sr3 has this default; ours is another one because of that.
+    Default(&'static str, &'static str),
+    /// sr3 has no such option.
+    New,
+    /// sr3 has no such option by this name; this is where it comes from.
+    Named(&'static str),
 }
 
 /// The declaration of one option.
@@ -83,8 +125,12 @@ pub struct OptionDoc {
     pub default: Option<&'static str>,
     /// Defaults of kinds that differ from it.
     pub kind_defaults: &'static [(Kind, &'static str)],
+    /// The default of a poll that reads listings itself, without a plugin that gathers.
+    pub listing_default: Option<&'static str>,
     /// The kinds of flow it means something for.
     pub kinds: &'static [Kind],
+    /// Why it means nothing for the others, after "a `kind` flow ".
+    pub why_not: &'static str,
     /// The kinds of flow that can't do without.
     pub required: &'static [Kind],
     /// The unit, where the value has one.
@@ -93,6 +139,8 @@ pub struct OptionDoc {
     pub choices: &'static [&'static str],
     /// The least and most a count may be.
     pub range: (i64, i64),
+    /// The default of sr3 where it is another one, and why it is here.
+    pub sr3: Option<Differs>,
     /// Whether it may also stand in an entry of `filters`.
     pub placement: bool,
     /// Whether the value is never printed.
@@ -104,6 +152,11 @@ pub struct OptionDoc {
 }
 
 impl OptionDoc {
+    /// Whether it means something for flows of this kind.
+    pub fn is_for(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind)
+    }
+
     /// The default for a kind, and whether it is the kind's own.
     pub fn default_for(&self, kind: Kind) -> (Option<&'static str>, bool) {
         match self.kind_defaults.iter().find(|(of, _)| *of == kind) {

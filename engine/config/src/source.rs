@@ -86,7 +86,7 @@ impl Source {
     pub fn name(&self, text: &str) -> Result<FlowName, Report> {
         text.parse().map_err(|error: NameError| {
             let code = match &error {
-                NameError::KindNotYet(_) => code::KIND_NOT_AVAILABLE,
+                NameError::KindGone(..) => code::KIND_NOT_AVAILABLE,
                 _ => code::BAD_FLOW_NAME,
             };
             let finding = Finding::about(code, text.to_owned(), error.to_string());
@@ -147,6 +147,7 @@ impl Source {
             env: &self.env,
             hostname: &self.hostname,
             name,
+            own: None,
         };
         let file = out.add(self.display(path), text);
         let open = vec![tidy(path)];

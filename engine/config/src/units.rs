@@ -241,6 +241,45 @@ pub(crate) fn count(text: &str, least: i64, most: i64) -> Result<i64, Wrong> {
     Ok(number)
 }
 
+/// Reads a rate in a second; `none` is none.
+pub(crate) fn rate(text: &str) -> Result<Option<f64>, Wrong> {
+    let text = text.trim();
+    if matches!(text, "0" | "none" | "off") {
+        return Ok(None);
+    }
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(Some(rate)),
+        Ok(rate) if rate.is_finite() => Err(Wrong::new(
+            code::OUT_OF_RANGE,
+            "has to be more than 0",
+            "write `none` for no limit",
+        )),
+        _ => Err(Wrong::new(
+            code::WRONG_TYPE,
+            format!("is a number in a second, and `{}` is none", quotable(text)),
+            "write a number such as `50` or `0.5`",
+        )),
+    }
+}
+
+/// Reads a time of the day, `06:15`, in minutes since midnight.
+pub(crate) fn time_of_day(text: &str) -> Result<u16, Wrong> {
+    let part = |text: &str, most: u16| {
+        let digits = text.len() <= 2 && text.bytes().all(|b| b.is_ascii_digit());
+        let number: u16 = text.parse().ok().filter(|_| digits)?;
+        (number <= most).then_some(number)
+    };
+    text.split_once(':')
+        .and_then(|(hour, minute)| Some(part(hour, 23)? * 60 + part(minute, 59)?))
+        .ok_or_else(|| {
+            Wrong::new(
+                code::WRONG_TYPE,
+                format!("is a time of the day, and `{}` is none", quotable(text)),
+                "write hour and minute in quotes: `'06:15'`",
+            )
+        })
+}
+
 /// Reads `on`, `off` and their kin.
 pub(crate) fn flag(text: &str) -> Result<bool, Wrong> {
     match text.trim().to_ascii_lowercase().as_str() {
@@ -382,6 +421,38 @@ mod tests {
             ("9.9T9", code::WRONG_TYPE),
         ] {
             assert_eq!(size(text).expect_err(text).code, code, "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_and_times_of_the_day() {
+        assert_eq!(
+            (rate("50"), rate("0.5"), rate("none"), rate("0")),
+            (Ok(Some(50.0)), Ok(Some(0.5)), Ok(None), Ok(None))
+        );
+        for (text, code) in [
+            ("-1", code::OUT_OF_RANGE),
+            ("50/s", code::WRONG_TYPE),
+            ("inf", code::WRONG_TYPE),
+            ("NaN", code::WRONG_TYPE),
+            ("", code::WRONG_TYPE),
+        ] {
+            assert_eq!(rate(text).expect_err(text).code, code, "{text}");
+        }
+        assert_eq!(
+            (
+                time_of_day("06:15"),
+                time_of_day("0:00"),
+                time_of_day("23:59")
+            ),
+            (Ok(375), Ok(0), Ok(1439))
+        );
+        for text in ["24:00", "12:60", "12", "-1:00", "+1:00", "1:2:3", "", ":"] {
+            assert_eq!(
+                time_of_day(text).expect_err(text).code,
+                code::WRONG_TYPE,
+                "{text}"
+            );
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Variables<'a> {
     pub(crate) env: &'a BTreeMap<String, String>,
     pub(crate) hostname: &'a str,
     pub(crate) name: &'a FlowName,
+    /// Names that come from other options of the flow; they win over the environment.
+    pub(crate) own: Option<&'a BTreeMap<String, String>>,
 }
 
 /// Names that are known without being in the environment.
@@ -26,12 +28,21 @@ const DEEPEST: usize = 8;
 
 impl Variables<'_> {
     fn look_up(&self, name: &str) -> Option<String> {
+        if let Some(value) = self.own(name) {
+            return Some(value.clone());
+        }
         match name {
             "CONFIG" | "name" => Some(self.name.name.clone()),
             "COMPONENT" => Some(self.name.kind.to_string()),
             "HOSTNAME" if !self.hostname.is_empty() => Some(self.hostname.to_owned()),
             name => self.env.get(name).cloned(),
         }
+    }
+}
+
+impl<'a> Variables<'a> {
+    fn own(&self, name: &str) -> Option<&'a String> {
+        self.own.and_then(|own| own.get(name))
     }
 }
 
@@ -148,7 +159,7 @@ impl Work<'_, '_> {
             Ok(Variable::Named { name, default }) => {
                 match (self.variables.look_up(name), default) {
                     (Some(value), default) if default.is_none() || !value.is_empty() => {
-                        if !OWN_NAMES.contains(&name) {
+                        if !OWN_NAMES.contains(&name) && self.variables.own(name).is_none() {
                             into.names.push(name.to_owned());
                         }
                         into.pieces.push(Piece::Text(value));
@@ -207,7 +218,12 @@ impl Work<'_, '_> {
         self.good = false;
         let place = self.place(range);
         let known = self.variables.env.keys().map(String::as_str);
-        let suggestion = closest(name, known.chain(OWN_NAMES).chain(LATE_NAMES));
+        let of_options = self.variables.own.into_iter().flat_map(|own| own.keys());
+        let names = known
+            .chain(OWN_NAMES)
+            .chain(of_options.map(String::as_str))
+            .chain(LATE_NAMES);
+        let suggestion = closest(name, names);
         let draft = self.out.error(
             code::UNKNOWN_VARIABLE,
             place,

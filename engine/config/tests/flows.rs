@@ -132,7 +132,9 @@ callbacks:
     );
     let input = flow.input.expect("an input");
     assert_eq!(input.queue, "q_embedded.subscribe.mail");
-    assert_eq!(input.bindings, ["v03.post.a.#", "v03.post.b.*"]);
+    assert_eq!(input.exchanges(), ["xs_mail"]);
+    let topics: Vec<&str> = input.topics("xs_mail").collect();
+    assert_eq!(topics, ["v03.post.a.#", "v03.post.b.*"]);
     assert_eq!((input.prefetch, input.expire), (20, Duration::ZERO));
     assert!(flow.download && flow.output.is_none() && flow.nodupe.is_none());
     assert_eq!(flow.sleep, Duration::from_secs(1));

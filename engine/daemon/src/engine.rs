@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use flow_broker::embedded::{Declaration, EmbeddedBroker, Options as BrokerOptions, QueueStatus};
-use flow_config::{Flow, FlowName, Plugins, Report, Source};
+use flow_config::{Flow, FlowName, Input, Plugins, Report, Source};
 use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
 use flow_message::{Message, Topic};
 use flow_runtime::ports::{Clock, Consumer, Observer, Outgoing, Publisher};
@@ -225,9 +225,7 @@ impl Engine {
         let mut publisher: Option<Box<dyn Publisher>> = None;
         if let Some(broker) = &broker {
             if let Some(input) = &flow.input {
-                let declaration = Declaration::new(&input.queue, &input.exchange, &input.bindings)
-                    .expire(input.expire)
-                    .message_ttl(flow.message_age_max);
+                let declaration = declaration(input);
                 consumer = Some(Box::new(
                     broker.consumer(&declaration, input.prefetch).await?,
                 ));
@@ -336,4 +334,16 @@ impl Engine {
         broker.close().await?;
         Ok(queues)
     }
+}
+
+/// The queue of a flow, as the embedded broker declares it.
+fn declaration(input: &Input) -> Declaration {
+    let none: [&str; 0] = [];
+    let first = input.exchanges().first().copied().unwrap_or_default();
+    let declaration = Declaration::new(&input.queue, first, none)
+        .expire(input.expire)
+        .message_ttl(input.message_ttl);
+    input.bindings.iter().fold(declaration, |wanted, binding| {
+        wanted.and(&binding.exchange, &binding.topic)
+    })
 }

@@ -10,10 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use flow_config::{
-    Allow, CallbackSpec, Filters, Flow, FlowName, IdentityMethod, Inflight, Kind, Limits,
-    RetryPolicy,
-};
+use flow_config::{CallbackSpec, Flow, FlowName, Kind, Limits};
 use flow_host::{Catalogue, Credential, FlowPlugins, Host, HostOptions, Secrets, Surroundings};
 use flow_message::{Identity, Message, Timestamp};
 use flow_runtime::ports::{
@@ -59,20 +56,11 @@ impl State for Nothing {
 }
 
 fn flow() -> Flow {
+    let name = FlowName {
+        kind: Kind::Flow,
+        name: "bench".into(),
+    };
     Flow {
-        name: FlowName {
-            kind: Kind::Flow,
-            name: "bench".into(),
-        },
-        file: PathBuf::new(),
-        input: None,
-        output: None,
-        poll_url: None,
-        sleep: Duration::ZERO,
-        batch: 100,
-        concurrency: 1,
-        download: false,
-        filters: Filters::default(),
         callbacks: vec![CallbackSpec {
             plugin: "noop".into(),
             options: Default::default(),
@@ -80,27 +68,10 @@ fn flow() -> Flow {
             limits: Limits::default(),
             origin: String::new(),
         }],
-        allow: Allow::default(),
-        own_urls: Vec::new(),
-        nodupe: None,
-        retry: RetryPolicy {
-            attempts: 3,
-            ttl: Duration::ZERO,
-        },
-        housekeeping: Duration::ZERO,
+        concurrency: 1,
         timeout: Duration::from_secs(1),
-        message_age_max: Duration::ZERO,
-        file_age_max: Duration::ZERO,
-        file_age_min: Duration::ZERO,
-        inflight: Inflight::Dot,
-        identity: IdentityMethod::Sha512,
-        overwrite: true,
         fsync: false,
-        perm_default: 0o644,
-        perm_dir_default: 0o755,
-        ca_file: None,
-        header: Vec::new(),
-        settings: Vec::new(),
+        ..Flow::new(name)
     }
 }
 

@@ -110,6 +110,7 @@ fn main() {
     let rule = flow_config::Rule {
         text: "accept .*/SOURCE/.*".into(),
         regex: regex::Regex::new("^(?:.*/SOURCE/.*)").expect("a pattern"),
+        conditions: flow_config::Conditions::default(),
         accept: true,
         placement: flow_config::Placement::default(),
         origin: "flow/test.yaml:1".into(),

@@ -36,7 +36,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flow_config::{Flow, IdentityMethod, Inflight};
+use flow_config::{Digest, Flow, IdentityMethod, Inflight};
 use flow_message::{Identity, Message};
 
 use crate::filter::NAME_MAX;
@@ -87,7 +87,7 @@ impl Local {
     pub(crate) fn new(flow: &Flow, here: PathBuf) -> Arc<Self> {
         Arc::new(Self {
             inflight: flow.inflight.clone(),
-            identity: flow.identity,
+            identity: flow.identity.clone(),
             perm: flow.perm_default,
             perm_directory: flow.perm_dir_default,
             overwrite: flow.overwrite,
@@ -129,9 +129,11 @@ impl Local {
             method => Method::named(method),
         });
         named.unwrap_or(match self.identity {
-            IdentityMethod::Sha512 => Method::Sha512,
-            IdentityMethod::Md5 => Method::Md5,
-            IdentityMethod::None => Method::None,
+            IdentityMethod::Sha512 | IdentityMethod::Cod(Digest::Sha512) => Method::Sha512,
+            IdentityMethod::Md5 | IdentityMethod::Cod(Digest::Md5) => Method::Md5,
+            IdentityMethod::None | IdentityMethod::Random | IdentityMethod::Arbitrary(_) => {
+                Method::None
+            }
         })
     }
 
@@ -154,16 +156,33 @@ impl Local {
         let inflight = match &self.inflight {
             Inflight::None if plain => return name.to_owned(),
             Inflight::Suffix(suffix) => format!("{name}{suffix}"),
-            Inflight::Dot | Inflight::None => format!(".{name}.tmp"),
+            Inflight::Directory(directory) => format!("{directory}{name}"),
+            Inflight::Dot | Inflight::Umask | Inflight::None => format!(".{name}.tmp"),
         };
-        if inflight.len() <= NAME_MAX {
+        if inflight.rsplit('/').next().map_or(0, str::len) <= NAME_MAX {
             return inflight;
         }
         let short = crate::nodupe::short_hash(&[name]);
         match &self.inflight {
             Inflight::Suffix(suffix) => format!("{short}{suffix}"),
-            Inflight::Dot | Inflight::None => format!(".{short}.tmp"),
+            Inflight::Directory(directory) => format!("{directory}{short}"),
+            Inflight::Dot | Inflight::Umask | Inflight::None => format!(".{short}.tmp"),
         }
+    }
+
+    /// Makes sure the directory is there that unfinished content of `directory` is in.
+    fn ensure_inflight(&self, root: &Path, directory: &Path) -> Result<(), Failure> {
+        let Inflight::Directory(inflight) = &self.inflight else {
+            return Ok(());
+        };
+        let path = directory.join(inflight);
+        // One that is absolute is wherever the flow says, not where messages lead.
+        let root = if inflight.starts_with('/') {
+            &path
+        } else {
+            root
+        };
+        self.ensure_directory(root, &path)
     }
 
     /// Makes sure that `directory`, at or below `root`, is there and is not led out of `root` by a

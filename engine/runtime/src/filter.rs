@@ -109,6 +109,9 @@ pub(crate) fn rules<'a>(filters: &'a Filters, message: &Message) -> Result<Match
                 .map(|group| group.map(|group| group.as_str().to_owned()))
                 .collect()
         };
+        if !rule.conditions.hold(message) {
+            continue;
+        }
         if rule.accept {
             return Ok(Match {
                 rule: Some(rule),
@@ -436,6 +439,7 @@ mod tests {
         Rule {
             text: format!("{} {regex}", if accept { "accept" } else { "reject" }),
             regex: Regex::new(&format!("^(?:{regex})")).unwrap(),
+            conditions: flow_config::Conditions::default(),
             accept,
             placement: data(false, Strip::None, None),
             origin: "poll/x.yaml:3".into(),

@@ -125,10 +125,7 @@ mod tests {
     }
 
     fn after(seconds: i64, attempt: u32, failure: &Failure, together: usize) -> Next {
-        let policy = RetryPolicy {
-            attempts: 3,
-            ttl: Duration::from_secs(3600),
-        };
+        let policy = RetryPolicy::new(3, Duration::from_secs(3600));
         let now = Timestamp::from_unix(1_000 + seconds, 0);
         next(&policy, &tried(attempt), failure, together, now, 0.0)
     }

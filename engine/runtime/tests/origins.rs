@@ -143,14 +143,8 @@ async fn a_queue_is_not_polled_beside_unless_the_flow_says_where() {
         bench.options.once = false;
         bench.flow.download = true;
         bench.flow.sleep = Duration::from_secs(3600);
-        bench.flow.input = Some(Input {
-            broker: SafeUrl::parse("embedded:").unwrap(),
-            exchange: "xs_in".into(),
-            queue: "q_test".into(),
-            bindings: vec!["v03.#".into()],
-            expire: Duration::ZERO,
-            prefetch: 25,
-        });
+        let broker = SafeUrl::parse("embedded:").unwrap();
+        bench.flow.input = Some(Input::new(broker, "q_test", "xs_in", "v03.#"));
         bench.flow.poll_url = poll_url.map(|url| SafeUrl::parse(url).unwrap());
         let count = Arc::new(AtomicU32::new(0));
         bench.plugin(asked(&count));

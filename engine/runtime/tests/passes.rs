@@ -18,6 +18,7 @@ use support::{Bench, message};
 fn rule(accept: bool, regex: &str) -> Rule {
     Rule {
         text: regex.into(),
+        conditions: flow_config::Conditions::default(),
         regex: Regex::new(&format!("^(?:{regex})")).unwrap(),
         accept,
         placement: flow_config::Placement::default(),

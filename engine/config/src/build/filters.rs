@@ -39,7 +39,8 @@ impl Builder<'_> {
                 continue;
             };
             let blocker = rules.iter().find(|earlier| {
-                matches_all(&earlier.regex) || earlier.regex.as_str() == rule.regex.as_str()
+                let same = earlier.regex.as_str() == rule.regex.as_str();
+                earlier.conditions.is_empty() && (matches_all(&earlier.regex) || same)
             });
             if let Some(earlier) = blocker {
                 let everything = matches_all(&earlier.regex);
@@ -79,7 +80,7 @@ impl Builder<'_> {
             .collect();
         let accept = verbs.first().is_some_and(|verb| verb.key == "accept");
         // The rest is looked at in any case, so that all findings come at once.
-        let regex = verbs.first().and_then(|verb| self.regex(name, verb));
+        let matcher = verbs.first().and_then(|verb| self.matcher(name, verb));
         match verbs.as_slice() {
             // A misspelled one is reported as that, below.
             [] if entries
@@ -107,7 +108,9 @@ impl Builder<'_> {
             [_] => {}
         }
         let mut placement = base.clone();
-        let groups = regex.as_ref().map(|(regex, _)| regex.captures_len() - 1);
+        let groups = matcher
+            .as_ref()
+            .map(|matcher| matcher.regex.captures_len() - 1);
         for entry in entries
             .iter()
             .filter(|entry| !matches!(entry.key.as_str(), "accept" | "reject"))
@@ -125,10 +128,11 @@ impl Builder<'_> {
             self.placement(name, entry, &mut placement, groups);
         }
         let verb = *verbs.first()?;
-        let (regex, scalar) = regex?;
+        let matcher = matcher?;
         let rule = Rule {
-            text: format!("{} {}", verb.key, scalar.text),
-            regex,
+            text: format!("{} {}", verb.key, matcher.text),
+            regex: matcher.regex,
+            conditions: matcher.conditions,
             accept,
             placement,
             origin: self.out.file_line(verb.key_span),
@@ -136,15 +140,16 @@ impl Builder<'_> {
         Some((rule, &verb.value))
     }
 
-    /// The anchored expression of `accept` or `reject`.
-    fn regex(&mut self, name: &str, verb: &Entry) -> Option<(Regex, Scalar)> {
-        let scalar = self.scalar(&verb.key, &verb.value, "'.*\\.pdf$'")?;
-        let regex = self.compile(&verb.key, &scalar, &format!("^(?:{})", scalar.text))?;
-        self.set(
-            format!("{name}.{}", verb.key),
-            scalar.shown(),
-            scalar.origin.clone(),
-        );
+    /// The anchored expression at `node`, recorded as `name`; `option` as messages call it.
+    pub(super) fn regex(
+        &mut self,
+        name: &str,
+        option: &str,
+        node: &Node,
+    ) -> Option<(Regex, Scalar)> {
+        let scalar = self.scalar(option, node, "'.*\\.pdf$'")?;
+        let regex = self.compile(option, &scalar, &format!("^(?:{})", scalar.text))?;
+        self.set(name, scalar.shown(), scalar.origin.clone());
         Some((regex, scalar))
     }
 

@@ -89,7 +89,7 @@ impl Builder<'_> {
     }
 }
 
-fn size_between(text: &str, least: u64, most: u64) -> Result<u64, Wrong> {
+pub(super) fn size_between(text: &str, least: u64, most: u64) -> Result<u64, Wrong> {
     let size = units::size(text)?;
     if (least..=most).contains(&size) {
         return Ok(size);
@@ -100,6 +100,7 @@ fn size_between(text: &str, least: u64, most: u64) -> Result<u64, Wrong> {
 
 fn binary(size: u64) -> String {
     match size {
+        size if size < 1 << 10 => format!("`{size}B`"),
         size if size >= 1 << 30 => format!("`{}GiB`", size >> 30),
         size if size >= 1 << 20 => format!("`{}MiB`", size >> 20),
         size => format!("`{}KiB`", size >> 10),

@@ -4,7 +4,7 @@ use super::Builder;
 use crate::explain as code;
 use crate::flow::Kind;
 use crate::mask;
-use crate::options::{OptionDoc, later, option, options, today};
+use crate::options::{OptionDoc, option, options, refused, today};
 use crate::suggest::closest;
 use crate::yaml::Entry;
 
@@ -17,14 +17,22 @@ impl Builder<'_> {
         if let Some(known) = option(key) {
             return self.other_kind(entry, known);
         }
-        if later(key) {
-            self.out
-                .error(
+        if let Some(gone) = refused(key) {
+            let (code, message) = if gone.needed {
+                (
                     code::NOT_IN_THIS_VERSION,
-                    entry.key_span,
-                    format!("the option `{key}` of sr3 is not in this version"),
+                    format!("flow has no option `{key}`, as sr3 has"),
                 )
-                .label("remove it");
+            } else {
+                (
+                    code::NOT_NEEDED,
+                    format!("flow does without the option `{key}` of sr3"),
+                )
+            };
+            self.out
+                .error(code, entry.key_span, message)
+                .label("remove it")
+                .note(gone.why);
             return;
         }
         let owner = self
@@ -66,42 +74,52 @@ impl Builder<'_> {
     }
 
     fn other_kind(&mut self, entry: &Entry, known: &OptionDoc) {
-        let kinds: Vec<String> = known.kinds.iter().map(|kind| format!("`{kind}`")).collect();
         let name = known.name;
+        let kind = self.name.kind;
+        let (kinds, why) = (listed(known.kinds), known.why_not);
         let draft = self
             .out
             .error(
                 code::NOT_HERE,
                 entry.key_span,
-                format!("`{name}` means nothing in a `{}` flow", self.name.kind),
+                format!("`{name}` means nothing in a `{kind}` flow"),
             )
-            .label(format!("it belongs to {} flows", kinds.join(" and ")));
-        match (self.name.kind, name) {
+            .label(format!("a {kind} {why}"));
+        match (kind, name) {
             (Kind::Poll, "broker") => draft.hint("a poll posts, so its broker is `post_broker`"),
             (Kind::Poll, "exchange") => {
                 draft.hint("a poll posts, so its exchange is `post_exchange`")
             }
-            _ => draft.hint("remove it, or move the flow to the folder of that kind"),
+            (Kind::Poll, "download" | "directory") => draft.hint(
+                "a `flow` flow polls and downloads in one; or let a `subscribe` flow download",
+            ),
+            (Kind::Shovel | Kind::Winnow, "download" | "directory") => {
+                draft.hint("a `sarra` flow downloads and posts")
+            }
+            (Kind::Post, "sleep") => draft.hint("a `watch` flow goes on"),
+            _ => draft.hint(format!("it belongs to {kinds} flows")),
         };
+    }
+}
+
+/// Kinds as a sentence names them.
+fn listed(kinds: &[Kind]) -> String {
+    let names: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => names.concat(),
     }
 }
 
 /// The closest option of this kind, of another one, or behind an older spelling.
 fn suggestion(key: &str, kind: Kind) -> Option<String> {
-    let here = options()
-        .iter()
-        .filter(|option| option.kinds.contains(&kind));
+    let here = options().iter().filter(|option| option.is_for(kind));
     if let Some(close) = closest(key, here.map(|option| option.name)) {
         return Some(format!("did you mean `{close}`?"));
     }
     let close = closest(key, options().iter().map(|option| option.name))?;
-    let kinds: Vec<String> = option(close)?
-        .kinds
-        .iter()
-        .map(|kind| format!("`{kind}`"))
-        .collect();
+    let kinds = listed(option(close)?.kinds);
     Some(format!(
-        "did you mean `{close}`? It belongs to {} flows",
-        kinds.join(" and ")
+        "did you mean `{close}`? It belongs to {kinds} flows"
     ))
 }

@@ -27,10 +27,7 @@ impl Builder<'_> {
         });
         match &url {
             Some(url) => self.urls.push(url.clone()),
-            None if declared.kinds.contains(&self.name.kind) => {
-                self.set(name, "none", Origin::Default);
-            }
-            None => {}
+            None => self.unset(name, "none", Origin::Default),
         }
         url
     }
@@ -105,7 +102,7 @@ impl Builder<'_> {
     pub(super) fn broker(&mut self, name: &'static str) -> SafeUrl {
         let embedded = SafeUrl::parse("embedded:").expect("a scheme and nothing else is a URL");
         let Some((_, node)) = self.given.get(name).cloned() else {
-            self.set(name, "embedded:", Origin::Default);
+            self.unset(name, "embedded:", Origin::Default);
             return embedded;
         };
         let Some(scalar) = self.scalar(name, &node, "embedded:") else {
@@ -124,23 +121,14 @@ impl Builder<'_> {
             return embedded;
         };
         match url.scheme() {
-            "embedded" => {}
-            "amqp" | "amqps" | "mqtt" | "mqtts" | "mqttw" | "mqttws" => {
-                let kind = if url.scheme().starts_with("amqp") {
-                    "AMQP"
-                } else {
-                    "MQTT"
-                };
+            "embedded" | "amqp" | "amqps" | "mqtt" | "mqtts" | "mqttw" | "mqttws" => {}
+            "amqp1" | "amqp1s" => {
                 let wrong = Wrong::new(
                     code::UNSUPPORTED_BROKER,
-                    format!("names an {kind} broker, which this version can't use yet"),
-                    "write `embedded:`, or leave it out",
+                    "names a broker of AMQP 1.0, which this version can't use",
+                    "use AMQP 0-9-1, `amqp:`, which most such brokers speak as well",
                 );
-                self.wrong(
-                    name,
-                    &scalar,
-                    wrong.hint("AMQP and MQTT brokers come with the next release"),
-                );
+                self.wrong(name, &scalar, wrong);
                 return embedded;
             }
             other => {
@@ -148,7 +136,11 @@ impl Builder<'_> {
                 self.wrong(
                     name,
                     &scalar,
-                    Wrong::new(code::BAD_URL, message, "write `embedded:`"),
+                    Wrong::new(
+                        code::BAD_URL,
+                        message,
+                        "write `embedded:`, `amqps://user@host/` or `mqtts://user@host/`",
+                    ),
                 );
                 return embedded;
             }

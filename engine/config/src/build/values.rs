@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::{Builder, constant, lasting};
 use crate::collect::Span;
 use crate::explain as code;
-use crate::flow::{Inflight, Strip};
+use crate::flow::Strip;
 use crate::mask;
 use crate::options::{OptionType, option};
-use crate::source::items;
 use crate::suggest::closest;
 use crate::units::{self, Wrong};
 use crate::variables::{self, Expanded};
@@ -136,7 +135,7 @@ impl Builder<'_> {
     }
 
     /// Reads the option `name`, or its default, which always reads.
-    fn read<T>(
+    pub(super) fn read<T>(
         &mut self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, Wrong>,
@@ -159,7 +158,7 @@ impl Builder<'_> {
             }
         }
         let (default, origin) = self.default_of(declared);
-        self.set(name, default.unwrap_or("none"), origin);
+        self.unset(name, default.unwrap_or("none"), origin);
         default.and_then(|default| parse(default).ok())
     }
 
@@ -169,6 +168,11 @@ impl Builder<'_> {
 
     pub(super) fn duration(&mut self, name: &'static str) -> Duration {
         self.read(name, units::duration).unwrap_or_default()
+    }
+
+    /// A size; `none` is 0.
+    pub(super) fn size(&mut self, name: &'static str) -> u64 {
+        self.read(name, units::size).unwrap_or_default()
     }
 
     pub(super) fn positive(&mut self, name: &'static str) -> Duration {
@@ -221,33 +225,6 @@ impl Builder<'_> {
         }
     }
 
-    /// One text or several.
-    pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {
-        let declared = option(name).expect("only declared options are asked for");
-        if let Some((_, node)) = self.given.get(name).cloned()
-            && !matches!(node.value, Value::Null)
-        {
-            let scalars: Vec<Scalar> = items(&node)
-                .iter()
-                .filter_map(|item| self.scalar(name, item, declared.example))
-                .collect();
-            for (index, scalar) in scalars.iter().enumerate() {
-                let at = if scalars.len() == 1 {
-                    name.to_owned()
-                } else {
-                    format!("{name}[{index}]")
-                };
-                self.set(at, scalar.shown(), scalar.origin.clone());
-            }
-            if !scalars.is_empty() {
-                return scalars.into_iter().map(|scalar| scalar.text).collect();
-            }
-        }
-        let (default, origin) = self.default_of(declared);
-        self.set(name, default.unwrap_or("none"), origin);
-        default.map(str::to_owned).into_iter().collect()
-    }
-
     pub(super) fn choice(&mut self, name: &'static str) -> &'static str {
         let choices = option(name).map_or(&[] as &[&str], |option| option.choices);
         self.read(name, |text| one_of(text.trim(), choices.iter().copied()))
@@ -259,26 +236,6 @@ impl Builder<'_> {
         self.read(name, |text| {
             Ok(PathBuf::from(with_home(text, home.as_deref())))
         })
-    }
-
-    pub(super) fn inflight(&mut self) -> Inflight {
-        self.read("inflight", |text| match text.trim() {
-            "." => Ok(Inflight::Dot),
-            "none" | "off" => Ok(Inflight::None),
-            text if text.contains('/') || text.is_empty() => Err(Wrong::new(
-                code::BAD_VALUE,
-                "is a suffix of a file name",
-                "write `.`, `none`, or a suffix such as `.tmp`",
-            )),
-            text if text.starts_with(|c: char| c.is_ascii_digit()) => Err(Wrong::new(
-                code::BAD_VALUE,
-                "is not an age here",
-                "write `.`, `none`, or a suffix such as `.tmp`",
-            )
-            .hint("to wait until data is old enough, use `fileAgeMin`")),
-            text => Ok(Inflight::Suffix(text.to_owned())),
-        })
-        .unwrap_or(Inflight::Dot)
     }
 
     pub(super) fn strip(&mut self) -> Strip {
@@ -298,7 +255,7 @@ impl Builder<'_> {
             None => None,
         };
         if template.is_none() {
-            self.set(name, "none", Origin::Default);
+            self.unset(name, "none", Origin::Default);
         }
         template
     }
@@ -324,7 +281,7 @@ impl Builder<'_> {
 
     pub(super) fn directory(&mut self) -> Option<Template> {
         let Some((_, node)) = self.given.get("directory").cloned() else {
-            self.set("directory", "none", Origin::Default);
+            self.unset("directory", "none", Origin::Default);
             return None;
         };
         self.directory_at("directory", &node)
@@ -332,22 +289,8 @@ impl Builder<'_> {
 
     pub(super) fn directory_at(&mut self, name: &str, node: &Node) -> Option<Template> {
         let template = self.template_at(name, "directory", node, "${HOME}/inbox")?;
+        let template = self.at_home("directory", node, template)?;
         let start = template.fixed_start().to_owned();
-        if start == "~" || start.starts_with("~/") {
-            let Some(home) = self.variables.env.get("HOME").cloned() else {
-                self.out
-                    .error(
-                        code::UNKNOWN_VARIABLE,
-                        node.span,
-                        "`~` in `directory` stands for `${HOME}`, which is not set",
-                    )
-                    .label("write the whole path");
-                return None;
-            };
-            let rest = template.as_str().strip_prefix('~').unwrap_or_default();
-            let joined = format!("{}{rest}", constant(&home).as_str());
-            return Template::parse(&joined).ok();
-        }
         if start.trim().is_empty() && template.is_constant() {
             self.out
                 .error(code::BAD_VALUE, node.span, "`directory` is empty")
@@ -366,27 +309,51 @@ impl Builder<'_> {
         Some(template)
     }
 
+    /// The same with a `~` at its start filled in.
+    pub(super) fn at_home(
+        &mut self,
+        option: &str,
+        node: &Node,
+        template: Template,
+    ) -> Option<Template> {
+        let start = template.fixed_start();
+        if start != "~" && !start.starts_with("~/") {
+            return Some(template);
+        }
+        let Some(home) = self.variables.env.get("HOME").cloned() else {
+            self.out
+                .error(
+                    code::UNKNOWN_VARIABLE,
+                    node.span,
+                    format!("`~` in `{option}` stands for `${{HOME}}`, which is not set"),
+                )
+                .label("write the whole path");
+            return None;
+        };
+        let rest = template.as_str().strip_prefix('~').unwrap_or_default();
+        let joined = format!("{}{rest}", constant(&home).as_str());
+        Template::parse(&joined).ok()
+    }
+
     pub(super) fn filename(&mut self) -> Option<Template> {
         let Some((_, node)) = self.given.get("filename").cloned() else {
-            self.set("filename", "none", Origin::Default);
+            self.unset("filename", "none", Origin::Default);
             return None;
         };
         self.filename_at("filename", &node)
     }
 
     pub(super) fn filename_at(&mut self, name: &str, node: &Node) -> Option<Template> {
-        const SUNDEW: [&str; 6] = ["WHATFN", "HEADFN", "NONE", "NONESENDER", "SENDER", "TIME"];
         let template = self.template_at(name, "filename", node, "report-${%Y%m%d}.pdf")?;
         let text = template.as_str();
-        let head = text.split([':', '=']).next().unwrap_or("");
-        if SUNDEW.contains(&head) || matches!(head, "DESTFN" | "DESTFNSCRIPT" | "SATNET") {
+        if let Some(instead) = keyword(text) {
             self.out
                 .error(
-                    code::NOT_IN_THIS_VERSION,
+                    code::BAD_VALUE,
                     node.span,
-                    format!("the file naming keyword `{head}` is not in this version"),
+                    "`filename` takes no keywords of Sundew",
                 )
-                .label("write the name, with `${…}` for what differs");
+                .label(instead);
             return None;
         }
         if matches!(text, "None" | "none") {
@@ -403,6 +370,20 @@ impl Builder<'_> {
             return None;
         }
         Some(template)
+    }
+}
+
+/// What to write in place of a file naming keyword, if `text` is one.
+fn keyword(text: &str) -> Option<String> {
+    let (head, rest) = text.split_at(text.find([':', '=']).unwrap_or(text.len()));
+    match head {
+        "WHATFN" | "HEADFN" | "SENDER" | "TIME" => Some(format!("write `${{{head}}}`")),
+        "DESTFN" => Some(format!("write `{}`", rest.trim_start_matches('='))),
+        "DESTFNSCRIPT" => Some("a plugin can rename in `after_accept`".to_owned()),
+        "NONE" | "NONESENDER" | "SATNET" => {
+            Some("write the name, with `${…}` for what differs".to_owned())
+        }
+        _ => None,
     }
 }
 

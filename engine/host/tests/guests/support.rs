@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_config::{
-    Allow, CallbackSpec, Filters, Flow, FlowName, IdentityMethod, Inflight, Kind, Limits,
-    OptionValue, Placement, RetryPolicy, SafeUrl, Secret, Template,
+    CallbackSpec, Filters, Flow, FlowName, Kind, Limits, OptionValue, Placement, SafeUrl, Secret,
+    Template,
 };
 use flow_host::{
     Catalogue, Credential, Error, FlowPlugins, Host, HostOptions, Secrets, Surroundings,
@@ -70,19 +70,16 @@ pub(crate) fn flow(plugin: &str, options: &[(&str, &str)]) -> Flow {
         limits: Limits::default(),
         origin: "poll/test.yaml:3".into(),
     };
+    let name = FlowName {
+        kind: Kind::Poll,
+        name: "test".into(),
+    };
     Flow {
-        name: FlowName {
-            kind: Kind::Poll,
-            name: "test".into(),
-        },
         file: PathBuf::from("poll/test.yaml"),
-        input: None,
-        output: None,
         poll_url: Some(SafeUrl::parse("test://me:hunter2@origin.example/").expect("a URL")),
         sleep: Duration::from_secs(1),
         batch: 100,
         concurrency: 1,
-        download: false,
         filters: Filters {
             placement: Placement {
                 directory: Some(Template::parse("/data/in/${%Y-%m-%d}").expect("a template")),
@@ -91,27 +88,11 @@ pub(crate) fn flow(plugin: &str, options: &[(&str, &str)]) -> Flow {
             ..Filters::default()
         },
         callbacks: vec![spec],
-        allow: Allow::default(),
-        own_urls: Vec::new(),
         nodupe: None,
-        retry: RetryPolicy {
-            attempts: 3,
-            ttl: Duration::ZERO,
-        },
-        housekeeping: Duration::from_secs(300),
         timeout: Duration::from_secs(10),
-        message_age_max: Duration::ZERO,
-        file_age_max: Duration::ZERO,
-        file_age_min: Duration::ZERO,
-        inflight: Inflight::Dot,
-        identity: IdentityMethod::Sha512,
-        overwrite: true,
         fsync: false,
-        perm_default: 0o644,
-        perm_dir_default: 0o755,
-        ca_file: None,
-        header: Vec::new(),
         settings: Vec::new(),
+        ..Flow::new(name)
     }
 }
 

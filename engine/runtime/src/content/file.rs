@@ -203,6 +203,7 @@ impl Draft {
         method: Method,
     ) -> Result<Self, Failure> {
         local.ensure_directory(root, directory)?;
+        local.ensure_inflight(root, directory)?;
         let (inflight, file) = Inflight::create(local, directory, name, plain)?;
         Ok(Self {
             inflight,

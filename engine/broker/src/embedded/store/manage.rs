@@ -18,8 +18,10 @@ pub struct Declaration {
     pub queue: String,
     /// The exchange its bindings are to.
     pub exchange: String,
-    /// Complete patterns, with `*` for one word and `#` for any number; all the queue shall have.
+    /// Complete patterns, with `*` for one word and `#` for any number.
     pub bindings: Vec<String>,
+    /// Exchanges and patterns the queue is bound to besides; with `bindings` all it shall have.
+    pub also: Vec<(String, String)>,
     /// The queue goes away after being unused this long; zero: never.
     pub expire: Duration,
     /// A message goes away after waiting this long; zero: never.
@@ -37,9 +39,17 @@ impl Declaration {
             queue: queue.into(),
             exchange: exchange.into(),
             bindings: bindings.into_iter().map(Into::into).collect(),
+            also: Vec::new(),
             expire: Duration::ZERO,
             message_ttl: Duration::ZERO,
         }
+    }
+
+    /// The same, bound to `pattern` of another exchange as well.
+    #[must_use]
+    pub fn and(mut self, exchange: impl Into<String>, pattern: impl Into<String>) -> Self {
+        self.also.push((exchange.into(), pattern.into()));
+        self
     }
 
     /// The same, going away after being unused for `expire`.
@@ -58,7 +68,10 @@ impl Declaration {
 
     fn check(&self) -> Result<(), Error> {
         check_name("queue", &self.queue)?;
-        check_name("exchange", &self.exchange)
+        check_name("exchange", &self.exchange)?;
+        self.also
+            .iter()
+            .try_for_each(|(exchange, _)| check_name("exchange", exchange))
     }
 }
 
@@ -120,11 +133,14 @@ impl Store {
                 ],
                 |row| row.get(0),
             )?;
-        let bindings: BTreeSet<(i64, String)> = wanted
+        let mut bindings: BTreeSet<(i64, String)> = wanted
             .bindings
             .iter()
             .map(|pattern| (exchange, pattern.clone()))
             .collect();
+        for (exchange, pattern) in &wanted.also {
+            bindings.insert((self.exchange(exchange)?, pattern.clone()));
+        }
         self.bind(queue, &bindings)?;
         Ok(queue)
     }
