@@ -317,7 +317,7 @@ fn a_whole_folder_is_converted() {
     );
     let yaml = &converted.flows[2].conversion.yaml;
     assert!(
-        yaml.contains("broker: amqp://me@mq.example.org/\n") && yaml.contains("housekeeping: 2m"),
+        yaml.contains("broker: amqp://me@mq.example.org/\n") && yaml.contains("housekeeping: 120s"),
         "{yaml}"
     );
     let credentials = converted

@@ -164,6 +164,8 @@ fn unknown_option(walk: &mut Walk, stranger: Stranger) {
         Some(of) => *of == callback.canonical,
         None => missing(callback) && !callback.canonical.is_empty(),
     });
+    // A slip of the pen is no option of a plugin.
+    let index = index.filter(|_| of.is_some() || Walk::meant(&name).is_none());
     let Some(index) = index else {
         if plugins::idle_option(&name) {
             walk.remark(

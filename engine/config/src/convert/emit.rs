@@ -4,7 +4,7 @@ use super::components::Component;
 use super::document::Value;
 use super::report::Fate;
 use super::walk::Walk;
-use super::{Conversion, callbacks, inputs, rules, text};
+use super::{Conversion, callbacks, inputs, regexes, rules, text};
 
 pub(super) fn finish(mut walk: Walk, tail: &[String]) -> Conversion {
     callbacks::keywords(&mut walk);
@@ -70,6 +70,9 @@ fn filters(walk: &mut Walk) {
     if !places {
         idle_placement(walk);
     }
+    if places && downloads && walk.ours != Component::Sender {
+        homeless(walk, unmatched);
+    }
     // Comments above a placement stay with it if the flow says it, and go to the rule if not.
     let spread = rules::spread(
         &walk.masks,
@@ -110,6 +113,43 @@ fn filters(walk: &mut Walk) {
         })
         .collect();
     walk.doc.set("filters", Value::List(nodes), Vec::new());
+}
+
+/// What is accepted above the first `directory` is stored below `post_baseDir` by sr3, or where it
+/// was started.
+fn homeless(walk: &mut Walk, unmatched: bool) {
+    let rules = walk.masks.iter().filter(|mask| mask.accept);
+    let closed = walk
+        .masks
+        .iter()
+        .any(|mask| regexes::matches_everything(&mask.regex));
+    let mut some = rules
+        .map(|mask| &mask.placement)
+        .any(|placement| placement.directory.is_none());
+    some |= unmatched && !closed && walk.placement.directory.is_none();
+    if !some {
+        return;
+    }
+    let base = walk.options.get("post_baseDir").cloned();
+    match base {
+        Some(base) => {
+            let accepting = walk.masks.iter_mut().filter(|mask| mask.accept);
+            let all = accepting.map(|mask| &mut mask.placement).chain([&mut walk.placement]);
+            for placement in all {
+                placement.directory.get_or_insert_with(|| base.clone());
+            }
+            walk.remark_whole(
+                Fate::Kept,
+                "directory",
+                "where none is named sr3 stores below `post_baseDir`; here that is written out",
+            );
+        }
+        None => walk.remark_whole(
+            Fate::Refused,
+            "directory",
+            "none stands above what is accepted, so that sr3 stores where it was started: write one",
+        ),
+    }
 }
 
 /// Where nothing is stored, nothing has a place.

@@ -171,12 +171,6 @@ impl Walk {
                 (None, members) => members,
             }
         };
-        let mut seen = Vec::new();
-        members.retain(|member| {
-            let fresh = !seen.contains(member);
-            seen.push(member.clone());
-            fresh
-        });
         if key == "fileEvents" {
             let (good, bad): (Vec<_>, Vec<_>) = members
                 .into_iter()
@@ -200,6 +194,12 @@ impl Walk {
         if key == "logEvents" {
             members = self.log_events(line, members);
         }
+        let mut seen = Vec::new();
+        members.retain(|member| {
+            let fresh = !seen.contains(member);
+            seen.push(member.clone());
+            fresh
+        });
         let value = if members.is_empty() {
             Value::text("none")
         } else {

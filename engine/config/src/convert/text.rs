@@ -59,6 +59,7 @@ pub(super) fn fill(text: &str, names: &Names<'_>) -> Filled {
     while let Some(start) = rest.find("${") {
         filled.text.push_str(&rest[..start]);
         let Some(end) = rest[start..].find('}') else {
+            rest = &rest[start..];
             break;
         };
         let body = &rest[start + 2..start + end];

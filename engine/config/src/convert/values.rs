@@ -232,7 +232,7 @@ mod tests {
             ("none", "none", false),
             ("0", "none", false),
             ("1M", "2652480s", false),
-            ("1y", "31557600s", false),
+            ("1y", "8766h", false),
             ("5D", "5s", true),
             ("2H", "2s", true),
             ("soon", "none", true),

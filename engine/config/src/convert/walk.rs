@@ -358,9 +358,14 @@ impl Walk {
 
     /// What to say about an option nobody knows.
     pub(super) fn unknown(name: &str) -> String {
-        let close = closest(name, options::names())
+        let close = Self::meant(name)
             .map(|close| format!(" (`{close}` may be meant)"))
             .unwrap_or_default();
         format!("sr3 has no such option and takes no notice of it{close}")
+    }
+
+    /// The option that is probably meant by a name that is none.
+    pub(super) fn meant(name: &str) -> Option<&'static str> {
+        closest(name, options::names())
     }
 }
