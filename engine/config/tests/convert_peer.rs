@@ -53,7 +53,14 @@ impl Plugins for Any {
             example: None,
         };
         let lists = ["replace", "set", "delete", "classify_limit"].map(|name| text(name, true));
-        let texts = ["field", "keyword", "depth", "classify_token", "rotate_mirrors"].map(|name| text(name, false));
+        let texts = [
+            "field",
+            "keyword",
+            "depth",
+            "classify_token",
+            "rotate_mirrors",
+        ]
+        .map(|name| text(name, false));
         Some(Ok(Manifest {
             name: name.into(),
             options: lists.into_iter().chain(texts).collect(),

@@ -165,7 +165,9 @@ fn unknown_option(walk: &mut Walk, stranger: Stranger) {
         None => missing(callback) && !callback.canonical.is_empty(),
     });
     // A slip of the pen is no option of a plugin.
-    let index = index.filter(|_| of.is_some() || Walk::meant(&name).is_none());
+    let index = index
+        .filter(|_| is_name(&name))
+        .filter(|_| of.is_some() || Walk::meant(&name).is_none());
     let Some(index) = index else {
         if plugins::idle_option(&name) {
             walk.remark(
@@ -197,7 +199,6 @@ fn unknown_option(walk: &mut Walk, stranger: Stranger) {
         );
         return;
     }
-    let value = walk.without_password(&line, &value);
     if missing(&walk.callbacks[index]) {
         walk.remark(
             &line,
@@ -223,6 +224,16 @@ fn unknown_option(walk: &mut Walk, stranger: Stranger) {
         again,
         line.comments,
     );
+}
+
+/// Whether an option of a plugin can be called so.
+fn is_name(name: &str) -> bool {
+    let reserved = ["plugin", "filters", "limits"].contains(&name);
+    !reserved
+        && !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 /// Adds an option to a callback; one that is there becomes a list.

@@ -161,7 +161,8 @@ impl Reader<'_> {
                 return;
             }
             let text = format!(
-                "there is no file `{written}`, so what it sets is missing; copy its lines into the flow"
+                "there is no file `{}`, so what it sets is missing; copy its lines into the flow",
+                mask::quotable(&written)
             );
             self.remark(&line, Fate::Refused, &text);
             return;

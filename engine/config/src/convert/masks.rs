@@ -128,8 +128,7 @@ impl Walk {
     pub(super) fn broker(&mut self, line: &Line) -> Option<Broker> {
         let word = self.word(line)?;
         let text = self.fill(line, &word, false);
-        let url = self.without_password(line, &text);
-        Some(Broker::new(url))
+        Some(Broker::new(text))
     }
 
     /// A plugin by the name of a `callback` line.

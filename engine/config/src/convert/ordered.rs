@@ -164,7 +164,7 @@ impl Walk {
                 );
                 self.plain(line, name, name, Type::Flag);
             }
-            name if is_script(name) => self.script(line, name),
+            name if is_script(name) => self.script(line),
             _ => return false,
         }
         true
@@ -299,14 +299,13 @@ impl Walk {
         if text.starts_with('<') || text.contains("://<") {
             self.remark(line, Fate::Refused, "it is a place for a URL: write yours");
         }
-        let url = self.without_password(line, &text);
-        self.options.insert(name.to_ascii_lowercase(), url.clone());
-        self.options.insert(name.to_owned(), url.clone());
+        self.options.insert(name.to_ascii_lowercase(), text.clone());
+        self.options.insert(name.to_owned(), text.clone());
         if name == "sendTo" && !matches!(self.ours, Component::Sender | Component::Flow) {
             self.keep_place("allow");
             return;
         }
-        self.put(line, name, Value::Text(url));
+        self.put(line, name, Value::Text(text));
     }
 
     pub(super) fn log_level(&mut self, line: &Line) {
@@ -328,18 +327,14 @@ impl Walk {
     }
 
     /// An entry point of the previous generation with its script.
-    pub(super) fn script(&mut self, line: &Line, name: &str) {
+    fn script(&mut self, line: &Line) {
         let Some(word) = self.word(line) else {
             self.remark(line, Fate::Dropped, "it names no script");
             return;
         };
-        let to = plugins::script(&word);
-        let written = match &to {
-            Some(_) => word.clone(),
-            None => word.rsplit('/').next().unwrap_or(&word).to_owned(),
-        };
-        let _ = name;
-        self.use_plugin(line, &written, to, false);
+        let word = self.fill(line, &word, false);
+        let name = word.rsplit('/').next().unwrap_or(&word).to_owned();
+        self.use_plugin(line, &name, plugins::script(&word), false);
     }
 }
 

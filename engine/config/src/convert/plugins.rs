@@ -117,6 +117,13 @@ pub(super) fn own_name(written: &str) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
         .collect();
+    while name.contains("--") {
+        name = name.replace("--", "-");
+    }
+    let mut name = name.trim_matches('-').to_owned();
+    if name.is_empty() {
+        return "plugin".to_owned();
+    }
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         name.insert_str(0, "plugin-");
     }

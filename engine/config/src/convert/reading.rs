@@ -163,13 +163,12 @@ impl Walk {
             }
             Type::List | Type::Templates => return Some(self.list(ours, vec![text])),
             Type::Text | Type::Template => {
-                let url = self.without_password(line, &text);
-                if values::is_none(&url) {
+                if values::is_none(&text) {
                     self.options.remove(name);
                     self.doc.remove(ours);
                     return None;
                 }
-                url
+                text
             }
         };
         Some(Value::Text(read))
@@ -255,6 +254,8 @@ impl Walk {
             Fate::Kept,
             "the password is not in the flow: its line for credentials.conf is apart",
         );
-        format!("{}{}", &text[..range.start - 1], &text[range.end..])
+        let rest = format!("{}{}", &text[..range.start - 1], &text[range.end..]);
+        // There may be another URL behind it.
+        self.without_password(line, &rest)
     }
 }

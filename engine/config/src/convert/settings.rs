@@ -84,7 +84,6 @@ impl Walk {
             };
             let (name, value) = (name.to_owned(), value.to_owned());
             let value = self.fill(line, &value, true);
-            let value = self.without_password(line, &value);
             self.remark(
                 line,
                 Fate::Kept,

@@ -132,7 +132,7 @@ fn variable(body: &str, names: &Names<'_>, filled: &mut Filled) {
         "BUP" | "BUPL" | "baseUrlPath" | "baseUrlPathLast" | "SOURCE"
     );
     if known || LATER.iter().any(|(name, _)| *name == body) {
-        late(body, upper(body), names, filled);
+        late(body, &upper(body), names, filled);
         return;
     }
     if !body.is_empty() && body.bytes().all(|b| b.is_ascii_digit()) {
@@ -142,12 +142,12 @@ fn variable(body: &str, names: &Names<'_>, filled: &mut Filled) {
     if let Some(format) = body.strip_prefix('%') {
         filled.dates = true;
         let text = upper(&strftime(format, names));
-        late(body, text, names, filled);
+        late(body, &text, names, filled);
         return;
     }
     if let Some(text) = date(body, names, filled) {
         filled.dates = true;
-        late(body, text, names, filled);
+        late(body, &text, names, filled);
         return;
     }
     if bulletin(body) {
@@ -177,7 +177,7 @@ fn variable(body: &str, names: &Names<'_>, filled: &mut Filled) {
 }
 
 /// Adds what depends on the message, and checks it by reading it.
-fn late(body: &str, text: String, names: &Names<'_>, filled: &mut Filled) {
+fn late(body: &str, text: &str, names: &Names<'_>, filled: &mut Filled) {
     let own = LATER.iter().any(|(name, _)| *name == body);
     if !names.late {
         refuse(
@@ -187,11 +187,11 @@ fn late(body: &str, text: String, names: &Names<'_>, filled: &mut Filled) {
         );
         return;
     }
-    if !own && let Err(why) = Template::parse(&text) {
+    if !own && let Err(why) = Template::parse(text) {
         refuse(filled, body, &why);
         return;
     }
-    filled.text.push_str(&text);
+    filled.text.push_str(text);
 }
 
 fn refuse(filled: &mut Filled, body: &str, why: &str) {
@@ -213,7 +213,7 @@ fn group(body: &str, names: &Names<'_>, filled: &mut Filled) {
         );
         return;
     }
-    late(body, format!("${{{number}}}"), names, filled);
+    late(body, &format!("${{{number}}}"), names, filled);
 }
 
 /// What follows `${%`, offsets written our way: `%o-1h`.

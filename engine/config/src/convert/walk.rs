@@ -233,7 +233,7 @@ impl Walk {
         }
     }
 
-    /// `text` with its variables as ours.
+    /// `text` with its variables as ours, and without passwords.
     pub(super) fn fill(&mut self, line: &Line, text: &str, late: bool) -> String {
         let broker_user = self
             .brokers
@@ -267,7 +267,7 @@ impl Walk {
         for (fate, note) in filled.notes {
             self.remark(line, fate, note);
         }
-        filled.text
+        self.without_password(line, &filled.text)
     }
 
     fn line(&mut self, line: &Line) {
