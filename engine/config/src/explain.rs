@@ -75,6 +75,8 @@ A `${…}` can't be filled in. The message says why.
     ${1}                 first group of the rule that accepted the message
     ${BUP} ${BUPL}       path of baseUrl, and its last element
     ${SOURCE}            the field `source`          $${                a literal ${
+    ${T1} ${T2} ${A1} ${A2} ${ii} ${CCCC} ${YY} ${GG} ${Gg} ${BBB}      parts of a bulletin's name
+    ${WHATFN} ${HEADFN} ${SENDER} ${TIME} ${RYYYY} ${RMM} ${RDD} …      parts of a name from Sundew
 
 A rule has only as many groups as its expression has parentheses.
 ";
@@ -278,8 +280,8 @@ The file is there and can't be read, is not UTF-8 text, or is far too large for 
 says which. flow has to run as a user who may read its configuration directory.
 ";
     UNSUPPORTED_BROKER = "config/unsupported-broker", "\
-Brokers are `embedded:`, which needs no server and is shared by all flows of the machine, `amqp:` and
-`amqps:` (AMQP 0-9-1, such as RabbitMQ), and `mqtt:` and `mqtts:` (MQTT 5). AMQP 1.0 is another
+Brokers are `embedded:`, which needs no server and is shared by all flows of the machine, `amqp:`
+and `amqps:` (AMQP 0-9-1, such as RabbitMQ), and `mqtt:` and `mqtts:` (MQTT 5). AMQP 1.0 is another
 protocol, and is not among them.
 ";
     VARIABLE_NOT_HERE = "config/variable-not-here", "\

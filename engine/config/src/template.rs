@@ -3,11 +3,13 @@
 //! Variables known when the file is read (environment, options) are gone by then; what is left:
 //! `${%Y-%m-%d}` (strftime, UTC), `${%o-1h%Y%m%d}` (with an offset), `${1}` (groups of the
 //! accepting rule), `${BUP}` (path of baseUrl), `${BUPL}` (its last element), `${SOURCE}`, and the
-//! date names of sr3 (`${YYYYMMDD}`, `${YYYY-1d}`, …). `$${` is a literal `${`.
+//! date names of sr3 (`${YYYYMMDD}`, `${YYYY-1d}`, …), and parts of the file name (`${CCCC}`,
+//! `${WHATFN}`, …). `$${` is a literal `${`.
 //!
 //! A template is taken apart once, and filling it in can't fail. It fills in text, not paths:
 //! values come from messages, so where a path is made of it use [`Template::render_path`].
 
+mod bulletin;
 pub(crate) mod variable;
 
 use std::fmt;
@@ -196,6 +198,7 @@ impl Late {
                 // The format was tried when it was read; writing to a string can't fail.
                 let _ = BrokenDownTime::from(&zoned).format(format, &mut *out);
             }
+            Self::Name(part) => out.push_str(&part.of(context.message, context.now)),
             Self::BasePath => out.push_str(context.message.map_or("", |m| base_path(&m.base_url))),
             Self::BasePathLast => {
                 let path = context.message.map_or("", |m| base_path(&m.base_url));
@@ -240,6 +243,7 @@ impl fmt::Display for Late {
                 }
                 f.write_str(format)
             }
+            Self::Name(part) => f.write_str(part.name()),
             Self::BasePath => f.write_str("BUP"),
             Self::BasePathLast => f.write_str("BUPL"),
             Self::Source => f.write_str("SOURCE"),

@@ -91,14 +91,15 @@ error[config/not-here]: `exchange` means nothing in a `poll` flow
   --> poll/mail.yaml:6:1
     |
   6 | exchange: x
-    | ^^^^^^^^ it belongs to `subscribe` and `flow` flows
+    | ^^^^^^^^ a poll consumes no queue
     = hint: a poll posts, so its exchange is `post_exchange`
 
-error[config/not-in-this-version]: the option `instances` of sr3 is not in this version
+error[config/not-here]: `instances` means nothing in a `poll` flow
   --> poll/mail.yaml:7:1
     |
   7 | instances: 3
-    | ^^^^^^^^^ remove it
+    | ^^^^^^^^^ a poll consumes no queue
+    = hint: it belongs to `subscribe`, `sarra`, `sender`, `shovel`, `winnow` and `flow` flows
 
 error[config/unknown-option]: `after` is not an option of a `poll` flow
   --> poll/mail.yaml:8:1
@@ -160,7 +161,7 @@ error[config/bad-choice]: `identity` can't be `sha256`
   --> poll/mail.yaml:8:11
     |
   8 | identity: sha256
-    |           ^^^^^^ one of `sha512`, `md5`, `none`
+    |           ^^^^^^ one of `sha512`, `md5`, `none`, `random`, `cod,sha512`, `cod,md5`
 
 error[config/wrong-type]: `permDefault` is permission bits in octal, and `888` is not
   --> poll/mail.yaml:9:14
@@ -266,7 +267,7 @@ fn variables_that_are_not_known_are_pointed_at() {
         "poll/mail",
         &format!(
             "{POLL}sleep: ${{SLEEP:-${{NAP}}}}\ntimeout: '${{HOMME}}'\ndescription: a ${{ b\n\
-             caFile: /x/${{%Y}}\nbatch: ${{MAIL_USER}}\nfilename: ${{%Y%!}}\n"
+             caFile: /x/${{%Y}}\nbatch: ${{MAIL_USER}}\nrename: ${{%Y%!}}\n"
         ),
         "
 error[config/unknown-variable]: the variable `NAP` in `sleep` is not set
@@ -303,11 +304,11 @@ error[config/wrong-type]: `batch` is a whole number, and `me%40example.com` is n
     |        ^^^^^^^^^^^^ write digits only, such as `100`
     = note: it is `me%40example.com`, with `MAIL_USER` from the environment
 
-error[config/bad-template]: `${%Y%!}` in `filename` has a time format `%Y%!` that is not understood
-  --> poll/mail.yaml:9:11
+error[config/bad-template]: `${%Y%!}` in `rename` has a time format `%Y%!` that is not understood
+  --> poll/mail.yaml:9:9
     |
-  9 | filename: ${%Y%!}
-    |           ^^^^^^^
+  9 | rename: ${%Y%!}
+    |         ^^^^^^^
     = hint: a literal `${` is written `$${`
 ",
     );

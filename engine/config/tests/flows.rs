@@ -8,7 +8,7 @@ use common::{in_directory, load, load_with, plugins, source};
 use flow_config::template::Context;
 use flow_config::{
     Flow, FlowName, Inflight, Kind, Limits, Nodupe, NodupeBasis, OptionValue, Origin, Placement,
-    Source, Strip, option, options,
+    Source, Strip, options,
 };
 
 const POLL: &str = "\
@@ -234,7 +234,7 @@ fn every_setting_says_where_it_comes_from() {
         ("callbacks[0].limits.deadline", "9s", Origin::CommandLine),
         ("callbacks[0].limits.memory", "64MiB", Origin::Default),
         ("allow.connect[0]", "a:1", Origin::CommandLine),
-        ("directory", "none", Origin::Default),
+        ("post_baseUrl", "none", Origin::Default),
         (
             "header.via",
             "mail",
@@ -337,31 +337,6 @@ warning[config/no-effect]: `post_broker` has no effect without `post_exchange`
     |
   3 | post_broker: 'embedded:'
     | ^^^^^^^^^^^ add `post_exchange`, or remove this"
-    );
-}
-
-#[test]
-fn defaults_are_of_their_own_type() {
-    // Every default is written out as a value, which has to give the same flow as leaving it out.
-    for declared in options() {
-        for kind in declared.kinds {
-            let (Some(default), _) = declared.default_for(*kind) else {
-                continue;
-            };
-            let text = format!(
-                "{}directory: /d\npost_exchange: p\n{}: '{default}'\n",
-                match kind {
-                    Kind::Poll => "pollUrl: imaps://h/\ncallbacks: [mail]\n",
-                    _ => "exchange: x\n",
-                },
-                declared.name
-            );
-            flow(&format!("{kind}/x"), &text);
-        }
-    }
-    assert_eq!(
-        option("sleep").expect("declared").default_for(Kind::Poll),
-        (Some("60s"), true)
     );
 }
 
@@ -472,7 +447,7 @@ fn flows_are_found_by_name() {
         .iter()
         .map(ToString::to_string)
         .collect();
-    assert_eq!(names, ["poll/a", "poll/b", "subscribe/mail"]);
+    assert_eq!(names, ["poll/a", "poll/b", "subscribe/mail", "sarra/x"]);
 
     let missing = |name: &str| {
         let name = name.parse().expect("a name");
@@ -490,10 +465,10 @@ error[config/no-such-flow]: there is no flow `poll/mail`: its file does not exis
     = hint: `flow list` shows the flows there are"
     );
     assert_eq!(
-        source.name("sarra/x").expect_err("not yet").to_string(),
+        source.name("report/x").expect_err("gone").to_string(),
         "\
-error[config/kind-not-available]: `sarra` flows are not in this version yet; there are `poll`, `subscribe` and `flow`
-  --> sarra/x
+error[config/kind-not-available]: there are no `report` flows: messages about failures are in `flow retry`
+  --> report/x
     = hint: `flow list` shows the flows there are"
     );
     std::fs::write(at("poll/bin.yaml"), [0xff, 0xfe, 0x00]).expect("written");

@@ -102,19 +102,18 @@ fn brokers_and_addresses() {
         "flow/x",
         "\
 exchange: x
-broker: amqps://me@h/
+broker: amqp1://me@h/
 post_exchange: y
 post_broker: embedded
 allow: {connect: [a, 'https://h/'], htpp: ['b:1'], secrets: [x]}
 header: {size: 1}
 ",
         "
-error[config/unsupported-broker]: `broker` names an AMQP broker, which this version can't use yet
+error[config/unsupported-broker]: `broker` names a broker of AMQP 1.0, which this version can't use
   --> flow/x.yaml:2:9
     |
-  2 | broker: amqps://me@h/
-    |         ^^^^^^^^^^^^^ write `embedded:`, or leave it out
-    = hint: AMQP and MQTT brokers come with the next release
+  2 | broker: amqp1://me@h/
+    |         ^^^^^^^^^^^^^ use AMQP 0-9-1, `amqp:`, which most such brokers speak as well
 
 error[config/bad-url]: `post_broker` is a URL, so it ends in a colon
   --> flow/x.yaml:4:14

@@ -91,7 +91,9 @@ fn lines() -> impl Strategy<Value = String> {
 
 /// Loads `text` in every way and looks at what is said about it.
 fn survive(text: &str) {
-    for name in ["poll/x", "subscribe/x", "flow/x"] {
+    for name in [
+        "poll/x", "watch/x", "sarra/x", "sender/x", "winnow/x", "flow/x",
+    ] {
         let report = match load(name, text) {
             Ok(loaded) => loaded.warnings,
             Err(report) => {
@@ -124,7 +126,7 @@ fn survive(text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_panics(text in any::<String>()) {
@@ -203,7 +205,7 @@ proptest! {
     }
 
     #[test]
-    fn names_read_back(text in "\\PC{0,12}", kind in select(vec!["poll", "subscribe", "flow", "sarra", ""])) {
+    fn names_read_back(text in "\\PC{0,12}", kind in select(vec!["poll", "subscribe", "flow", "sarra", "report", ""])) {
         if let Ok(name) = format!("{kind}/{text}").parse::<FlowName>() {
             prop_assert_eq!(name.to_string().parse::<FlowName>(), Ok(name));
         }

@@ -219,7 +219,8 @@ impl Builder<'_> {
         match self.read(name, |text| Ok(text.trim().to_owned())) {
             Some(text) => text,
             None => {
-                self.replace_setting(name, &default, Origin::Default);
+                let shown = if default.is_empty() { "none" } else { &default };
+                self.replace_setting(name, shown, Origin::Default);
                 default
             }
         }

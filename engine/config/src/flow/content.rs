@@ -253,3 +253,64 @@ pub fn user_of_exchange(exchange: &str) -> Option<&str> {
     let user = exchange.strip_prefix("xs_")?.split('_').next()?;
     (!user.is_empty()).then_some(user)
 }
+
+#[cfg(test)]
+mod tests {
+    use flow_message::FileOp;
+
+    use super::*;
+
+    #[test]
+    fn events_are_those_messages_are_about() {
+        let time = "20261122T015207".parse().expect("a time");
+        let about = |file_op: Option<FileOp>| {
+            let mut message = Message::new(time, "file:/", "a");
+            message.file_op = file_op;
+            message
+        };
+        let operation = |change: fn(&mut FileOp)| {
+            let mut operation = FileOp::default();
+            change(&mut operation);
+            Some(operation)
+        };
+        for (event, file_op) in [
+            (FileEvent::Create, None),
+            (FileEvent::Modify, None),
+            (FileEvent::Delete, operation(|op| op.remove = true)),
+            (FileEvent::Mkdir, operation(|op| op.directory = true)),
+            (
+                FileEvent::Rmdir,
+                operation(|op| (op.remove, op.directory) = (true, true)),
+            ),
+            (FileEvent::Link, operation(|op| op.link = Some("b".into()))),
+            (FileEvent::Link, operation(|op| op.hlink = Some("b".into()))),
+            (
+                FileEvent::Rename,
+                operation(|op| op.rename = Some("b".into())),
+            ),
+        ] {
+            let only: FileEvents = [event].into_iter().collect();
+            let message = about(file_op);
+            assert!(only.include(&message), "{event:?}");
+            assert!(FileEvents::default().include(&message), "{event:?}");
+            let others: FileEvents = FileEvents::default()
+                .iter()
+                .filter(|other| match event {
+                    FileEvent::Create | FileEvent::Modify => {
+                        !matches!(other, FileEvent::Create | FileEvent::Modify)
+                    }
+                    event => *other != event,
+                })
+                .collect();
+            assert!(!others.include(&message), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn users_of_exchanges() {
+        assert_eq!(user_of_exchange("xs_me"), Some("me"));
+        assert_eq!(user_of_exchange("xs_me_public"), Some("me"));
+        assert_eq!(user_of_exchange("xpublic"), None);
+        assert_eq!(user_of_exchange("xs_"), None);
+    }
+}

@@ -94,3 +94,20 @@ pub enum PostFormat {
     /// GeoJSON of the WMO Information System 2.
     Wis,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_spread_as_python_does() {
+        let broker = SafeUrl::parse("amqp://me@host/").expect("a URL");
+        let mut output = Output::new(broker, "xs_me");
+        assert_eq!(output.exchange_for("a", None), "xs_me");
+        output.exchanges = ["xs_me00", "xs_me01", "xs_me02"].map(String::from).to_vec();
+        // sum(b"a/b.txt") is 97 + 47 + 98 + 46 + 116 + 120 + 116 = 640, and 640 mod 3 is 1.
+        assert_eq!(output.exchange_for("a/b.txt", None), "xs_me01");
+        assert_eq!(output.exchange_for("", None), "xs_me00");
+        assert_eq!(output.exchange_for("a/b.txt", Some(5)), "xs_me02");
+    }
+}

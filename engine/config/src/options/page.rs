@@ -14,7 +14,8 @@ pub fn page() -> String {
          Made from `src/options`; `UPDATE_OPTIONS=1 cargo test -p flow-config --test reference` writes it.\n\n\
          Names are those of sr3, each with one spelling; order does not matter.\n\
          Time spans and sizes need units; flags are `on` and `off`; where a list can stand, a single value is a list of one.\n\
-         An option that means nothing for a kind of flow is refused.\n",
+         An option that means nothing for a kind of flow is refused.\n\
+         Kinds *with a queue* are subscribe, sarra, sender, shovel, winnow and flow.\n",
     );
     for (title, options) in sections() {
         let _ = write!(
@@ -70,7 +71,11 @@ pub fn page() -> String {
         } else {
             "unnecessary"
         };
-        let _ = writeln!(page, "| `{}` | {fate} | {} |", gone.name, gone.why);
+        let names: Vec<String> = std::iter::once(&gone.name)
+            .chain(gone.older)
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let _ = writeln!(page, "| {} | {fate} | {} |", names.join(", "), gone.why);
     }
     page.push_str(
         "\nSeveral `broker` lines in one flow are refused: a flow has one queue. \
@@ -148,6 +153,8 @@ fn kinds(option: &OptionDoc) -> String {
     let missing = Kind::ALL.len() - option.kinds.len();
     if missing == 0 {
         "all".to_owned()
+    } else if option.why_not == "consumes no queue" {
+        "with a queue".to_owned()
     } else if missing <= 2 {
         let mut others = Kind::ALL.into_iter().filter(|kind| !option.is_for(*kind));
         format!("all but {}", names(&mut others))

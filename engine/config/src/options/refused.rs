@@ -11,11 +11,21 @@ pub(crate) struct Gone {
     pub(crate) needed: bool,
     /// Why, and what there is instead.
     pub(crate) why: &'static str,
+    /// Its older spellings.
+    pub(super) older: &'static [&'static str],
+}
+
+impl Gone {
+    const fn or(mut self, older: &'static [&'static str]) -> Self {
+        self.older = older;
+        self
+    }
 }
 
 /// The entry of `name`.
 pub(crate) fn refused(name: &str) -> Option<&'static Gone> {
-    GONE.iter().find(|gone| gone.name == name)
+    GONE.iter()
+        .find(|gone| gone.name == name || gone.older.contains(&name))
 }
 
 const fn lacks(name: &'static str, why: &'static str) -> Gone {
@@ -23,6 +33,7 @@ const fn lacks(name: &'static str, why: &'static str) -> Gone {
         name,
         needed: true,
         why,
+        older: &[],
     }
 }
 
@@ -31,6 +42,7 @@ const fn without(name: &'static str, why: &'static str) -> Gone {
         name,
         needed: false,
         why,
+        older: &[],
     }
 }
 
@@ -48,11 +60,13 @@ pub(super) static GONE: &[Gone] = &[
     without(
         "exchangeSuffix",
         "write the whole name: `exchange: xs_user_suffix`",
-    ),
+    )
+    .or(&["exchange_suffix"]),
     without(
         "post_exchangeSuffix",
         "write the whole name: `post_exchange: xs_user_suffix`",
-    ),
+    )
+    .or(&["post_exchange_suffix"]),
     without(
         "amqp_consumer",
         "messages are always pushed, up to `prefetch`",
@@ -102,7 +116,8 @@ pub(super) static GONE: &[Gone] = &[
     lacks(
         "blockSize",
         "files are announced whole; a transfer that breaks off is tried again from the start",
-    ),
+    )
+    .or(&["blocksize"]),
     lacks(
         "realpathAdjust",
         "paths are announced as they are, or with `realpathPost: on` without links",
@@ -114,13 +129,10 @@ pub(super) static GONE: &[Gone] = &[
     lacks(
         "report",
         "upstream has no consumer of reports; what failed is in `flow retry` and the log",
-    ),
+    )
+    .or(&["report_back"]),
     lacks(
         "report_exchange",
-        "upstream has no consumer of reports; what failed is in `flow retry` and the log",
-    ),
-    lacks(
-        "report_back",
         "upstream has no consumer of reports; what failed is in `flow retry` and the log",
     ),
     lacks(
@@ -152,25 +164,17 @@ pub(super) static GONE: &[Gone] = &[
     without(
         "dry_run",
         "it is a way to run, not a property of a flow: `flow foreground --dry-run`",
-    ),
-    without(
-        "simulate",
-        "it is a way to run, not a property of a flow: `flow foreground --dry-run`",
-    ),
-    without(
-        "simulation",
-        "it is a way to run, not a property of a flow: `flow foreground --dry-run`",
-    ),
+    )
+    .or(&["simulate", "simulation"]),
     lacks(
         "statehost",
         "machines that share a home directory need state directories of their own: set `FLOW_STATE`",
     ),
-    without("permLog", ONE_DAEMON),
-    without("logFormat", ONE_DAEMON),
-    without("log_format", ONE_DAEMON),
+    without("permLog", ONE_DAEMON).or(&["chmod_log"]),
+    without("logFormat", ONE_DAEMON).or(&["log_format"]),
     without("logStdout", ONE_DAEMON),
     without("logJson", ONE_DAEMON),
-    without("logRotateCount", ONE_DAEMON),
+    without("logRotateCount", ONE_DAEMON).or(&["logdays", "log_rotate", "logRotate"]),
     without("logRotateInterval", ONE_DAEMON),
     without("logMetrics", METRICS),
     without("metrics_writeInterval", METRICS),
@@ -206,9 +210,9 @@ pub(super) static GONE: &[Gone] = &[
     ),
     without("wololo", "`flow convert --overwrite` says what it means"),
     without("no", "instances are numbered by the engine"),
-    without("MemoryMax", GROWS),
-    without("MemoryBaseLineFile", GROWS),
-    without("MemoryMultiplier", GROWS),
+    without("MemoryMax", GROWS).or(&["hb_memory_max"]),
+    without("MemoryBaseLineFile", GROWS).or(&["hb_memory_baseline_file"]),
+    without("MemoryMultiplier", GROWS).or(&["hb_memory_multiplier"]),
 ];
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ fn variables_are_filled_in() {
             "/data/incoming|incoming|incoming",
         ),
         ("${SOURCE}", "partner"),
+        ("${WHATFN}/${T1}", "b.pdf/b"),
         ("$${%Y}", "${%Y}"),
         ("$$${1}", "$${1}"),
         ("a}b", "a}b"),

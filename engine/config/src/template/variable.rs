@@ -8,6 +8,8 @@ use std::ops::Range;
 use jiff::SignedDuration;
 use jiff::fmt::strtime::BrokenDownTime;
 
+use super::bulletin::Part;
+
 /// A piece of text as it was written.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
@@ -88,6 +90,8 @@ pub(crate) enum Late {
         shift: SignedDuration,
         format: String,
     },
+    /// `${CCCC}`, `${WHATFN}` and their like: a part of the file name.
+    Name(Part),
     /// `${BUP}`: the path of baseUrl.
     BasePath,
     /// `${BUPL}`: the last element of that path.
@@ -131,6 +135,9 @@ pub(crate) fn classify(body: &str) -> Result<Variable<'_>, String> {
         "BUPL" | "baseUrlPathLast" => return Ok(Variable::Late(Late::BasePathLast)),
         "SOURCE" => return Ok(Variable::Late(Late::Source)),
         _ => {}
+    }
+    if let Some(part) = Part::named(body) {
+        return Ok(Variable::Late(Late::Name(part)));
     }
     if let Some(late) = named_date(body)? {
         return Ok(Variable::Late(late));

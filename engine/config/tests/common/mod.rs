@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use flow_config::{Grant, Loaded, Manifest, OptionKind, OptionSpec, Report, Source};
+use flow_config::{Grant, Kind, Loaded, Manifest, OptionKind, OptionSpec, Report, Source};
 
 pub(crate) type Plugins = BTreeMap<String, Manifest>;
 
@@ -134,4 +134,43 @@ pub(crate) fn in_directory(directory: &Path) -> Source {
         config_dir: directory.to_owned(),
         ..source()
     }
+}
+
+/// The least a flow of each kind needs.
+pub(crate) fn least(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Poll => "pollUrl: sftp://me@files.example.org/\npost_exchange: xs_out\n",
+        Kind::Post | Kind::Watch => "path: /data\npost_exchange: xs_out\n",
+        Kind::Subscribe => "exchange: xs_in\ndirectory: /data\n",
+        Kind::Sarra => "exchange: xs_in\ndirectory: /data\npost_exchange: xs_out\n",
+        Kind::Sender => "exchange: xs_in\nsendTo: sftp://me@files.example.org/\n",
+        Kind::Shovel | Kind::Winnow => "exchange: xs_in\npost_exchange: xs_out\n",
+        Kind::Flow => "exchange: xs_in\n",
+    }
+}
+
+/// Compares `content` with the file `name` of this crate; `UPDATE_OPTIONS=1` writes it instead.
+#[track_caller]
+pub(crate) fn golden(name: &str, content: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    if std::env::var_os("UPDATE_OPTIONS").is_some() {
+        std::fs::create_dir_all(path.parent().expect("it is below the crate")).expect("made");
+        std::fs::write(&path, content).expect("written");
+        return;
+    }
+    let present = std::fs::read_to_string(&path).unwrap_or_default();
+    if present == content {
+        return;
+    }
+    let line = present
+        .lines()
+        .zip(content.lines())
+        .position(|(there, here)| there != here)
+        .unwrap_or_else(|| present.lines().count().min(content.lines().count()));
+    panic!(
+        "{name} is out of date from line {}: {:?} is now {:?}; UPDATE_OPTIONS=1 writes it",
+        line + 1,
+        present.lines().nth(line),
+        content.lines().nth(line)
+    );
 }

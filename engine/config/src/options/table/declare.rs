@@ -40,6 +40,10 @@ pub(super) const HAS_FILES: Scope = Scope(
     &[Post, Watch, Subscribe, Sarra, Sender, Flow],
     "has no files of its own",
 );
+pub(super) const SPEAKS: Scope = Scope(
+    &[Poll, Subscribe, Sarra, Sender, Flow],
+    "speaks to no server but its broker",
+);
 pub(super) const CARRIES_OUT: Scope = Scope(
     &[Post, Watch, Subscribe, Sarra, Sender, Flow],
     "does nothing with files",

@@ -2,7 +2,7 @@
 
 use super::super::{OptionDoc, OptionType as T};
 use super::declare::{
-    CARRIES_OUT, FETCHES, HAS_FILES, IDENTIFIES, MOVES, SENDS, STORES, WITH_CONTENT, of,
+    CARRIES_OUT, FETCHES, HAS_FILES, IDENTIFIES, MOVES, SENDS, SPEAKS, STORES, WITH_CONTENT, of,
 };
 use crate::flow::Kind::{Poll, Sarra, Sender, Subscribe, Winnow};
 
@@ -373,6 +373,7 @@ pub(super) static TRANSFER: &[OptionDoc] = &[
         "What an FTP server's file names are written in.",
         "latin-1",
     )
+    .only(SPEAKS)
     .default("utf-8")
     .one_of(&["utf-8", "latin-1"]),
     of(
@@ -381,6 +382,7 @@ pub(super) static TRANSFER: &[OptionDoc] = &[
         "Characters of a path that HTTP requests do not percent-encode.",
         "'/+:'",
     )
+    .only(SPEAKS)
     .default("/+"),
     of(
         "httpUserAgent",
@@ -388,5 +390,6 @@ pub(super) static TRANSFER: &[OptionDoc] = &[
         "Who HTTP requests say they are from. By default flow with its version.",
         "'office-mirror/1.0'",
     )
+    .only(SPEAKS)
     .unlike("Sarracenia and its version", "it is another program"),
 ];

@@ -76,7 +76,7 @@ pub(super) static TREES: &[OptionDoc] = &[
          `scheduled_time`.",
         "America/Toronto",
     )
-    .only(LISTS)
+    .only(SCHEDULED)
     .default("UTC"),
     of(
         "recursive",
