@@ -1,7 +1,7 @@
 """Asks sr3 itself what the cases in this folder mean, and writes that beside them.
 
-    python3 -m venv /tmp/sr3 && /tmp/sr3/bin/pip install metpx-sr3==3.3.1 amqp paho-mqtt
-    /tmp/sr3/bin/python sr3.py
+    python3 -m venv sr3 && sr3/bin/pip install metpx-sr3==3.3.1 amqp paho-mqtt
+    sr3/bin/python sr3.py
 
 Without the libraries of brokers sr3 has other defaults.
 
