@@ -13,6 +13,7 @@
 
 mod build;
 mod collect;
+pub mod convert;
 mod credentials;
 mod explain;
 mod flow;
