@@ -10,20 +10,18 @@ use regex::{Captures, Regex};
 /// Fields with an edit of their own that may be set as text.
 const CONTENT_TYPE: &str = "contentType";
 /// Fields that say where and what content is: changing them is the business of others.
-const FIXED: [&str; 10] = [
+const FIXED: [&str; 8] = [
     "pubTime",
     "baseUrl",
     "relPath",
     "retrievePath",
     "size",
     "mtime",
-    "atime",
     "identity",
-    "mode",
     "topic",
 ];
-/// Fields that are objects: they can be deleted, but not made from text.
-const OBJECTS: [&str; 3] = ["content", "fileOp", "blocks"];
+/// Fields that can be deleted, but not made from text.
+const TYPED: [&str; 5] = ["content", "fileOp", "blocks", "mode", "atime"];
 
 /// The steps, in their order.
 #[derive(Debug)]
@@ -44,7 +42,7 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or_else(|| format!("`{text}` is not written `NAME = TEXT`"))?;
     let name = check(name.trim())?;
-    if OBJECTS.contains(&name) {
+    if TYPED.contains(&name) {
         return Err(format!("`{name}` is no text, it can only be deleted"));
     }
     Ok((name.to_owned(), value.trim().to_owned()))
