@@ -190,7 +190,13 @@ mod tests {
         ] {
             assert_eq!(parsed(url), Ok((host.to_owned(), port)), "{url}");
         }
-        for url in ["unix:/run/clamd", "tcp://", "tcp://h:x", "tcp://[::1", "tcp://u@h"] {
+        for url in [
+            "unix:/run/clamd",
+            "tcp://",
+            "tcp://h:x",
+            "tcp://[::1",
+            "tcp://u@h",
+        ] {
             assert!(parsed(url).is_err(), "{url}");
         }
     }

@@ -316,7 +316,7 @@ mod tests {
         );
         assert_eq!(dialled, 1);
         let small = ("max_size", Setting::Size(1000));
-        let (verdicts, dialled) = run(&[&large], usize::MAX, None, &[small.clone()]);
+        let (verdicts, dialled) = run(&[&large], usize::MAX, None, std::slice::from_ref(&small));
         assert!(matches!(&verdicts[0], Verdict::Reject(r) if r.code == 413));
         assert_eq!(dialled, 0);
         let pass = ("too_large", Setting::Text("pass".into()));

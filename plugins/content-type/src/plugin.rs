@@ -58,7 +58,9 @@ impl Lifecycle for ContentType {
         };
         let patterns = |name: &'static str| {
             let list = given.list(name)?;
-            let patterns = list.iter().map(|text| Pattern::parse(text).map_err(wrong(name)));
+            let patterns = list
+                .iter()
+                .map(|text| Pattern::parse(text).map_err(wrong(name)));
             patterns.collect::<Result<Vec<_>>>()
         };
         let by: Vec<Witness> = given
@@ -76,7 +78,9 @@ impl Lifecycle for ContentType {
             ));
         }
         let own = given.list("types")?;
-        let own = own.iter().map(|text| types::own(text).map_err(wrong("types")));
+        let own = own
+            .iter()
+            .map(|text| types::own(text).map_err(wrong("types")));
         Ok(Self {
             by,
             own: own.collect::<Result<_>>()?,
@@ -144,7 +148,11 @@ impl ContentType {
             return Verdict::rejected(WRONG_TYPE, "its type is not known");
         };
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&kind));
-        let shown: String = kind.chars().take(100).flat_map(char::escape_debug).collect();
+        let shown: String = kind
+            .chars()
+            .take(100)
+            .flat_map(char::escape_debug)
+            .collect();
         if any(&self.reject) {
             return Verdict::rejected(WRONG_TYPE, format!("`{shown}` is in `reject`"));
         }
@@ -202,9 +210,15 @@ mod tests {
         };
         let says_text = || named("a.pdf", Some("text/plain; charset=utf-8"));
         assert_eq!(by(&["message", "name"], says_text()), Verdict::Keep);
-        assert_eq!(by(&["name", "message"], says_text()), set("application/pdf"));
+        assert_eq!(
+            by(&["name", "message"], says_text()),
+            set("application/pdf")
+        );
         let says_nothing = named("a.pdf", Some("application/octet-stream"));
-        assert_eq!(by(&["message", "name"], says_nothing), set("application/pdf"));
+        assert_eq!(
+            by(&["message", "name"], says_nothing),
+            set("application/pdf")
+        );
         assert_eq!(by(&["message"], named("a.pdf", None)), Verdict::Keep);
     }
 
@@ -212,16 +226,26 @@ mod tests {
     fn types_are_filtered() {
         let check = |more: &[(&str, Setting)], name: &str, expected: Option<&str>| {
             let mut plugin = start(&["name"], more).unwrap();
-            let verdict = plugin.after_accept(vec![named(name, None)]).unwrap().remove(0);
+            let verdict = plugin
+                .after_accept(vec![named(name, None)])
+                .unwrap()
+                .remove(0);
             match expected {
                 Some(why) => assert_eq!(verdict, Verdict::rejected(415, why)),
                 None => assert!(!matches!(verdict, Verdict::Reject(_)), "{verdict:?}"),
             }
         };
-        let images = [("accept", list(&["image/*"])), ("reject", list(&["image/gif"]))];
+        let images = [
+            ("accept", list(&["image/*"])),
+            ("reject", list(&["image/gif"])),
+        ];
         check(&images, "a.png", None);
         check(&images, "a.gif", Some("`image/gif` is in `reject`"));
-        check(&images, "a.pdf", Some("`application/pdf` is not in `accept`"));
+        check(
+            &images,
+            "a.pdf",
+            Some("`application/pdf` is not in `accept`"),
+        );
         check(&images, "a", Some("its type is not known"));
         check(&[("reject", list(&["image/*"]))], "a", None);
         let lenient = [
@@ -244,10 +268,16 @@ mod tests {
             [Verdict::Keep]
         );
         let verdicts = plugin.after_work(vec![message]).unwrap();
-        assert!(matches!(&verdicts[0], Verdict::Reject(r) if r.code == 415), "{verdicts:?}");
+        assert!(
+            matches!(&verdicts[0], Verdict::Reject(r) if r.code == 415),
+            "{verdicts:?}"
+        );
         let mut without = named("b.txt", None);
         without.id = 2;
-        assert_eq!(plugin.after_work(vec![without]).unwrap(), [set("text/plain")]);
+        assert_eq!(
+            plugin.after_work(vec![without]).unwrap(),
+            [set("text/plain")]
+        );
     }
 
     #[test]
@@ -255,8 +285,16 @@ mod tests {
         let failure = start(&[], &[]).unwrap_err();
         assert!(failure.reason().starts_with("option `by`: names nobody"));
         let failure = start(&["name"], &[("accept", list(&["png"]))]).unwrap_err();
-        assert!(failure.reason().starts_with("option `accept`: `png` is no type"));
+        assert!(
+            failure
+                .reason()
+                .starts_with("option `accept`: `png` is no type")
+        );
         let failure = start(&["name"], &[("types", list(&["a"]))]).unwrap_err();
-        assert!(failure.reason().starts_with("option `types`: `a` is not written"));
+        assert!(
+            failure
+                .reason()
+                .starts_with("option `types`: `a` is not written")
+        );
     }
 }

@@ -118,7 +118,10 @@ mod tests {
             (b"GRIB\0\0\x01\x02........", Some("application/grib")),
             (b"BUFR\0\0\0\x04", Some("application/bufr")),
             (b"CDF\x01....", Some("application/netcdf")),
-            (b"MZ\x90\0\x03\0\0\0", Some("application/vnd.microsoft.portable-executable")),
+            (
+                b"MZ\x90\0\x03\0\0\0",
+                Some("application/vnd.microsoft.portable-executable"),
+            ),
             (b"SACN31 CWAO 011200\r\r\n", None),
             (b"", None),
         ] {
@@ -142,7 +145,10 @@ mod tests {
 
     #[test]
     fn what_says_nothing_counts_as_nothing() {
-        assert_eq!(essence("Text/Plain; charset=utf-8").as_deref(), Some("text/plain"));
+        assert_eq!(
+            essence("Text/Plain; charset=utf-8").as_deref(),
+            Some("text/plain")
+        );
         assert_eq!(essence("application/octet-stream"), None);
         assert_eq!(essence("nonsense"), None);
     }

@@ -172,7 +172,10 @@ fn held(left: Duration) -> Verdict {
 }
 
 fn superseded(by: &str) -> Verdict {
-    Verdict::rejected(SUPERSEDED, format!("superseded by what was announced at {by}"))
+    Verdict::rejected(
+        SUPERSEDED,
+        format!("superseded by what was announced at {by}"),
+    )
 }
 
 #[cfg(test)]
@@ -280,7 +283,10 @@ mod tests {
         assert_eq!(decide(&first, later(91)), gone);
         let third = message("a", "3", "20240305T071009");
         assert_eq!(left(&decide(&third, later(120))), Some(60_000));
-        assert_eq!(left(&decide(&message("b", "4", "20240305T070809"), NOW)), Some(60_000));
+        assert_eq!(
+            left(&decide(&message("b", "4", "20240305T070809"), NOW)),
+            Some(60_000)
+        );
     }
 
     #[test]

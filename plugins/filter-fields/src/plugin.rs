@@ -174,7 +174,10 @@ impl FilterFields {
 }
 
 fn shown(text: &str) -> String {
-    text.chars().take(200).flat_map(char::escape_debug).collect()
+    text.chars()
+        .take(200)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 #[cfg(test)]
@@ -225,7 +228,10 @@ mod tests {
             Some("`DDI` does not match `pattern`"),
         );
         check(&[value.clone(), ("keys", list(&["ALL", "DDI"]))], None);
-        check(&[value, ("keys", list(&["ALL"]))], Some("`DDI` is not in `keys`"));
+        check(
+            &[value, ("keys", list(&["ALL"]))],
+            Some("`DDI` is not in `keys`"),
+        );
         check(
             &[("value", text("{absent}")), ("pattern", text("."))],
             Some("it has no field `absent`"),
@@ -260,7 +266,9 @@ mod tests {
             Some("1000 bytes are less than `size_min`"),
         );
         let mut plugin = start(&size("size_max", 5)).unwrap();
-        let verdicts = plugin.after_accept(vec![Message::new(1, "b", "a")]).unwrap();
+        let verdicts = plugin
+            .after_accept(vec![Message::new(1, "b", "a")])
+            .unwrap();
         assert_eq!(verdicts, [Verdict::rejected(404, "its size is not known")]);
     }
 
@@ -297,9 +305,15 @@ mod tests {
     fn mistakes_stop_the_start() {
         for (options, expected) in [
             (vec![], "no option says what to look for"),
-            (vec![("key", text("{1}"))], "option `key`: there are no `keys`"),
             (
-                vec![("size_min", Setting::Size(5)), ("size_max", Setting::Size(4))],
+                vec![("key", text("{1}"))],
+                "option `key`: there are no `keys`",
+            ),
+            (
+                vec![
+                    ("size_min", Setting::Size(5)),
+                    ("size_max", Setting::Size(4)),
+                ],
                 "option `size_min`: is 5 bytes",
             ),
             (

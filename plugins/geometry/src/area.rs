@@ -190,7 +190,12 @@ mod tests {
             ),
             0,
         );
-        for (x, y, inside) in [(1.0, 1.0, true), (5.0, 5.0, false), (10.0, 5.0, true), (11.0, 5.0, false)] {
+        for (x, y, inside) in [
+            (1.0, 1.0, true),
+            (5.0, 5.0, false),
+            (10.0, 5.0, true),
+            (11.0, 5.0, false),
+        ] {
             assert_eq!(area.touches(&point(x, y)), inside, "{x} {y}");
         }
         let line = geometry(r#"{"type":"LineString","coordinates":[[-5,5],[15,5]]}"#);
@@ -283,7 +288,15 @@ mod tests {
 
     #[test]
     fn boxes_are_checked() {
-        for text in ["", "1,2,3", "1,2,3,x", "0,10,0,-10", "-190,0,0,0", "0,0,0,91", "nan,0,0,0"] {
+        for text in [
+            "",
+            "1,2,3",
+            "1,2,3,x",
+            "0,10,0,-10",
+            "-190,0,0,0",
+            "0,0,0,91",
+            "nan,0,0,0",
+        ] {
             assert!(bounding_box(text).is_err(), "{text}");
         }
     }

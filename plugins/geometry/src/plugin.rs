@@ -133,8 +133,14 @@ mod tests {
 
     fn batch() -> Vec<Message> {
         let geometries = [
-            Some(Header::json("geometry", r#"{"type":"Point","coordinates":[-73.6,45.5]}"#)),
-            Some(Header::text("geometry", r#"{"type":"Point","coordinates":[2.3,48.9]}"#)),
+            Some(Header::json(
+                "geometry",
+                r#"{"type":"Point","coordinates":[-73.6,45.5]}"#,
+            )),
+            Some(Header::text(
+                "geometry",
+                r#"{"type":"Point","coordinates":[2.3,48.9]}"#,
+            )),
             Some(Header::json("geometry", "null")),
             None,
             Some(Header::text("geometry", "Montréal")),
@@ -184,7 +190,10 @@ mod tests {
         for (options, expected) in [
             (vec![], "no area is named"),
             (vec![("area", text("here"))], "option `area`: "),
-            (vec![("area", text("null"))], "option `area`: has no position"),
+            (
+                vec![("area", text("null"))],
+                "option `area`: has no position",
+            ),
             (
                 vec![("boxes", Setting::List(vec!["1,2".into()]))],
                 "option `boxes`: `1,2` has 2 numbers",

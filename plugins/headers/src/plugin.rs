@@ -188,12 +188,28 @@ mod tests {
     #[test]
     fn mistakes_stop_the_start() {
         for (name, item, expected) in [
-            ("extract", "a(b)", "option `extract`: `a(b)` has no named group"),
-            ("extract", "(?<size>.)", "option `extract`: `size` says where"),
-            ("rename", "a = relPath", "option `rename`: `relPath` says where"),
+            (
+                "extract",
+                "a(b)",
+                "option `extract`: `a(b)` has no named group",
+            ),
+            (
+                "extract",
+                "(?<size>.)",
+                "option `extract`: `size` says where",
+            ),
+            (
+                "rename",
+                "a = relPath",
+                "option `rename`: `relPath` says where",
+            ),
             ("set", "a", "option `set`: `a` is not written"),
             ("set", "a = {", "option `set`: `{` is never closed"),
-            ("delete", "identity", "option `delete`: `identity` says where"),
+            (
+                "delete",
+                "identity",
+                "option `delete`: `identity` says where",
+            ),
         ] {
             let failure = start(&[(name, item)], "accept", "keep").unwrap_err();
             assert!(failure.reason().starts_with(expected), "{failure:?}");

@@ -112,7 +112,11 @@ impl Steps {
         match found {
             Some((pattern, groups)) => Ok(named(pattern, &groups)),
             None if self.strict => {
-                let shown: String = from.chars().take(200).flat_map(char::escape_debug).collect();
+                let shown: String = from
+                    .chars()
+                    .take(200)
+                    .flat_map(char::escape_debug)
+                    .collect();
                 Err(format!("no pattern of `extract` matches `{shown}`"))
             }
             None => Ok(BTreeMap::new()),
@@ -261,7 +265,10 @@ mod tests {
             steps.apply(&message()).unwrap(),
             [
                 Edit::remove_header("geometry"),
-                Edit::Header(("area".into(), Some(Value::Json(r#"{"type":"Point"}"#.into())))),
+                Edit::Header((
+                    "area".into(),
+                    Some(Value::Json(r#"{"type":"Point"}"#.into()))
+                )),
             ]
         );
     }
@@ -310,10 +317,7 @@ mod tests {
 
     #[test]
     fn fields_of_others_are_refused() {
-        assert_eq!(
-            pair("a").unwrap_err(),
-            "`a` is not written `NAME = TEXT`"
-        );
+        assert_eq!(pair("a").unwrap_err(), "`a` is not written `NAME = TEXT`");
         assert!(pair("relPath = x").unwrap_err().contains("plugin `rename`"));
         assert!(pair("content = x").unwrap_err().contains("only be deleted"));
         assert_eq!(pair(" = x").unwrap_err(), "`` is no name of a header");

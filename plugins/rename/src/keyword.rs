@@ -114,7 +114,11 @@ mod tests {
             ("HEADFN", "plain", "plain"),
             ("NONE", NAME, "SACN31_CWAO_011200:ncp1:CWAO:SA:3.A.I.E:3"),
             ("NONE", SENT, "SACN31_CWAO_011200:ncp1:CWAO:SA:3"),
-            ("NONESENDER", SENT, "SACN31_CWAO_011200:ncp1:CWAO:SA:3:SENDER=x.txt"),
+            (
+                "NONESENDER",
+                SENT,
+                "SACN31_CWAO_011200:ncp1:CWAO:SA:3:SENDER=x.txt",
+            ),
             ("SENDER", SENT, "x.txt"),
             ("SENDER", NAME, NAME),
             ("DESTFN=latest.txt", NAME, "latest.txt"),

@@ -87,7 +87,9 @@ impl Lifecycle for Rename {
         let shift = usize::try_from(shift)
             .ok()
             .filter(|shift| *shift <= 100)
-            .ok_or_else(|| wrong("shift_to_base_url")(format!("is {shift}, but has to be from 0 to 100")))?;
+            .ok_or_else(|| {
+                wrong("shift_to_base_url")(format!("is {shift}, but has to be from 0 to 100"))
+            })?;
         let nothing = keyword.is_none() && replace.is_empty() && to.is_none() && case == Case::Keep;
         if nothing && shift == 0 {
             return Err(Failure::config(
@@ -142,7 +144,10 @@ impl Rename {
                 Err(rejection) => return Verdict::Reject(rejection),
             },
             Err(Missing(field)) if self.reject_missing => {
-                return Verdict::rejected(422, format!("the message has no field `{field}` to be named by"));
+                return Verdict::rejected(
+                    422,
+                    format!("the message has no field `{field}` to be named by"),
+                );
             }
             Err(Missing(_)) => return Verdict::Keep,
         };
@@ -285,9 +290,14 @@ mod tests {
     #[test]
     fn stage_work_waits_for_the_work() {
         let mut plugin = start(&[("case", text("upper")), ("stage", text("work"))]).unwrap();
-        assert_eq!(plugin.after_accept(vec![message()]).unwrap(), [Verdict::Keep]);
+        assert_eq!(
+            plugin.after_accept(vec![message()]).unwrap(),
+            [Verdict::Keep]
+        );
         let late = plugin.after_work(vec![message()]).unwrap();
-        assert!(matches!(&late[0], Verdict::Update(edits) if edits[0] == Edit::RelPath("a/b/X.TMP".into())));
+        assert!(
+            matches!(&late[0], Verdict::Update(edits) if edits[0] == Edit::RelPath("a/b/X.TMP".into()))
+        );
     }
 
     #[test]
@@ -296,7 +306,10 @@ mod tests {
         evil.headers = vec![flow_plugin::Header::text("subject", "../../etc/passwd")];
         let mut plugin = start(&[("to", text("{subject}"))]).unwrap();
         let verdicts = plugin.after_accept(vec![evil]).unwrap();
-        assert!(matches!(&verdicts[0], Verdict::Reject(r) if r.code == 422), "{verdicts:?}");
+        assert!(
+            matches!(&verdicts[0], Verdict::Reject(r) if r.code == 422),
+            "{verdicts:?}"
+        );
     }
 
     #[test]
@@ -353,7 +366,10 @@ mod tests {
         for (options, expected) in [
             (vec![], "no option says what to do"),
             (vec![("to", text("{x"))], "option `to`: `{` is never closed"),
-            (vec![("keyword", text("WAT"))], "option `keyword`: `WAT` is none"),
+            (
+                vec![("keyword", text("WAT"))],
+                "option `keyword`: `WAT` is none",
+            ),
             (
                 vec![("keyword", text("WHATFN")), ("field", text("path"))],
                 "option `keyword`: is about file names",

@@ -169,7 +169,11 @@ mod tests {
     fn replacements_follow_each_other_and_know_their_groups() {
         let steps = steps(
             Field::Name,
-            &[r"\.tmp$ =>", r" (?<number>\d+) => -{number}{1}", "Report => R"],
+            &[
+                r"\.tmp$ =>",
+                r" (?<number>\d+) => -{number}{1}",
+                "Report => R",
+            ],
             Some("{stem}_{pubTime:%Y%m%d}.txt"),
         );
         assert_eq!(

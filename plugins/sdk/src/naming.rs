@@ -54,11 +54,7 @@ pub fn check_element(name: &str) -> Result<(), Rejection> {
     } else {
         return Ok(());
     };
-    let shown: String = name
-        .chars()
-        .take(80)
-        .flat_map(char::escape_debug)
-        .collect();
+    let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
     Err(Rejection::new(422, format!("the name `{shown}` {problem}")))
 }
 
@@ -103,7 +99,11 @@ pub fn move_to(message: &Message, path: &str) -> Result<Vec<Edit>, Rejection> {
     let (Some(directory), Some(filename)) = (&message.directory, &message.filename) else {
         let path = elements.join("/");
         let same = path == message.rel_path;
-        return Ok(if same { Vec::new() } else { announce_as(message, path) });
+        return Ok(if same {
+            Vec::new()
+        } else {
+            announce_as(message, path)
+        });
     };
     let mut edits = Vec::new();
     if name != filename {
@@ -132,7 +132,10 @@ fn without_end<'a>(directory: &'a str, end: &str) -> &'a str {
     if end.is_empty() {
         return directory;
     }
-    match directory.strip_suffix(end).and_then(|base| base.strip_suffix('/')) {
+    match directory
+        .strip_suffix(end)
+        .and_then(|base| base.strip_suffix('/'))
+    {
         Some("") => "/",
         Some(base) => base,
         None => directory,

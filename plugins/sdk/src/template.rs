@@ -63,7 +63,10 @@ impl Template {
                         pieces.push(Piece::Text(std::mem::take(&mut plain)));
                     }
                     pieces.push(field(inner)?);
-                    while chars.next_if(|(next, _)| *next <= at + 1 + inner.len()).is_some() {}
+                    while chars
+                        .next_if(|(next, _)| *next <= at + 1 + inner.len())
+                        .is_some()
+                    {}
                 }
                 '}' => return Err(format!("`}}` closes nothing in `{text}`; write `}}}}`")),
                 c => plain.push(c),
@@ -146,7 +149,10 @@ pub fn field_of<'a>(message: &'a Message, name: &str) -> Option<Cow<'a, str>> {
         "suffix" => borrowed(Some(halves(current_name(message)).1)),
         "path" => Some(current_path(message)),
         "directory" => borrowed(Some(
-            message.rel_path.rsplit_once('/').map_or("", |(dirs, _)| dirs),
+            message
+                .rel_path
+                .rsplit_once('/')
+                .map_or("", |(dirs, _)| dirs),
         )),
         "url" => Some(Cow::Owned(message.url())),
         "baseUrl" => borrowed(Some(&message.base_url)),
@@ -179,7 +185,9 @@ fn halves(name: &str) -> (&str, &str) {
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let place = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, place)| place);
     match place.strip_prefix('[') {
         Some(address) => address.split(']').next().unwrap_or(""),
         None => place.split(':').next().unwrap_or(""),
@@ -221,9 +229,15 @@ mod tests {
     fn fields_are_filled_in() {
         check("{stem}_{pubTime:%Y%m%d}{suffix}", Ok("x.tar_20240305.gz"));
         check("{directory}/{name} {path}", Ok("a/b/x.tar.gz a/b/x.tar.gz"));
-        check("{host} {baseUrl}", Ok("data.example.com https://me@data.example.com:8443/base/"));
+        check(
+            "{host} {baseUrl}",
+            Ok("data.example.com https://me@data.example.com:8443/base/"),
+        );
         check("{size} {1} {source} {list}", Ok("17 one me [1,2]"));
-        check("{source|nobody} {other|nobody} {empty|nobody}", Ok("me nobody nobody"));
+        check(
+            "{source|nobody} {other|nobody} {empty|nobody}",
+            Ok("me nobody nobody"),
+        );
         check("[{empty}]", Ok("[]"));
         check("{{{size}}}", Ok("{17}"));
         check("{mtime:%Y|never}", Ok("never"));
@@ -238,7 +252,11 @@ mod tests {
         let mut message = message();
         message.directory = Some("/data".to_owned());
         message.filename = Some("y.txt".to_owned());
-        let text = |template: &str| Template::parse(template).unwrap().render(&message, &|_| None);
+        let text = |template: &str| {
+            Template::parse(template)
+                .unwrap()
+                .render(&message, &|_| None)
+        };
         assert_eq!(text("{name} {path}").unwrap(), "y.txt a/b/y.txt");
     }
 

@@ -56,7 +56,11 @@ impl Time {
         if civil_from_days(days) != (year, month, day) {
             return None;
         }
-        let nanos: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+        let nanos: String = fraction
+            .chars()
+            .chain("000000000".chars())
+            .take(9)
+            .collect();
         Some(Self {
             seconds: days * DAY + hour * 3600 + minute * 60 + second,
             nanos: nanos.parse().ok()?,
@@ -68,8 +72,7 @@ impl Time {
         if self >= now {
             return Duration::ZERO;
         }
-        let nanos = i128::from(now.seconds - self.seconds) * 1_000_000_000
-            + i128::from(now.nanos)
+        let nanos = i128::from(now.seconds - self.seconds) * 1_000_000_000 + i128::from(now.nanos)
             - i128::from(self.nanos);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
@@ -198,10 +201,7 @@ mod tests {
         ] {
             assert_eq!(time.format(format).as_deref(), Ok(expected));
         }
-        assert_eq!(
-            time.format("%B").unwrap_err(),
-            "`%B` is no part of a time"
-        );
+        assert_eq!(time.format("%B").unwrap_err(), "`%B` is no part of a time");
         assert_eq!(time.format("x%").unwrap_err(), "a `%` stands at the end");
     }
 
