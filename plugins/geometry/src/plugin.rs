@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn messages_are_told_by_their_geometry() {
         let quebec = ("boxes", Setting::List(vec!["-80,44,-70,50".into()]));
-        assert_eq!(codes(&[quebec.clone()]), [0, 404, 404, 404, 422]);
+        assert_eq!(
+            codes(std::slice::from_ref(&quebec)),
+            [0, 404, 404, 404, 422]
+        );
         let keep = ("missing", text("keep"));
         assert_eq!(codes(&[quebec.clone(), keep.clone()]), [0, 404, 0, 0, 422]);
         let reject = ("then", text("reject"));

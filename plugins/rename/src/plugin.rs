@@ -179,7 +179,7 @@ fn shift(message: &Message, count: usize, edits: &mut Vec<Edit>) {
     let mut path = message.rel_path.trim_start_matches('/').to_owned();
     let mut base = message.base_url.clone();
     let mut retrieve = message.retrieve_path.clone();
-    for edit in edits.drain(..).collect::<Vec<_>>() {
+    for edit in std::mem::take(edits) {
         match edit {
             Edit::RelPath(new) => path = new,
             Edit::BaseUrl(new) => base = new,
