@@ -52,10 +52,13 @@ mod sys;
 
 pub mod log;
 pub mod metrics;
+pub mod naming;
 pub mod secret;
 pub mod state;
+pub mod template;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod time;
 
 pub use bindings::exports_describe::exports::flow::plugin::describe::{
     Grant, Manifest, OptionKind, OptionSpec,

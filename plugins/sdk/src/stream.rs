@@ -83,11 +83,14 @@ impl Stream {
     }
 
     fn push(&mut self) -> Result<()> {
-        if !self.out.is_empty() {
-            self.raw.write(&self.out)?;
-            self.out.clear();
+        if self.out.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let written = self.raw.write(&self.out);
+        // What could not be written is not tried again: a peer that stopped listening may still
+        // have said why, and that can be read now.
+        self.out.clear();
+        written
     }
 }
 
