@@ -34,7 +34,7 @@ pub enum Kind {
     Corrupt,
     /// The file or its directory can't be written.
     ReadOnly,
-    /// No room on the disk.
+    /// No room: on the disk, or within a quota.
     Full,
     /// Another process keeps the file locked.
     Busy,
@@ -48,6 +48,20 @@ pub enum Kind {
     Stopped,
     /// SQLite refused something it should not: a bug here.
     Internal,
+    /// The server can't be reached, the connection broke, or the server has trouble of its own.
+    Away,
+    /// User or password were refused.
+    Login,
+    /// The user may not do this.
+    Denied,
+    /// The server's certificate can't be trusted, or it speaks no TLS.
+    Untrusted,
+    /// The server lacks something that is needed.
+    Unsupported,
+    /// The server can't take this message, ever.
+    Unfit,
+    /// Another client consumes as the same instance of a queue.
+    TakenOver,
 }
 
 impl Error {
@@ -62,6 +76,11 @@ impl Error {
     /// What sort of error it is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it may pass without anybody changing anything.
+    pub fn passes(&self) -> bool {
+        matches!(Failure::from(self.clone()), Failure::Temporary { .. })
     }
 
     /// What SQLite said, told as what it means for the broker at `path`.
@@ -162,15 +181,23 @@ impl From<Error> for Failure {
     /// Whether the flow tries again or stops for a person.
     fn from(error: Error) -> Self {
         match error.kind {
-            Kind::Full | Kind::Busy | Kind::Io | Kind::Stopped | Kind::Internal => {
-                Self::temporary(error.chain())
-            }
+            Kind::Full
+            | Kind::Busy
+            | Kind::Io
+            | Kind::Stopped
+            | Kind::Internal
+            | Kind::Away
+            | Kind::TakenOver => Self::temporary(error.chain()),
+            Kind::Login | Kind::Denied => Self::Auth(error.chain()),
+            Kind::Unfit => Self::Permanent(error.chain()),
             Kind::NotABroker
             | Kind::Newer
             | Kind::Corrupt
             | Kind::ReadOnly
             | Kind::NoQueue
-            | Kind::Name => Self::Config(error.chain()),
+            | Kind::Name
+            | Kind::Untrusted
+            | Kind::Unsupported => Self::Config(error.chain()),
         }
     }
 }
