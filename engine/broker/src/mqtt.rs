@@ -36,6 +36,10 @@
 //! - A confirmed post is as durable as the server makes it. Mosquitto confirms what it has in memory: give
 //!   it `persistence true`, `autosave_on_changes true`, `autosave_interval 1`, and
 //!   `max_queued_messages 0`, as it drops what is beyond that number (1000 by default) and says nothing.
+//! - Mosquitto before 2.0.12 (Debian 12 has 2.0.11) forgets shared subscriptions when it restarts, though
+//!   not what waits in them, until their consumers are back. A post that reaches nobody is tried again
+//!   for a minute after a reconnect if there was somebody before; where another queue gets the post,
+//!   nobody can tell that one missed it. Use a later version.
 //!
 //! # Why a client of our own
 //! Libraries for MQTT keep a session in a state machine of theirs, and ack-last with exact redelivery is

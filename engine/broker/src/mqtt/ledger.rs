@@ -19,7 +19,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use bytes::Bytes;
+
 use super::packet::Publish;
+
+/// Most acks kept that a server may not have got. Beyond it the oldest are given up: if they are
+/// needed after all, their messages are delivered again.
+const IN_DOUBT: usize = 1000;
 
 /// A message that was handed out, and may be again.
 #[derive(Debug, Clone)]
@@ -100,6 +106,7 @@ impl Ledger {
                 return self.revive(tag, id);
             }
         }
+        self.settle_doubts(&message);
         self.last += 1;
         let tag = self.last;
         let live = message.id.is_some();
@@ -118,6 +125,15 @@ impl Ledger {
         );
         self.waiting.push_back(tag);
         Arrival::Offered
+    }
+
+    /// The identifier of a new message names no old one any more: the server has its ack.
+    fn settle_doubts(&mut self, message: &Publish) {
+        if message.id.is_some() && !message.dup {
+            self.entries.retain(|_, entry| {
+                entry.live || entry.place != Place::Acked || entry.message.id != message.id
+            });
+        }
     }
 
     /// The stale entry that a message is, if it is one: the same content under the same identifier,
@@ -244,16 +260,28 @@ impl Ledger {
 
     /// The connection is gone.
     ///
-    /// Acks that were in doubt when the connection before it went, and did not come up on this one,
-    /// had arrived: they are forgotten.
+    /// Acks that the server may or may not have are kept until one of them turns out to be needed, or
+    /// its identifier names something else. No more of them than can be in doubt at a time.
     pub(super) fn lost(&mut self) {
-        self.entries
-            .retain(|_, entry| entry.live || entry.place != Place::Acked);
         for entry in self.entries.values_mut() {
             entry.live = false;
+            if entry.place == Place::Acked {
+                entry.message.payload = Bytes::new();
+            }
         }
         self.live.clear();
         self.untold.clear();
+        let mut doubtful: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.place == Place::Acked)
+            .map(|(tag, _)| *tag)
+            .collect();
+        doubtful.sort_unstable();
+        doubtful.truncate(doubtful.len().saturating_sub(IN_DOUBT));
+        for tag in doubtful {
+            self.entries.remove(&tag);
+        }
     }
 
     /// The server has forgotten the session: nothing here is known to it any more.

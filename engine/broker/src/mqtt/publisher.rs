@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flow_runtime::ports::{Confirm, Failure, Outgoing, Publisher};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::dial::Server;
 use super::link::{Hello, Link};
@@ -15,6 +15,14 @@ use super::packet::{Packet, Publish};
 use super::reason::{FAILURE, NO_SUBSCRIBERS};
 use super::{Options, names, packet, wire};
 use crate::error::{Error, Kind};
+
+/// How long after a reconnect a post that nobody is subscribed to is tried again.
+///
+/// A server may forget its shared subscriptions when it restarts, until their consumers are back:
+/// Mosquitto does before 2.0.12. As long as a consumer waits at most before its next try.
+const GRACE: Duration = Duration::from_secs(60);
+/// How often it is tried.
+const GRACE_STEP: Duration = Duration::from_millis(300);
 
 /// Bytes made ready ahead of the network; what does not fit waits as it is.
 const AHEAD: usize = 256 * 1024;
@@ -38,6 +46,10 @@ pub struct MqttPublisher {
     link: Option<Link>,
     /// Whether the last batch had messages that went nowhere: said once, not with every batch.
     unrouted: bool,
+    /// Somebody was subscribed, at some time.
+    routed: bool,
+    /// Until when it is hoped that those who were subscribed come back.
+    hope: Option<Instant>,
 }
 
 impl std::fmt::Debug for MqttPublisher {
@@ -54,7 +66,8 @@ impl std::fmt::Debug for MqttPublisher {
 struct Batch<'a> {
     messages: &'a mut [Publish],
     confirmed: Vec<bool>,
-    unrouted: usize,
+    /// Those nobody was subscribed to.
+    unrouted: Vec<usize>,
 }
 
 impl MqttPublisher {
@@ -74,6 +87,8 @@ impl MqttPublisher {
             hello,
             link: None,
             unrouted: false,
+            routed: false,
+            hope: None,
         }
     }
 
@@ -101,9 +116,13 @@ impl MqttPublisher {
             let was_idle = idle.is_some();
             let mut link = match idle.take() {
                 Some(link) => link,
-                None => Link::open(&self.server, &self.hello, self.options.timeout).await?,
+                None => {
+                    let link = Link::open(&self.server, &self.hello, self.options.timeout).await?;
+                    self.hope = self.routed.then(|| Instant::now() + GRACE);
+                    link
+                }
             };
-            match send(&mut link, batch, self.options.timeout).await {
+            match self.send_hopefully(&mut link, batch).await {
                 Ok(()) => {
                     self.link = Some(link);
                     return Ok(());
@@ -113,6 +132,43 @@ impl MqttPublisher {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Sends, and again what nobody was subscribed to while those who were may come back.
+    async fn send_hopefully(
+        &mut self,
+        link: &mut Link,
+        batch: &mut Batch<'_>,
+    ) -> Result<(), Error> {
+        let deadline = Instant::now() + self.options.timeout;
+        loop {
+            let to_do = batch.confirmed.iter().filter(|done| !**done).count();
+            batch.unrouted.clear();
+            send(link, batch, self.options.timeout).await?;
+            if batch.unrouted.len() < to_do {
+                self.routed = true;
+                self.hope = None;
+            }
+            let hopeful = self.hope.is_some_and(|until| Instant::now() < until);
+            if batch.unrouted.is_empty() || !hopeful {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::new(
+                    Kind::Away,
+                    format!(
+                        "`{}`: nobody is subscribed to exchange `{}` since the connection came back, \
+                         somebody was before; the messages are posted again; see that the consumers \
+                         run",
+                        self.server, self.exchange
+                    ),
+                ));
+            }
+            for at in &batch.unrouted {
+                batch.confirmed[*at] = false;
+            }
+            sleep(GRACE_STEP).await;
         }
     }
 
@@ -183,7 +239,9 @@ async fn send(link: &mut Link, batch: &mut Batch<'_>, limit: Duration) -> Result
                     let what = format!("a message for `{}`", batch.messages[at].topic);
                     return Err(link.refused(&what, reason, answer.text.as_deref()));
                 }
-                batch.unrouted += usize::from(reason == NO_SUBSCRIBERS);
+                if reason == NO_SUBSCRIBERS {
+                    batch.unrouted.push(at);
+                }
                 batch.confirmed[at] = true;
                 left -= 1;
                 deadline = Instant::now() + limit;
@@ -231,10 +289,10 @@ impl Publisher for MqttPublisher {
         let mut batch = Batch {
             confirmed: vec![false; messages.len()],
             messages: &mut messages,
-            unrouted: 0,
+            unrouted: Vec::new(),
         };
         self.post_all(&mut batch).await?;
-        let unrouted = batch.unrouted;
+        let unrouted = batch.unrouted.len();
         self.tell_unrouted(unrouted);
         Ok(vec![Confirm::Posted; messages.len()])
     }

@@ -148,9 +148,7 @@ impl Session {
     /// Connects, resumes the session or begins it, and subscribes.
     pub(super) async fn connect(&mut self) -> Result<Link, Error> {
         let mut link = Link::open(&self.server, &self.hello, self.options.timeout).await?;
-        if link.limits.session_present {
-            self.shared.ledger().lost();
-        } else {
+        if !link.limits.session_present {
             self.shared.ledger().orphan();
             if self.known {
                 tracing::warn!(
@@ -224,6 +222,7 @@ impl Session {
                 match self.reconnect().await {
                     Some(Ok(link)) => break link,
                     Some(Err(error)) => {
+                        self.shared.ledger().lost();
                         tracing::debug!(broker = %self.server, queue = self.queue, reason = %error, "Another try failed.");
                         self.shared.down(error);
                     }

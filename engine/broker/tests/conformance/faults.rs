@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use flow_runtime::ports::{Consumer, Failure, Settlement};
 
 use crate::bench::{
-    Bench, all, drain, everything, numbered, outgoing, paths, post, post_until_confirmed, soon,
-    take,
+    Bench, all, drain, everything, numbered, outgoing, paths, post, post_until_confirmed,
+    reconnected, soon, take,
 };
 
 pub(crate) async fn what_was_confirmed_survives_a_kill<B: Bench>() {
@@ -36,6 +36,46 @@ pub(crate) async fn what_was_confirmed_survives_a_kill<B: Bench>() {
     bench.restart().await;
     let mut consumer = bench.consumer(&everything(), 100).await.unwrap();
     assert_eq!(drain(&bench, &mut *consumer).await, expected);
+}
+
+pub(crate) async fn queues_take_posts_right_after_a_restart<B: Bench>() {
+    let mut bench = B::start().await;
+    bench.declare(&everything()).await.unwrap();
+    if !B::ABILITIES.confirm_is_durable {
+        bench.save().await;
+    }
+    bench.kill().await;
+    bench.restart().await;
+    let mut publisher = bench.publisher("x").await.unwrap();
+    post(&mut *publisher, &[outgoing("early")]).await;
+    let mut consumer = bench.consumer(&everything(), 10).await.unwrap();
+    let seen = drain(&bench, &mut *consumer).await;
+    if let Some(remembers) = bench.remembers_queues() {
+        assert_eq!(seen.len(), usize::from(remembers));
+    }
+}
+
+/// The same with a publisher that knows that there was somebody.
+pub(crate) async fn posts_wait_for_consumers_to_come_back_after_a_restart<B: Bench>() {
+    let mut bench = B::start().await;
+    if !B::ABILITIES.clients_outlive {
+        return assert!(bench.cutter().is_none(), "clients and broker are one");
+    }
+    let mut consumer = bench.consumer(&everything(), 10).await.unwrap();
+    let mut publisher = bench.publisher("x").await.unwrap();
+    post(&mut *publisher, &[outgoing("before")]).await;
+    let before = take(&mut *consumer, 1).await;
+    consumer
+        .settle(&all(&before, Settlement::Ack))
+        .await
+        .unwrap();
+    if !B::ABILITIES.confirm_is_durable {
+        bench.save().await;
+    }
+    bench.kill().await;
+    bench.restart().await;
+    post_until_confirmed(&mut *publisher, &[outgoing("after")]).await;
+    assert_eq!(paths(&take(&mut *consumer, 1).await), ["after"]);
 }
 
 pub(crate) async fn acks_survive_a_restart<B: Bench>() {
@@ -92,7 +132,7 @@ pub(crate) async fn nothing_is_lost_over_restarts<B: Bench>() {
         // Some of it is consumed, some is held, some waits when it ends.
         post_until_confirmed(&mut *publisher, part).await;
         consume_all(&mut *consumer, expected, &mut seen).await;
-        let _held = consumer.receive(5).await.unwrap();
+        let held = consumer.receive(5).await.unwrap();
         if !B::ABILITIES.confirm_is_durable {
             bench.save().await;
         }
@@ -108,8 +148,10 @@ pub(crate) async fn nothing_is_lost_over_restarts<B: Bench>() {
         let failure = publisher.post(&[outgoing("away")]).await.unwrap_err();
         assert!(matches!(failure, Failure::Temporary { .. }), "{failure:?}");
         bench.restart().await;
-        let settled: Vec<(u64, Settlement)> = all(&_held, Settlement::Release);
-        let _ = consumer.settle(&settled).await;
+        let _ = consumer.settle(&all(&held, Settlement::Release)).await;
+        if bench.remembers_queues() != Some(true) {
+            reconnected(&mut *consumer, held[0].tag).await;
+        }
     }
     consume_all(&mut *consumer, 300, &mut seen).await;
     let expected: BTreeSet<String> = (0..300).map(|number| format!("a/{number}")).collect();

@@ -43,6 +43,8 @@ macro_rules! suite {
             suite!(@cases $bench, faults:
                 what_was_confirmed_survives_a_kill
                 acks_survive_a_restart
+                queues_take_posts_right_after_a_restart
+                posts_wait_for_consumers_to_come_back_after_a_restart
                 nothing_is_lost_over_restarts
                 nothing_is_lost_when_the_connection_is_cut_while_posting
                 nothing_comes_twice_when_the_connection_is_cut_while_consuming

@@ -18,6 +18,17 @@ pub(crate) struct Mqtt {
     broker: MqttBroker,
 }
 
+impl Drop for Mqtt {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.server.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(80)..];
+            eprintln!("the last mosquitto logged:\n{}", tail.join("\n"));
+        }
+    }
+}
+
 fn broker(port: u16, user: &str, password: &str) -> MqttBroker {
     let options = Options {
         timeout: Duration::from_secs(10),
@@ -100,6 +111,11 @@ impl Bench for Mqtt {
 
     async fn save(&self) {
         self.server.save();
+    }
+
+    fn remembers_queues(&self) -> Option<bool> {
+        // 2.0.12 says to have repaired that for clients that reconnect.
+        (self.server.version() < (2, 0, 12)).then_some(false)
     }
 
     async fn kill(&mut self) {

@@ -297,6 +297,27 @@ keyfile {path}/key.pem
         }
     }
 
+    /// Its version, as numbers.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub fn version(&self) -> (u32, u32, u32) {
+        let output = binary("mosquitto")
+            .and_then(|binary| Ok(Command::new(binary).arg("-h").output()?))
+            .expect("it was started before");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut numbers = text
+            .split_once("version ")
+            .and_then(|(_, rest)| rest.split_whitespace().next())
+            .unwrap_or_default()
+            .split('.')
+            .map_while(|number| number.parse().ok());
+        match (numbers.next(), numbers.next(), numbers.next()) {
+            (Some(major), Some(minor), Some(patch)) => (major, minor, patch),
+            _ => panic!("mosquitto does not say its version: {text}"),
+        }
+    }
+
     /// What the server logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()

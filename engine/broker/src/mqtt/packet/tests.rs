@@ -23,7 +23,7 @@ fn a_publish_comes_back_as_it_went() {
     };
     let mut bytes = BytesMut::new();
     publish(&mut bytes, &message);
-    assert!(write::size(&message) >= bytes.len());
+    assert!(size(&message) >= bytes.len());
     assert_eq!(decode(&mut bytes), Ok(Some(Packet::Publish(message))));
     assert!(bytes.is_empty());
 }
