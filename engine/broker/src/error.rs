@@ -48,18 +48,20 @@ pub enum Kind {
     Stopped,
     /// SQLite refused something it should not: a bug here.
     Internal,
-    /// The server can't be reached, the connection broke, or the server has trouble of its own.
-    Away,
-    /// User or password were refused.
+    /// The broker can't be reached, does not answer in time, or the connection to it was lost.
+    Unreachable,
+    /// The broker refused the user or the password.
     Login,
-    /// The user may not do this.
+    /// The user may not do this there.
     Denied,
-    /// The server's certificate can't be trusted, or it speaks no TLS.
+    /// The broker's address can't be used.
+    Address,
+    /// The broker will never take this message.
+    Unacceptable,
+    /// The broker's certificate can't be trusted, or it speaks no TLS.
     Untrusted,
-    /// The server lacks something that is needed.
+    /// The broker lacks something that is needed.
     Unsupported,
-    /// The server can't take this message, ever.
-    Unfit,
     /// Another client consumes as the same instance of a queue.
     TakenOver,
 }
@@ -186,16 +188,17 @@ impl From<Error> for Failure {
             | Kind::Io
             | Kind::Stopped
             | Kind::Internal
-            | Kind::Away
+            | Kind::Unreachable
             | Kind::TakenOver => Self::temporary(error.chain()),
             Kind::Login | Kind::Denied => Self::Auth(error.chain()),
-            Kind::Unfit => Self::Permanent(error.chain()),
+            Kind::Unacceptable => Self::Permanent(error.chain()),
             Kind::NotABroker
             | Kind::Newer
             | Kind::Corrupt
             | Kind::ReadOnly
             | Kind::NoQueue
             | Kind::Name
+            | Kind::Address
             | Kind::Untrusted
             | Kind::Unsupported => Self::Config(error.chain()),
         }

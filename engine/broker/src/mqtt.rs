@@ -156,7 +156,7 @@ impl MqttBroker {
     /// A password given apart is preferred to one in the URL.
     ///
     /// # Errors
-    /// [`Kind::Name`](crate::Kind::Name) for a URL that is not one of an MQTT broker.
+    /// [`Kind::Address`](crate::Kind::Address) for a URL that is not one of an MQTT broker.
     pub fn open(url: &SafeUrl, password: Option<Secret>, options: Options) -> Result<Self, Error> {
         let server = Server::new(url, password, options.authorities.clone())?;
         Ok(Self {

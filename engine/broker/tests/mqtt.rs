@@ -75,12 +75,12 @@ async fn tls_is_checked_against_the_given_authority() {
     let url = format!("mqtts://localhost:{}/", server.port());
     let error = open(&url, options.clone()).check().await.unwrap_err();
     assert!(
-        matches!(error.kind(), Kind::Untrusted | Kind::Away),
+        matches!(error.kind(), Kind::Untrusted | Kind::Unreachable),
         "{error}"
     );
     let url = format!("mqtt://localhost:{}/", server.tls_port());
     let error = open(&url, options).check().await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Away, "{error}");
+    assert_eq!(error.kind(), Kind::Unreachable, "{error}");
 }
 
 #[tokio::test]

@@ -120,6 +120,12 @@ impl MqttConsumer {
         )
     }
 
+    /// Messages that arrived and were not handed out.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.ledger().waiting()
+    }
+
     /// Why nothing can be received, if it is time to say so.
     fn trouble(&self) -> Option<Error> {
         match self.shared.health() {
@@ -156,9 +162,9 @@ impl Consumer for MqttConsumer {
             let room = limit.min(self.prefetch.saturating_sub(ledger.out()));
             std::iter::from_fn(|| ledger.offer()).take(room).collect()
         };
-        if offers.is_empty()
-            && let Some(error) = self.trouble()
-        {
+        if !offers.is_empty() {
+            self.shared.taken.notify_one();
+        } else if let Some(error) = self.trouble() {
             self.shared.again.notify_one();
             return Err(error.into());
         }
@@ -211,7 +217,8 @@ impl Consumer for MqttConsumer {
             ledger.has_untold()
         };
         let away = matches!(self.shared.health(), Health::Down { .. });
-        if !tell && !(any_acked && away) {
+        // Away, acks are only noted, and that has to be said.
+        if !(tell || any_acked && away) {
             return Ok(());
         }
         let (reply, answer) = oneshot::channel();
@@ -227,7 +234,7 @@ impl Consumer for MqttConsumer {
         match told.await {
             Ok(result) => Ok(result?),
             Err(_) => Err(Error::new(
-                Kind::Away,
+                Kind::Unreachable,
                 format!(
                     "`{}`: no connection within {} s to tell the server what was done; nothing is \
                      lost: it is told after the next connect, or delivers again",

@@ -59,7 +59,7 @@ impl Server {
         authorities: Option<PathBuf>,
     ) -> Result<Self, Error> {
         let name = url.without_password().trim_end_matches('/').to_owned();
-        let refused = |why: &str| Err(Error::new(Kind::Name, format!("`{name}`: {why}")));
+        let refused = |why: &str| Err(Error::new(Kind::Address, format!("`{name}`: {why}")));
         let (port, tls) = match url.scheme() {
             "mqtt" => (1883, false),
             "mqtts" => (8883, true),
@@ -101,7 +101,7 @@ impl Server {
         let away =
             |error: &std::io::Error| {
                 self.error(
-                Kind::Away,
+                Kind::Unreachable,
                 &format!("it can't be reached at {}:{}: {error}", self.host, self.port),
                 "it will be tried again; check the address, the network and that the server runs",
             )
@@ -173,7 +173,7 @@ impl Server {
                 "use its TLS port (8883 as a rule), or `mqtt://` if the network may be trusted",
             ),
             _ => self.error(
-                Kind::Away,
+                Kind::Unreachable,
                 &format!("the TLS handshake failed: {error}"),
                 "it will be tried again; check that the port speaks TLS from the start",
             ),

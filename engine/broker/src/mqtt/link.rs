@@ -67,7 +67,7 @@ impl Link {
         match timeout(limit, Self::handshake(server, hello)).await {
             Ok(result) => result,
             Err(_) => Err(server.error(
-                Kind::Away,
+                Kind::Unreachable,
                 &format!("it did not answer within {} s", limit.as_secs()),
                 "it will be tried again; check the address, the network and that the server runs",
             )),
@@ -226,7 +226,7 @@ impl Link {
     /// The connection is of no use any more.
     pub(super) fn broken(&self, what: &str) -> Error {
         Error::new(
-            Kind::Away,
+            Kind::Unreachable,
             format!(
                 "`{}`: {what}; nothing is lost: what was not confirmed is posted again, what was not \
                  acknowledged is delivered again",
@@ -267,7 +267,7 @@ fn refused(server: &Server, what: &str, reason: u8, text: Option<&str>) -> Error
         Kind::TakenOver => {
             "only one process may consume an instance of a queue: look for another one that does"
         }
-        Kind::Unfit => "change the message or the server's limits",
+        Kind::Unacceptable => "change the message or the server's limits",
         _ => "it will be tried again; look in the server's log",
     };
     let said = text.map_or_else(String::new, |text| format!(", it says: {}", plain(text)));

@@ -84,7 +84,7 @@ pub(super) fn topic(exchange: &str, outgoing: &Outgoing) -> Result<String, Error
     let topic = levels.join("/");
     if topic.is_empty() || topic.len() > LONGEST_TOPIC || topic.contains('\0') {
         return Err(Error::new(
-            Kind::Unfit,
+            Kind::Unacceptable,
             format!(
                 "the topic of `{}` has {} bytes, MQTT carries 1 to {LONGEST_TOPIC} without zeroes; \
                  the message was not posted",
@@ -322,7 +322,7 @@ mod tests {
         }
         assert_eq!(
             topic("", &outgoing("", "f")).unwrap_err().kind(),
-            Kind::Unfit
+            Kind::Unacceptable
         );
     }
 

@@ -127,7 +127,7 @@ impl MqttPublisher {
                     self.link = Some(link);
                     return Ok(());
                 }
-                Err(error) if was_idle && error.kind() == Kind::Away => {
+                Err(error) if was_idle && error.kind() == Kind::Unreachable => {
                     tracing::debug!(broker = %self.server, reason = %error, "The idle connection was dead; another is opened.");
                 }
                 Err(error) => return Err(error),
@@ -156,7 +156,7 @@ impl MqttPublisher {
             }
             if Instant::now() >= deadline {
                 return Err(Error::new(
-                    Kind::Away,
+                    Kind::Unreachable,
                     format!(
                         "`{}`: nobody is subscribed to exchange `{}` since the connection came back, \
                          somebody was before; the messages are posted again; see that the consumers \
@@ -191,7 +191,7 @@ async fn send(link: &mut Link, batch: &mut Batch<'_>, limit: Duration) -> Result
         let size = packet::size(message);
         if !done && size > link.limits.packet {
             return Err(Error::new(
-                Kind::Unfit,
+                Kind::Unacceptable,
                 format!(
                     "a message for `{}` takes {size} bytes, the server takes {}; it was not posted; \
                      inline less content, or raise the server's limit",

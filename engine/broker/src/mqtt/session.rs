@@ -5,7 +5,8 @@
 //! it stay there.
 //!
 //! Back pressure is the protocol's: the server sends no more than `prefetch` messages without an
-//! answer. Messages of QoS 0 need none; while too many wait, nothing is read.
+//! answer. Messages of QoS 0 need none, and Mosquitto 2.0 forgets to count what it restored from its disk;
+//! while too many wait, nothing is read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,10 @@ use crate::error::{Error, Kind};
 
 /// A connection that lasted this long was a good one: the next wait is short again.
 const STEADY: Duration = Duration::from_secs(10);
+
+/// Messages that may wait, however small the prefetch: while nothing is read, a lost connection is not
+/// noticed either.
+const ROOM: usize = 1000;
 
 /// What the consumer asks of the task.
 pub(super) enum Command {
@@ -50,6 +55,8 @@ pub(super) struct Shared {
     health: Mutex<Health>,
     /// Something arrived, or the health changed.
     pub(super) news: Notify,
+    /// Something was handed out.
+    pub(super) taken: Notify,
     /// A person may have changed something: try again now.
     pub(super) again: Notify,
 }
@@ -60,6 +67,7 @@ impl Shared {
             ledger: Mutex::default(),
             health: Mutex::new(Health::Up),
             news: Notify::new(),
+            taken: Notify::new(),
             again: Notify::new(),
         }
     }
@@ -274,7 +282,7 @@ impl Session {
 
     fn untold(&self) -> Error {
         Error::new(
-            Kind::Away,
+            Kind::Unreachable,
             format!(
                 "`{}`: the connection is away, so the server can't be told yet what was done; nothing \
                  is lost: it is told after the next connect, or delivers again",
@@ -292,7 +300,7 @@ impl Session {
         let mut next_beat = Instant::now() + beat;
         let mut pings: VecDeque<Ping> = VecDeque::new();
         loop {
-            let room = self.shared.ledger().waiting() <= self.prefetch;
+            let room = self.shared.ledger().waiting() < ROOM.max(self.prefetch * 2);
             let due = pings.front().map(|ping| ping.due);
             let result = tokio::select! {
                 command = self.commands.recv() => match command {
@@ -315,6 +323,7 @@ impl Session {
                     Ok(packet) => self.heed(packet, &mut link, &mut pings),
                     Err(error) => Err(error),
                 },
+                () = self.shared.taken.notified(), if !room => Ok(()),
                 () = sleep_until(next_beat) => {
                     next_beat = Instant::now() + beat;
                     let acks = self.tell(&mut link);

@@ -106,7 +106,7 @@ async fn what_the_server_refuses_is_told_by_kind() {
         (&[0x20, 3, 0, 0x86, 0][..], 0, Kind::Login),
         (&[0x20, 3, 0, 0x8a, 0], 0, Kind::Login),
         (&[0x20, 3, 0, 0x84, 0], 0, Kind::Unsupported),
-        (&[0x20, 3, 0, 0x89, 0], 0, Kind::Away),
+        (&[0x20, 3, 0, 0x89, 0], 0, Kind::Unreachable),
         (&[0x20, 5, 0, 0, 2, 0x2a, 0], 0, Kind::Unsupported),
         (&[0x20, 5, 0, 0, 2, 0x24, 0], 0, Kind::Unsupported),
         (WELCOME, 0x87, Kind::Denied),
@@ -114,8 +114,8 @@ async fn what_the_server_refuses_is_told_by_kind() {
         (WELCOME, 0x97, Kind::Full),
         // Granted, but not so that a message has to arrive.
         (WELCOME, 0, Kind::Unsupported),
-        (&[0xd0, 0], 0, Kind::Away),
-        (&[0xff, 0], 0, Kind::Away),
+        (&[0xd0, 0], 0, Kind::Unreachable),
+        (&[0xff, 0], 0, Kind::Unreachable),
     ] {
         let (listener, broker) = scene(LONG).await;
         let server = async {
@@ -242,7 +242,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     let (listener, broker) = scene(Duration::from_millis(200)).await;
     let (result, _peer) = tokio::join!(broker.check(), listener.accept());
     let error = result.unwrap_err();
-    assert_eq!(error.kind(), Kind::Away);
+    assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.to_string().contains("did not answer"), "{error}");
     let mut publisher = broker.publisher("x").unwrap();
     let server = async {
@@ -378,7 +378,7 @@ fn urls_say_how_to_connect() {
         ("mqtt:///", "no host"),
     ] {
         let error = open(url).unwrap_err();
-        assert_eq!(error.kind(), Kind::Name);
+        assert_eq!(error.kind(), Kind::Address);
         assert!(error.to_string().contains(part), "{error}");
     }
     let broker = open("mqtts://me:s3cr%2Ft@[::1]/").unwrap();
@@ -400,4 +400,36 @@ fn instances_are_numbered_from_one_and_used_once() {
     );
     drop(first);
     assert_eq!(instances.take("q", None).unwrap().number, 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_qos_0_is_read_as_it_is_worked_on() {
+    let (listener, broker) = scene(LONG).await;
+    let server = async {
+        let mut peer = listener.accept().await;
+        peer.subscribed(WELCOME).await;
+        peer
+    };
+    let (consumer, mut peer) = tokio::join!(async { broker.consumer(&queue(), 5).await }, server);
+    let mut consumer = consumer.unwrap();
+    let flood = tokio::spawn(async move {
+        for _ in 0..5_000 {
+            peer.write(&[0x30, 6, 0, 1, b'x', 0, b'{', b'}']).await;
+        }
+        peer
+    });
+    let mut count = 0;
+    while count < 5_000 {
+        consumer.ready().await.unwrap();
+        let received = consumer.receive(100).await.unwrap();
+        assert!(received.len() <= 5);
+        assert!(consumer.waiting() <= 1_001, "{} wait", consumer.waiting());
+        count += received.len();
+        let acks: Vec<_> = received
+            .iter()
+            .map(|received| (received.tag, Settlement::Ack))
+            .collect();
+        consumer.settle(&acks).await.unwrap();
+    }
+    flood.await.unwrap();
 }

@@ -29,6 +29,8 @@ pub(crate) struct Abilities {
     pub(crate) passes_on: bool,
     /// Consumers and publishers live on when the broker starts again. If not, they are part of it.
     pub(crate) clients_outlive: bool,
+    /// What is held when the connection is lost stays held, and is not delivered again.
+    pub(crate) holds_over_cuts: bool,
     /// There are users, and what they may do.
     pub(crate) users: bool,
 }

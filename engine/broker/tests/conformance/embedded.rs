@@ -42,6 +42,7 @@ impl Bench for Embedded {
         confirm_is_durable: true,
         passes_on: true,
         clients_outlive: false,
+        holds_over_cuts: true,
         users: false,
     };
 

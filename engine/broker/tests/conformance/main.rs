@@ -47,7 +47,7 @@ macro_rules! suite {
                 posts_wait_for_consumers_to_come_back_after_a_restart
                 nothing_is_lost_over_restarts
                 nothing_is_lost_when_the_connection_is_cut_while_posting
-                nothing_comes_twice_when_the_connection_is_cut_while_consuming
+                nothing_is_lost_when_the_connection_is_cut_while_consuming
                 a_broker_that_is_away_is_temporary
             );
             suite!(@cases $bench, refusals:

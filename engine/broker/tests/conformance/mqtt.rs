@@ -19,6 +19,7 @@ pub(crate) struct Mqtt {
 }
 
 impl Drop for Mqtt {
+    #[expect(clippy::print_stderr, reason = "the test failed, and this says why")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.server.log();
@@ -56,6 +57,7 @@ impl Bench for Mqtt {
         confirm_is_durable: false,
         passes_on: false,
         clients_outlive: true,
+        holds_over_cuts: true,
         users: true,
     };
 
