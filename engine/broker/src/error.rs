@@ -34,7 +34,7 @@ pub enum Kind {
     Corrupt,
     /// The file or its directory can't be written.
     ReadOnly,
-    /// No room on the disk.
+    /// No room: on the disk, or within a quota.
     Full,
     /// Another process keeps the file locked.
     Busy,
@@ -48,6 +48,22 @@ pub enum Kind {
     Stopped,
     /// SQLite refused something it should not: a bug here.
     Internal,
+    /// The broker can't be reached, does not answer in time, or the connection to it was lost.
+    Unreachable,
+    /// The broker refused the user or the password.
+    Login,
+    /// The user may not do this there.
+    Denied,
+    /// The broker's address can't be used.
+    Address,
+    /// The broker will never take this message.
+    Unacceptable,
+    /// The broker's certificate can't be trusted, or it speaks no TLS.
+    Untrusted,
+    /// The broker lacks something that is needed.
+    Unsupported,
+    /// Another client consumes as the same instance of a queue.
+    TakenOver,
 }
 
 impl Error {
@@ -62,6 +78,11 @@ impl Error {
     /// What sort of error it is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it may pass without anybody changing anything.
+    pub fn passes(&self) -> bool {
+        matches!(Failure::from(self.clone()), Failure::Temporary { .. })
     }
 
     /// What SQLite said, told as what it means for the broker at `path`.
@@ -162,15 +183,24 @@ impl From<Error> for Failure {
     /// Whether the flow tries again or stops for a person.
     fn from(error: Error) -> Self {
         match error.kind {
-            Kind::Full | Kind::Busy | Kind::Io | Kind::Stopped | Kind::Internal => {
-                Self::temporary(error.chain())
-            }
+            Kind::Full
+            | Kind::Busy
+            | Kind::Io
+            | Kind::Stopped
+            | Kind::Internal
+            | Kind::Unreachable
+            | Kind::TakenOver => Self::temporary(error.chain()),
+            Kind::Login | Kind::Denied => Self::Auth(error.chain()),
+            Kind::Unacceptable => Self::Permanent(error.chain()),
             Kind::NotABroker
             | Kind::Newer
             | Kind::Corrupt
             | Kind::ReadOnly
             | Kind::NoQueue
-            | Kind::Name => Self::Config(error.chain()),
+            | Kind::Name
+            | Kind::Address
+            | Kind::Untrusted
+            | Kind::Unsupported => Self::Config(error.chain()),
         }
     }
 }

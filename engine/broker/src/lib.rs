@@ -7,7 +7,8 @@
 //! broker:
 //!
 //! - [`embedded`]: SQLite, shared by the `flow` processes of one machine. The default.
-//! - `amqp` and `mqtt` belong beside it, with the same constructors (`consumer`, `publisher`,
+//! - [`mqtt`]: any MQTT 5 server, with the same constructors and errors.
+//! - `amqp` belongs beside them, with the same constructors (`consumer`, `publisher`,
 //!   `declare`, `delete_queue`) and this crate's [`Error`].
 //!
 //! What this crate deliberately does not do: it reads no configuration and no environment (paths,
@@ -16,5 +17,6 @@
 
 pub mod embedded;
 mod error;
+pub mod mqtt;
 
 pub use error::{Error, Kind};

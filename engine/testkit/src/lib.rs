@@ -13,6 +13,8 @@ pub mod imap;
 pub mod samples;
 
 #[cfg(feature = "peers")]
+mod cutter;
+#[cfg(feature = "peers")]
 pub mod generate;
 #[cfg(feature = "peers")]
 mod harness;
@@ -22,6 +24,8 @@ mod peers;
 pub mod wait;
 
 #[cfg(feature = "peers")]
+pub use cutter::Cutter;
+#[cfg(feature = "peers")]
 pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
-pub use peers::{Authority, Dovecot, StoredMail};
+pub use peers::{Authority, Dovecot, Mosquitto, StoredMail};
