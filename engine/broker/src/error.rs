@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flow_runtime::ports::Failure;
 use rusqlite::ErrorCode;
@@ -20,6 +21,8 @@ pub struct Error {
     message: String,
     #[source]
     source: Option<Arc<rusqlite::Error>>,
+    /// How long the broker should be left alone.
+    retry_after: Option<Duration>,
 }
 
 /// What sort of error it is.
@@ -48,6 +51,20 @@ pub enum Kind {
     Stopped,
     /// SQLite refused something it should not: a bug here.
     Internal,
+    /// The broker can't be reached, does not answer in time, or the connection to it was lost.
+    Unreachable,
+    /// The broker refused the user or the password.
+    Login,
+    /// The user may not do this there.
+    Denied,
+    /// An exchange or queue is not there, and was not to be declared.
+    Missing,
+    /// An exchange or queue is there, but not as declared.
+    Mismatch,
+    /// The broker's address can't be used.
+    Address,
+    /// The broker will never take this message.
+    Unacceptable,
 }
 
 impl Error {
@@ -56,7 +73,15 @@ impl Error {
             kind,
             message: message.into(),
             source: None,
+            retry_after: None,
         }
+    }
+
+    /// The same, and the broker should be left alone for a while.
+    #[must_use]
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
     }
 
     /// What sort of error it is.
@@ -99,6 +124,7 @@ impl Error {
             kind,
             message,
             source: Some(Arc::new(source)),
+            retry_after: None,
         }
     }
 
@@ -162,10 +188,22 @@ impl From<Error> for Failure {
     /// Whether the flow tries again or stops for a person.
     fn from(error: Error) -> Self {
         match error.kind {
-            Kind::Full | Kind::Busy | Kind::Io | Kind::Stopped | Kind::Internal => {
-                Self::temporary(error.chain())
-            }
-            Kind::NotABroker
+            Kind::Full
+            | Kind::Busy
+            | Kind::Io
+            | Kind::Stopped
+            | Kind::Internal
+            | Kind::Unreachable
+            | Kind::Missing => Self::Temporary {
+                reason: error.chain(),
+                retry_after: error.retry_after,
+            },
+            // A person has to act, at the broker and perhaps not here: the flow waits for it.
+            Kind::Login | Kind::Denied => Self::Auth(error.chain()),
+            Kind::Unacceptable => Self::Permanent(error.chain()),
+            Kind::Mismatch
+            | Kind::Address
+            | Kind::NotABroker
             | Kind::Newer
             | Kind::Corrupt
             | Kind::ReadOnly

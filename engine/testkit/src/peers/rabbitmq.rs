@@ -198,10 +198,7 @@ impl RabbitMq {
             .unwrap_or_default();
         let cookie = home.join(".erlang.cookie");
         write_private(&cookie, &unique)?;
-        fs::set_permissions(
-            &cookie,
-            std::os::unix::fs::PermissionsExt::from_mode(0o400),
-        )?;
+        fs::set_permissions(&cookie, std::os::unix::fs::PermissionsExt::from_mode(0o400))?;
         let mut server = Self {
             authority,
             ports: pick_ports()?,
