@@ -30,11 +30,11 @@ const TAG_BITS: u32 = 48;
 /// It keeps its session by itself: when connection, channel or queue go away it makes a new session at
 /// the next [`receive`](Consumer::receive), declaring again what its [`Declaration`] says. Tags of an
 /// older session are void: settling them does nothing, because the broker offers those messages again.
-/// What was acked under a void tag is remembered until that comes, and acked then without being handed out
-/// again; only what another consumer gets is done twice.
 ///
-/// An ack is on its way when [`settle`](Consumer::settle) returns. AMQP has no answer to it, so it can get
-/// lost with the connection; the message is delivered again then, with the same `key`.
+/// AMQP has no answer to an ack: it is on its way when [`settle`](Consumer::settle) returns, and may get
+/// lost with the connection. So what was acked last, and what is acked under a void tag, is remembered
+/// until it had its turn to come again; then it is acked again and not handed out. Only what another
+/// consumer gets instead, or what comes after a restart of this process, is done twice.
 ///
 /// # Cancel safety
 /// All methods are cancel safe.
@@ -49,7 +49,10 @@ pub struct AmqpConsumer {
     inbox: VecDeque<Delivery>,
     /// Handed out by earlier sessions and not settled, by whole tag, with their keys.
     void: BTreeMap<u64, String>,
-    /// Keys of what is done but will be offered again, and how often.
+    /// Keys of what was acked last in this session, oldest first. The broker waits for at most `prefetch`
+    /// acks, so those that got lost with a connection are among as many.
+    acked: VecDeque<String>,
+    /// Keys of what is done but may be offered again, and how often.
     done: HashMap<String, u32>,
     closed: bool,
 }
@@ -81,6 +84,7 @@ impl AmqpConsumer {
             sessions: 0,
             inbox: VecDeque::new(),
             void: BTreeMap::new(),
+            acked: VecDeque::new(),
             done: HashMap::new(),
             closed: false,
         }
@@ -144,6 +148,9 @@ impl AmqpConsumer {
             "The session with the queue ended; what it delivered will be delivered again."
         );
         self.inbox.clear();
+        for key in self.acked.drain(..) {
+            *self.done.entry(key).or_default() += 1;
+        }
         let epoch = self.sessions << TAG_BITS;
         // The loop settles what it has before it takes more, so older ones have had their time.
         let last = self.sessions.saturating_sub(1);
@@ -225,15 +232,15 @@ impl AmqpConsumer {
         if frames.is_empty() {
             return;
         }
+        self.acked.extend(keys);
+        let surplus = self.acked.len().saturating_sub(self.prefetch.into());
+        self.acked.drain(..surplus);
         let sent = send(&session.channel, &frames);
         let why = match tokio::time::timeout(self.shared.consuming.limit(), sent).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "acks could not be sent in time".to_owned(),
         };
-        for key in keys {
-            *self.done.entry(key).or_default() += 1;
-        }
         self.lose(&why);
     }
 }

@@ -84,18 +84,28 @@ pub(crate) fn all(received: &[Received], settlement: Settlement) -> Vec<(u64, Se
         .collect()
 }
 
-/// Receives exactly `count` messages, however they arrive.
+/// Receives exactly `count` messages, however they arrive and however often that is tried.
 pub(crate) async fn receive(consumer: &mut AmqpConsumer, count: usize) -> Vec<Received> {
     let mut received = Vec::new();
     let receiving = async {
         while received.len() < count {
             consumer.ready().await.unwrap();
-            received.extend(consumer.receive(count - received.len()).await.unwrap());
+            received.extend(take(consumer, count - received.len()).await);
         }
     };
     let got = tokio::time::timeout(LIMIT, receiving).await;
     assert!(got.is_ok(), "{} of {count} came", received.len());
     received
+}
+
+/// Takes what there is, as the loop does: again and again while the failure is temporary.
+pub(crate) async fn take(consumer: &mut AmqpConsumer, limit: usize) -> Vec<Received> {
+    loop {
+        match consumer.receive(limit).await {
+            Ok(received) => return received,
+            Err(failure) => wait_after(&failure).await,
+        }
+    }
 }
 
 /// Posts as the loop does: again and again while the failure is temporary.
@@ -124,7 +134,7 @@ pub(crate) async fn drain(
 ) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     loop {
-        let received = consumer.receive(1000).await.unwrap();
+        let received = take(consumer, 1000).await;
         consumer
             .settle(&all(&received, Settlement::Ack))
             .await
