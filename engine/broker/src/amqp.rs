@@ -101,12 +101,10 @@ impl AmqpBroker {
     /// [`Kind::Address`]: the URL is not one of a broker.
     pub fn new(url: &SafeUrl, options: Options) -> Result<Self, Error> {
         let address = Address::of(url)?;
-        let link = |purpose| Link::new(address.clone(), options.clone(), purpose);
+        let consuming = Link::new(address.clone(), options.clone(), "consuming");
+        let posting = Link::new(address, options, "posting");
         Ok(Self {
-            shared: Arc::new(Shared {
-                consuming: link("consuming"),
-                posting: link("posting"),
-            }),
+            shared: Arc::new(Shared { consuming, posting }),
         })
     }
 
