@@ -294,17 +294,16 @@ mod tests {
             ("x-overflow".to_owned(), json!("reject-publish")),
         ];
         let table = declaration.table().expect("arguments");
-        let shown: Vec<String> = table
-            .inner()
-            .iter()
-            .map(|(name, value)| format!("{name}={value:?}"))
-            .collect();
-        assert_eq!(
-            shown.join(" "),
-            "x-expires=LongLongInt(300000) x-max-length=LongLongInt(7) \
-             x-message-ttl=LongLongInt(1500) x-overflow=LongString(LongString(\"reject-publish\")) \
-             x-queue-type=LongString(LongString(\"quorum\"))"
-        );
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        let expected = [
+            ("x-expires", AMQPValue::LongLongInt(300_000)),
+            ("x-max-length", AMQPValue::LongLongInt(7)),
+            ("x-message-ttl", AMQPValue::LongLongInt(1500)),
+            ("x-overflow", text("reject-publish")),
+            ("x-queue-type", text("quorum")),
+        ]
+        .map(|(name, value)| (ShortString::from(name), value));
+        assert_eq!(*table.inner(), expected.into());
         declaration.arguments = vec![("x-odd".to_owned(), json!([1]))];
         let error = declaration.check().expect_err("a list");
         assert!(error.to_string().contains("`x-odd`"), "{error}");

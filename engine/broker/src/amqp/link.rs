@@ -53,8 +53,9 @@ struct Slot {
     pause: Option<(Instant, Error)>,
 }
 
+#[derive(Clone)]
 struct Live {
-    connection: Connection,
+    connection: Arc<Connection>,
     since: Instant,
     socket: Socket,
 }
@@ -110,27 +111,22 @@ impl Link {
 
     /// A new channel, on the connection there is or on a new one.
     pub(super) async fn channel(&self) -> Result<Channel, Error> {
-        let mut slot = self.slot.lock().await;
-        self.bury(&mut slot);
-        if slot.live.is_none() {
-            self.connect_into(&mut slot).await?;
-        }
-        let Some(live) = &slot.live else {
-            return Err(unreachable(
-                &self.address,
-                Doing::Connect,
-                "it was lost at once",
-            ));
-        };
+        let live = self.live().await?;
         match timeout(self.options.timeout, live.connection.create_channel()).await {
             Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(error)) => {
-                let error = trouble(&self.address, Doing::OpenChannel, &error);
-                self.bury(&mut slot);
-                Err(error)
-            }
-            Err(_) => Err(self.late(live, Doing::OpenChannel)),
+            Ok(Err(error)) => Err(trouble(&self.address, Doing::OpenChannel, &error)),
+            Err(_) => Err(self.late(&live, Doing::OpenChannel)),
         }
+    }
+
+    /// The connection. Others wait meanwhile, but only for it to be made.
+    async fn live(&self) -> Result<Live, Error> {
+        let mut slot = self.slot.lock().await;
+        self.bury(&mut slot);
+        if let Some(live) = &slot.live {
+            return Ok(live.clone());
+        }
+        self.connect_into(&mut slot).await
     }
 
     /// Waits for an answer, as long as it may take.
@@ -152,6 +148,26 @@ impl Link {
             Some(live) => self.late(live, doing),
             None => too_long(&self.address, doing, false),
         }
+    }
+
+    /// The error of something that could not even be sent in time, or was sent to a broker that takes
+    /// nothing. The connection is ended: what it still has to send would pile up with every try.
+    pub(super) async fn stuck(&self, doing: Doing<'_>) -> Error {
+        let mut slot = self.slot.lock().await;
+        let Some(live) = slot.live.take() else {
+            return too_long(&self.address, doing, false);
+        };
+        let error = self.late(&live, doing);
+        live.socket.end();
+        self.pause(&mut slot, &error)
+    }
+
+    /// Whether the broker has stopped taking posts.
+    pub(super) async fn blocked(&self) -> bool {
+        let slot = self.slot.lock().await;
+        slot.live
+            .as_ref()
+            .is_some_and(|live| live.connection.status().blocked())
     }
 
     fn late(&self, live: &Live, doing: Doing<'_>) -> Error {
@@ -193,7 +209,7 @@ impl Link {
         );
     }
 
-    async fn connect_into(&self, slot: &mut Slot) -> Result<(), Error> {
+    async fn connect_into(&self, slot: &mut Slot) -> Result<Live, Error> {
         if let Some((until, error)) = &slot.pause {
             let left = until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
@@ -203,8 +219,8 @@ impl Link {
         match self.connect().await {
             Ok(live) => {
                 slot.pause = None;
-                slot.live = Some(live);
-                Ok(())
+                slot.live = Some(live.clone());
+                Ok(live)
             }
             Err(error) => Err(self.pause(slot, &error)),
         }
@@ -260,7 +276,7 @@ impl Link {
             Ok(Ok(connection)) => {
                 tracing::info!(broker = %address, purpose = self.purpose, "Connected to the broker.");
                 Ok(Live {
-                    connection,
+                    connection: Arc::new(connection),
                     since: Instant::now(),
                     socket,
                 })

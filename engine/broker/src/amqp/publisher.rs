@@ -164,7 +164,7 @@ impl AmqpPublisher {
                 }
                 Err(_) => {
                     let doing = Doing::Post(&self.posting.exchange);
-                    return Err(self.shared.posting.overdue(doing).await);
+                    return Err(self.shared.posting.stuck(doing).await);
                 }
             }
         }
@@ -186,8 +186,13 @@ impl AmqpPublisher {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(self.why(Vec::new(), error).await),
                 Err(_) => {
-                    let doing = Doing::Post(&self.posting.exchange);
-                    return Err(self.shared.posting.overdue(doing).await);
+                    let (link, doing) = (&self.shared.posting, Doing::Post(&self.posting.exchange));
+                    return Err(if link.blocked().await {
+                        link.stuck(doing).await
+                    } else {
+                        // Perhaps only the queues of this exchange have trouble.
+                        link.overdue(doing).await
+                    });
                 }
             }
         }

@@ -1,15 +1,15 @@
-//! A broker that is killed while 20 000 messages go through it.
+//! A broker that is killed while 20 000 messages go through it, or has no room for more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use flow_broker::amqp::{AmqpBroker, Declaration};
+use flow_broker::amqp::{AmqpBroker, Declaration, Options};
 use flow_message::Topic;
-use flow_runtime::ports::{Consumer, Outgoing, Received, Settlement};
+use flow_runtime::ports::{Consumer, Outgoing, Publisher, Received, Settlement};
 use flow_testkit::RabbitMq;
 
-use crate::common::{all, batch, broker_at, drain, post, take};
+use crate::common::{all, batch, broker_at, broker_with, drain, options, post, take, wait_after};
 
 const MESSAGES: usize = 20_000;
 const BATCH: usize = 200;
@@ -70,6 +70,53 @@ async fn a_killed_broker_loses_nothing() {
         &lost[..lost.len().min(5)]
     );
     assert_eq!(found.len(), MESSAGES, "nothing is invented");
+    tokio::task::spawn_blocking(move || server).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_short_of_memory_blocks_posts_but_not_acks() {
+    let server = Arc::new(RabbitMq::start());
+    let hasty = Options {
+        timeout: Duration::from_secs(3),
+        ..options()
+    };
+    let broker = broker_with(&server.url("/"), hasty);
+    let wanted = Declaration::new("q_alarm", "xs_alarm", ["#"]);
+    let mut consumer = broker.consumer(&wanted, 100).await.unwrap();
+    let mut publisher = broker.publisher("xs_alarm").unwrap();
+    post(&mut publisher, &batch("before", 0..10)).await;
+    let watermark = async |value: &'static str| {
+        let server = Arc::clone(&server);
+        let setting = move || server.control(&["set_vm_memory_high_watermark", value]);
+        tokio::task::spawn_blocking(setting).await.unwrap();
+    };
+    watermark("0.00001").await;
+    for _ in 0..2 {
+        let said = blocked(&mut publisher).await;
+        assert!(said.contains("memory or disk runs short"), "{said}");
+    }
+    let received = crate::common::receive(&mut consumer, 10).await;
+    consumer
+        .settle(&all(&received, Settlement::Ack))
+        .await
+        .unwrap();
+    consumer.close().await.unwrap();
+    watermark("0.6").await;
+    post(&mut publisher, &batch("after", 0..10)).await;
+    assert!(broker.depth("q_alarm").await.unwrap() >= Some(10));
+}
+
+/// Posts until the broker was asked, and says why it did not take it.
+async fn blocked(publisher: &mut impl Publisher) -> String {
+    loop {
+        let failure = publisher.post(&batch("during", 0..100)).await.unwrap_err();
+        let text = failure.to_string();
+        wait_after(&failure).await;
+        // Once the client has heard that it is blocked.
+        if text.contains("blocks") {
+            return text;
+        }
+    }
 }
 
 async fn post_all(broker: AmqpBroker) {
