@@ -42,7 +42,7 @@ const GUARD: &str = "trap '' INT TERM HUP; server=; epmd=; \
     while read -r what group; do \
         case $what in server) server=$group;; epmd) epmd=$group;; esac; \
     done; \
-    for group in $server $epmd; do kill -KILL -- \"-$group\" 2>/dev/null; done; \
+    for group in $server $epmd; do kill -s KILL -- \"-$group\" 2>/dev/null; done; \
     n=0; while [ -e \"$1\" ] && [ $n -lt 20 ]; do rm -rf -- \"$1\" 2>/dev/null; n=$((n+1)); done";
 
 /// Somebody who may log in.
@@ -514,4 +514,24 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_ends_everything_when_the_process_ends() {
+        let mut server = RabbitMq::start();
+        let (mut guard, lifeline) = server.guard.take().expect("it was started");
+        // As when this process is killed.
+        drop(lifeline);
+        assert!(guard.wait().expect("it ends").success());
+        for child in [server.server.as_mut(), server.epmd.as_mut()] {
+            let status = child.expect("it was started").wait().expect("it ends");
+            assert!(!status.success(), "{status}");
+        }
+        assert!(TcpStream::connect(("127.0.0.1", server.port())).is_err());
+        assert!(!server.home.exists());
+    }
 }
