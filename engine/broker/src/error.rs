@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flow_runtime::ports::Failure;
 use rusqlite::ErrorCode;
@@ -20,6 +21,8 @@ pub struct Error {
     message: String,
     #[source]
     source: Option<Arc<rusqlite::Error>>,
+    /// How long the broker should be left alone.
+    retry_after: Option<Duration>,
 }
 
 /// What sort of error it is.
@@ -54,6 +57,10 @@ pub enum Kind {
     Login,
     /// The user may not do this there.
     Denied,
+    /// An exchange or queue is not there, and was not to be declared.
+    Missing,
+    /// An exchange or queue is there, but not as declared.
+    Mismatch,
     /// The broker's address can't be used.
     Address,
     /// The broker will never take this message.
@@ -72,7 +79,15 @@ impl Error {
             kind,
             message: message.into(),
             source: None,
+            retry_after: None,
         }
+    }
+
+    /// The same, and the broker should be left alone for a while.
+    #[must_use]
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
     }
 
     /// What sort of error it is.
@@ -120,6 +135,7 @@ impl Error {
             kind,
             message,
             source: Some(Arc::new(source)),
+            retry_after: None,
         }
     }
 
@@ -189,16 +205,22 @@ impl From<Error> for Failure {
             | Kind::Stopped
             | Kind::Internal
             | Kind::Unreachable
-            | Kind::TakenOver => Self::temporary(error.chain()),
+            | Kind::TakenOver
+            | Kind::Missing => Self::Temporary {
+                reason: error.chain(),
+                retry_after: error.retry_after,
+            },
+            // A person has to act, at the broker and perhaps not here: the flow waits for it.
             Kind::Login | Kind::Denied => Self::Auth(error.chain()),
             Kind::Unacceptable => Self::Permanent(error.chain()),
-            Kind::NotABroker
+            Kind::Mismatch
+            | Kind::Address
+            | Kind::NotABroker
             | Kind::Newer
             | Kind::Corrupt
             | Kind::ReadOnly
             | Kind::NoQueue
             | Kind::Name
-            | Kind::Address
             | Kind::Untrusted
             | Kind::Unsupported => Self::Config(error.chain()),
         }

@@ -7,14 +7,14 @@
 //! broker:
 //!
 //! - [`embedded`]: SQLite, shared by the `flow` processes of one machine. The default.
-//! - [`mqtt`]: any MQTT 5 server, with the same constructors and errors.
-//! - `amqp` belongs beside them, with the same constructors (`consumer`, `publisher`,
-//!   `declare`, `delete_queue`) and this crate's [`Error`].
+//! - [`amqp`]: AMQP 0-9-1, that is RabbitMQ, for more than one machine.
+//! - [`mqtt`]: any MQTT 5 server.
 //!
 //! What this crate deliberately does not do: it reads no configuration and no environment (paths,
 //! names and the clock are passed in), and it decides nothing about retry. It says by the kind of an
 //! error whether another try can help; the loop decides.
 
+pub mod amqp;
 pub mod embedded;
 mod error;
 pub mod mqtt;

@@ -4,6 +4,7 @@ mod authority;
 mod dovecot;
 mod maildir;
 mod mosquitto;
+mod rabbitmq;
 #[cfg(test)]
 mod tests;
 
@@ -12,3 +13,4 @@ pub(crate) use authority::write_private;
 pub use dovecot::Dovecot;
 pub use maildir::StoredMail;
 pub use mosquitto::Mosquitto;
+pub use rabbitmq::{RabbitMq, RabbitMqSetup};

@@ -1,10 +1,10 @@
 //! The real server, spoken to in plain words.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::Dovecot;
+use super::{Dovecot, RabbitMq, RabbitMqSetup};
 use crate::generate;
 
 struct Client(BufReader<TcpStream>);
@@ -139,4 +139,37 @@ fn speaks_pop3_and_offers_stls() {
     assert!(client.line().starts_with("+OK"));
     client.send("STAT\r\n");
     assert!(client.line().starts_with("+OK 1 "));
+}
+
+/// What a RabbitMQ answers to one who speaks AMQP 0-9-1.
+fn speaks_amqp(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+        return false;
+    };
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a socket takes a timeout");
+    let mut first = [0; 11];
+    stream.write_all(b"AMQP\0\0\x09\x01").is_ok()
+        && stream.read_exact(&mut first).is_ok()
+        // A method frame on channel 0 with connection.start.
+        && first[..3] == [1, 0, 0]
+        && first[7..] == [0, 10, 0, 10]
+}
+
+#[test]
+fn rabbitmq_has_what_it_was_set_up_with_and_keeps_it_when_killed() {
+    let setup = RabbitMqSetup::new()
+        .vhosts(["one"])
+        .user("bob", "x", "^q_bob.*", "", ".*");
+    let mut server = RabbitMq::start_with(&setup);
+    assert!(speaks_amqp(server.port()));
+    let permissions = server.control(&["list_permissions", "-p", "one"]);
+    assert!(permissions.contains("bob\t^q_bob.*\t\t.*"), "{permissions}");
+    server.control(&["set_permissions", "-p", "one", "bob", "", "", ""]);
+
+    server.kill();
+    assert!(!speaks_amqp(server.port()));
+    server.restart();
+    assert!(speaks_amqp(server.port()));
 }

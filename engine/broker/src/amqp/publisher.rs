@@ -1,0 +1,323 @@
+//! Posting to an exchange.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flow_runtime::ports::{Confirm, Failure, Outgoing, Publisher};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
+use tokio::time::timeout;
+
+use super::Shared;
+use super::declaration::Posting;
+use super::frames::{Sending, send_in_order};
+use super::topology::{self, name};
+use super::trouble::{Doing, code, trouble, unreachable};
+use super::wire::{self, Encoded};
+use crate::error::{Error, Kind};
+
+/// How much is handed to the client library at a time: it keeps a copy until it is written, and has no
+/// limit of its own.
+const WINDOW_MESSAGES: usize = 1000;
+const WINDOW_BYTES: usize = 4 << 20;
+
+/// What a publisher did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Posts {
+    /// Messages the broker confirmed.
+    pub confirmed: u64,
+    /// Messages it refused: it ran into trouble, or a queue was full and set to refuse.
+    pub refused: u64,
+    /// Batches that failed, for whatever reason, and so were posted again or are to be.
+    pub failed_batches: u64,
+}
+
+/// An exchange being posted to.
+///
+/// A batch is sent as a whole and then waited for: it is posted once the broker has confirmed every
+/// message of it, which for a durable queue means that it is on its disk. If anything fails the batch
+/// counts as not posted, though some of it may be there: AMQP has no transaction that would be fast enough,
+/// and does not drop a repeat. Posts carry their key as `message-id`, by which a flow that consumes them
+/// recognises repeats.
+///
+/// An exchange that is missing at the first post is declared, if that is wanted. One that vanishes later is
+/// not: the batch fails until somebody declares it, and the bindings that went with it.
+///
+/// As with every AMQP broker, what no queue is bound for is confirmed and dropped.
+///
+/// # Cancel safety
+/// A post that nobody waits for may or may not have happened; post it again.
+pub struct AmqpPublisher {
+    shared: Arc<Shared>,
+    posting: Posting,
+    exchanges: Vec<ShortString>,
+    channel: Option<Channel>,
+    posts: Posts,
+    cut_told: bool,
+    closed: bool,
+}
+
+impl fmt::Debug for AmqpPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AmqpPublisher")
+            .field("broker", self.shared.posting.address())
+            .field("exchange", &self.posting.exchange)
+            .field("posts", &self.posts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AmqpPublisher {
+    pub(super) fn new(shared: Arc<Shared>, posting: Posting) -> Result<Self, Error> {
+        let mut exchanges = Vec::new();
+        for exchange in posting.exchanges() {
+            super::declaration::check_name("exchange", &exchange)?;
+            exchanges.push(name(&exchange)?);
+        }
+        Ok(Self {
+            shared,
+            posting,
+            exchanges,
+            channel: None,
+            posts: Posts::default(),
+            cut_told: false,
+            closed: false,
+        })
+    }
+
+    /// What was posted so far.
+    pub fn posts(&self) -> Posts {
+        self.posts
+    }
+
+    /// A channel with confirms.
+    async fn channel(&mut self) -> Result<Channel, Error> {
+        if let Some(channel) = &self.channel
+            && channel.status().connected()
+        {
+            return Ok(channel.clone());
+        }
+        let link = &self.shared.posting;
+        let channel = link.channel().await?;
+        let selecting = channel.confirm_select(ConfirmSelectOptions::default());
+        link.ask(Doing::Post(&self.posting.exchange), selecting)
+            .await?;
+        self.channel = Some(channel.clone());
+        Ok(channel)
+    }
+
+    async fn declare(&self) -> Result<(), Error> {
+        for exchange in self.posting.exchanges() {
+            topology::declare_exchange(&self.shared.posting, &exchange, self.posting.durable)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Which exchange takes a message, chosen as sr3 chooses.
+    fn exchange_for(&self, outgoing: &Outgoing) -> ShortString {
+        let count = self.exchanges.len();
+        let message = &outgoing.message;
+        let number = match message.extra.get("exchangeSplitOverride") {
+            Some(number) => number
+                .as_u64()
+                .or_else(|| number.as_str()?.parse().ok())
+                .unwrap_or(0),
+            None => {
+                let retrieve_path = message.retrieve_path.as_deref().unwrap_or_default();
+                let path = match message.rel_path.as_str() {
+                    "" => retrieve_path,
+                    path => path,
+                };
+                path.bytes().map(u64::from).sum()
+            }
+        };
+        self.exchanges[usize::try_from(number % count as u64).unwrap_or(0)].clone()
+    }
+
+    async fn post_batch(&mut self, batch: &[Outgoing]) -> Result<(), Error> {
+        let channel = self.channel().await?;
+        let mut confirms = Vec::with_capacity(batch.len());
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let mut window = Vec::new();
+            let mut bytes = 0;
+            while let Some((next, others)) = rest.split_first()
+                && window.len() < WINDOW_MESSAGES
+                && bytes < WINDOW_BYTES
+            {
+                let ready = self.prepare(next);
+                bytes += ready.encoded.body.len();
+                window.push(ready);
+                rest = others;
+            }
+            let sending = window.iter().map(|ready| ready.send(&channel)).collect();
+            match timeout(self.patience(bytes), send_in_order(sending)).await {
+                Ok((sent, result)) => {
+                    confirms.extend(sent);
+                    if let Err(error) = result {
+                        return Err(self.why(confirms, error).await);
+                    }
+                }
+                Err(_) => {
+                    let doing = Doing::Post(&self.posting.exchange);
+                    return Err(self.shared.posting.stuck(doing).await);
+                }
+            }
+        }
+        self.wait(confirms).await
+    }
+
+    /// How long sending so many bytes may take: the limit for an answer, and more for what is large.
+    fn patience(&self, bytes: usize) -> Duration {
+        self.shared.posting.limit() * u32::try_from(1 + bytes / WINDOW_BYTES).unwrap_or(u32::MAX)
+    }
+
+    /// Waits for the confirms. Each may take as long as an answer may; as long as some come, it goes on.
+    async fn wait(&mut self, confirms: Vec<PublisherConfirm>) -> Result<(), Error> {
+        let total = confirms.len() as u64;
+        let mut refused = 0;
+        for confirm in confirms {
+            match timeout(self.shared.posting.limit(), confirm).await {
+                Ok(Ok(Confirmation::Nack(_))) => refused += 1,
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(self.why(Vec::new(), error).await),
+                Err(_) => {
+                    let (link, doing) = (&self.shared.posting, Doing::Post(&self.posting.exchange));
+                    return Err(if link.blocked().await {
+                        link.stuck(doing).await
+                    } else {
+                        // Perhaps only the queues of this exchange have trouble.
+                        link.overdue(doing).await
+                    });
+                }
+            }
+        }
+        self.posts.refused += refused;
+        if refused > 0 {
+            return Err(unreachable(
+                self.shared.posting.address(),
+                Doing::Post(&self.posting.exchange),
+                &format!(
+                    "the broker refused {refused} of {total} messages; a queue is full and refuses \
+                     more, or the broker has trouble storing them; its log says which"
+                ),
+            ));
+        }
+        self.posts.confirmed += total;
+        Ok(())
+    }
+
+    /// Why sending failed. A frame that comes after the end of its channel only hears that it is closed;
+    /// the confirms of those before it hear the reason.
+    async fn why(&self, confirms: Vec<PublisherConfirm>, mut error: lapin::Error) -> Error {
+        for confirm in confirms {
+            if code(&error).is_some() {
+                break;
+            }
+            if let Ok(Err(reason)) = timeout(self.shared.posting.limit(), confirm).await {
+                error = reason;
+            }
+        }
+        let doing = Doing::Post(&self.posting.exchange);
+        trouble(self.shared.posting.address(), doing, &error)
+    }
+
+    fn prepare(&mut self, outgoing: &Outgoing) -> Ready {
+        let encoded = wire::encode(self.posting.format, outgoing);
+        let (topic, cut) = wire::routing_key(outgoing.topic.as_str());
+        if cut && !self.cut_told {
+            self.cut_told = true;
+            tracing::error!(
+                topic = outgoing.topic.as_str(),
+                "A topic is longer than 255 bytes and is cut there: queues bound to what is cut off do \
+                 not get these messages. Shorten the directories."
+            );
+        }
+        Ready {
+            exchange: self.exchange_for(outgoing),
+            topic,
+            properties: wire::properties(&encoded, outgoing.key.as_deref()),
+            encoded,
+        }
+    }
+}
+
+/// A message ready to be sent.
+struct Ready {
+    exchange: ShortString,
+    topic: ShortString,
+    properties: BasicProperties,
+    encoded: Encoded,
+}
+
+impl Ready {
+    fn send<'a>(&'a self, channel: &'a Channel) -> Sending<'a, PublisherConfirm> {
+        Box::pin(channel.basic_publish(
+            self.exchange.clone(),
+            self.topic.clone(),
+            BasicPublishOptions::default(),
+            &self.encoded.body,
+            self.properties.clone(),
+        ))
+    }
+}
+
+#[async_trait]
+impl Publisher for AmqpPublisher {
+    async fn post(&mut self, batch: &[Outgoing]) -> Result<Vec<Confirm>, Failure> {
+        if self.closed {
+            return Err(Failure::from(Error::new(
+                Kind::Stopped,
+                format!(
+                    "the publisher of the exchange `{}` is closed; the batch was not posted",
+                    self.posting.exchange
+                ),
+            )));
+        }
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut result = self.post_batch(batch).await;
+        // An exchange that vanished took its bindings with it: made anew, it would swallow what is posted
+        // until the queues are bound again. Waiting for that loses nothing.
+        if let Err(error) = &result
+            && error.kind() == Kind::Missing
+            && self.posting.declare
+            && self.posts.confirmed == 0
+        {
+            self.channel = None;
+            result = match self.declare().await {
+                Ok(()) => self.post_batch(batch).await,
+                Err(error) => Err(error),
+            };
+        }
+        match result {
+            Ok(()) => Ok(vec![Confirm::Posted; batch.len()]),
+            Err(error) => {
+                // Confirms that still come are for a batch that is posted again.
+                self.channel = None;
+                self.posts.failed_batches += 1;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Failure> {
+        self.closed = true;
+        if let Some(channel) = self.channel.take()
+            && channel.status().connected()
+        {
+            let closing = channel.close(200, "OK".into());
+            let doing = Doing::Post(&self.posting.exchange);
+            if let Err(error) = self.shared.posting.ask(doing, closing).await {
+                // All that was posted was confirmed.
+                tracing::debug!(%error, "The channel ended before it could be closed.");
+            }
+        }
+        Ok(())
+    }
+}
