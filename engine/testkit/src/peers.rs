@@ -3,6 +3,7 @@
 mod authority;
 mod dovecot;
 mod maildir;
+mod nginx;
 #[cfg(test)]
 mod tests;
 
@@ -10,3 +11,4 @@ pub use authority::Authority;
 pub(crate) use authority::write_private;
 pub use dovecot::Dovecot;
 pub use maildir::StoredMail;
+pub use nginx::Nginx;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow_config::SafeUrl;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::{
@@ -34,6 +35,8 @@ struct Inner {
     protocols: Vec<Arc<dyn Protocol>>,
     access: Arc<dyn Access>,
     throttle: Arc<Throttle>,
+    /// One for each transfer that may be under way.
+    permits: Arc<Semaphore>,
     idle: Mutex<HashMap<Site, Vec<Idle>>>,
 }
 
@@ -50,11 +53,13 @@ impl Carrier {
             Arc::new(http::Http::new(&settings)),
         ];
         let throttle = Arc::new(Throttle::new(settings.byte_rate_max));
+        let permits = Arc::new(Semaphore::new(settings.overlap.max(1)));
         let inner = Inner {
             settings,
             protocols,
             access,
             throttle,
+            permits,
             idle: Mutex::default(),
         };
         Self {
@@ -73,6 +78,7 @@ impl Carrier {
             protocols,
             access: Arc::clone(&self.inner.access),
             throttle: Arc::clone(&self.inner.throttle),
+            permits: Arc::clone(&self.inner.permits),
             idle: Mutex::default(),
         };
         Self {
@@ -130,6 +136,10 @@ impl Carrier {
 
     pub(crate) fn throttle(&self) -> &Arc<Throttle> {
         &self.inner.throttle
+    }
+
+    pub(crate) fn permits(&self) -> &Arc<Semaphore> {
+        &self.inner.permits
     }
 
     pub(crate) fn protocol(&self, scheme: &str) -> Result<&Arc<dyn Protocol>, Error> {

@@ -1,6 +1,6 @@
 //! Fetching what messages announce.
 //!
-//! Within one call up to `overlap` items are under way at once, each on a task of its own, except
+//! Up to `overlap` items of all lanes are under way at once, each on a task of its own, except
 //! that items for the same place go one after the other, in order. A connection that breaks is
 //! replaced, and the fetch goes on where it was if the content is still the same; a server that
 //! refuses or is busy is left to the loop's retry.
@@ -37,11 +37,11 @@ impl Download {
     }
 }
 
-/// Runs `work` on items at most `overlap` at a time; those of one `place` in order. One answer per
-/// item, in order.
+/// Runs `work` on items, as many at a time as there are permits; those of one `place` in order. One
+/// answer per item, in order.
 pub(crate) async fn overlapped<F>(
     items: &[Item],
-    overlap: usize,
+    permits: &Arc<Semaphore>,
     place: impl Fn(&Item) -> String,
     work: impl Fn(Item) -> F + Clone + Send + 'static,
 ) -> Vec<Worked>
@@ -57,7 +57,6 @@ where
         });
         queues[queue].push((number, item.clone()));
     }
-    let permits = Arc::new(Semaphore::new(overlap.max(1)));
     let mut tasks = JoinSet::new();
     let mut answers: Vec<Option<Worked>> = items.iter().map(|_| None).collect();
     let mut keep = |done: Result<Vec<(usize, Worked)>, tokio::task::JoinError>| {
@@ -67,7 +66,7 @@ where
         }
     };
     for queue in queues {
-        let permit = Arc::clone(&permits).acquire_owned().await;
+        let permit = Arc::clone(permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let work = work.clone();
         tasks.spawn(async move {
@@ -357,9 +356,9 @@ impl Callback for Download {
         _state: Arc<dyn State>,
     ) -> Result<Vec<Worked>, Failure> {
         let carrier = self.carrier.clone();
-        let overlap = carrier.settings().overlap;
+        let permits = Arc::clone(carrier.permits());
         let work = move |item| fetch(carrier.clone(), Arc::clone(&content), item);
-        Ok(overlapped(batch, overlap, place, work).await)
+        Ok(overlapped(batch, &permits, place, work).await)
     }
 
     /// With `delete`, removes the sources of what is safe.

@@ -10,8 +10,7 @@ use std::time::Duration;
 pub struct Settings {
     /// Longest that a connect, a read or a write may take without anything moving (`timeout`).
     pub timeout: Duration,
-    /// Most items of one call that are transferred at the same time. With several lanes each has
-    /// this many.
+    /// Most items that are transferred at the same time, over all lanes (`concurrency`).
     pub overlap: usize,
     /// Bytes a second, over all lanes and in both directions (`byteRateMax`); none: as fast as it
     /// goes.

@@ -69,18 +69,24 @@ fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
 
 /// What is wrong with a certificate, and what may be done about it; none where that is not it.
 pub(crate) fn explain(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let found = error.downcast_ref::<rustls::Error>().or_else(|| {
-            let io = error.downcast_ref::<std::io::Error>()?;
-            io.get_ref()?.downcast_ref::<rustls::Error>()
-        });
-        if let Some(rustls::Error::InvalidCertificate(why)) = found {
-            return Some(in_words(why));
-        }
-        next = error.source();
+    match find(error)? {
+        rustls::Error::InvalidCertificate(why) => Some(in_words(why)),
+        _ => None,
     }
-    None
+}
+
+/// The TLS error inside others. An I/O error is no source of what it wraps, so it is opened.
+fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    let wrapped = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => find(wrapped),
+        None => find(error.source()?),
+    }
 }
 
 fn in_words(why: &CertificateError) -> String {

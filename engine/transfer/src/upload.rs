@@ -39,6 +39,8 @@ struct Shared {
     carrier: Carrier,
     site: Site,
     base: RemotePath,
+    /// See [`Protocol::has_home`](crate::Protocol::has_home).
+    has_home: bool,
     /// What is announced for what was sent.
     base_url: String,
     /// Directories known to be there.
@@ -49,9 +51,11 @@ impl Upload {
     pub(crate) fn new(carrier: Carrier, send_to: &SafeUrl) -> Result<Self, Error> {
         let (site, base) =
             Site::of(send_to).map_err(|error| Error::config(format!("`sendTo`: {error}")))?;
+        let has_home = carrier.protocol(&site.scheme)?.has_home();
         Ok(Self {
             shared: Arc::new(Shared {
                 carrier,
+                has_home,
                 site,
                 base,
                 base_url: send_to.without_password(),
@@ -70,7 +74,7 @@ struct Target {
 
 /// Where an item goes: its location, taken as a path there, or else its `relPath`. A relative
 /// directory is below `sendTo`, an absolute one is absolute there as well.
-fn target(base: &RemotePath, item: &Item) -> Result<Target, Error> {
+fn target(base: &RemotePath, has_home: bool, item: &Item) -> Result<Target, Error> {
     let Some(location) = &item.location else {
         return Ok(Target {
             path: base.join(&item.message.rel_path)?,
@@ -99,9 +103,10 @@ fn target(base: &RemotePath, item: &Item) -> Result<Target, Error> {
     }
     if path.is_absolute() {
         let absolute = RemotePath::of_url("//")?.join(&text)?;
-        let rel_path = absolute
-            .as_str()
-            .strip_prefix(base.as_str())
+        let rel_path = Some(absolute.as_str())
+            // From a home nobody knows where it is, no absolute path is known to be below it.
+            .filter(|_| !has_home || base.is_absolute())
+            .and_then(|path| path.strip_prefix(base.as_str()))
             .filter(|rest| base.as_str().is_empty() || rest.starts_with('/'))
             .map(|rest| rest.trim_start_matches('/').to_owned());
         return Ok(Target {
@@ -128,7 +133,7 @@ impl Shared {
     }
 
     async fn try_send(&self, content: &Arc<dyn Content>, item: &Item) -> Result<Worked, Error> {
-        let target = target(&self.base, item)?;
+        let target = target(&self.base, self.has_home, item)?;
         let mut again = self.carrier.settings().resumes;
         loop {
             let mut connection = self.carrier.connect(&self.site).await?;
@@ -162,7 +167,11 @@ impl Shared {
     fn edits(&self, target: Target) -> Vec<Edit> {
         let (base_url, rel_path) = match target.rel_path {
             Some(rel_path) => (self.base_url.clone(), rel_path),
-            None => (format!("{}/", self.site), target.path.as_str().to_owned()),
+            None => {
+                let slash = if self.has_home { "/" } else { "" };
+                let base_url = format!("{}{slash}", self.site);
+                (base_url, target.path.as_str().to_owned())
+            }
         };
         vec![
             Edit::BaseUrl(base_url),
@@ -568,7 +577,7 @@ impl Callback for Upload {
         _state: Arc<dyn State>,
     ) -> Result<Vec<Worked>, Failure> {
         let shared = Arc::clone(&self.shared);
-        let overlap = shared.carrier.settings().overlap;
+        let permits = Arc::clone(shared.carrier.permits());
         // Operations on directories concern what is in them: such a batch goes one by one.
         let ordered = batch.iter().any(|item| item.message.file_op.is_some());
         let work = move |item| Arc::clone(&shared).send(Arc::clone(&content), item);
@@ -576,7 +585,7 @@ impl Callback for Upload {
             true => String::new(),
             false => place(&item.message, item),
         };
-        Ok(overlapped(batch, overlap, place, work).await)
+        Ok(overlapped(batch, &permits, place, work).await)
     }
 
     async fn housekeeping(&mut self, _state: Arc<dyn State>) -> Result<(), Failure> {

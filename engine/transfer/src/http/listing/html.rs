@@ -14,7 +14,7 @@ use super::row;
 use crate::{Entry, EntryKind, Error};
 
 /// Longest row; what is longer is no listing of names.
-const ROW_MAX: usize = 64 << 10;
+const ROW_MAX: usize = 16 << 10;
 
 /// A parser of such a page.
 pub(super) struct Html {

@@ -26,10 +26,8 @@ pub(super) struct Facts {
 }
 
 static ANCHOR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r#"(?is)<a\s(?:[^>]*?\s)?href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))[^>]*>(?:.*?</a\s*>)?"#,
-    )
-    .expect("the pattern is constant")
+    Regex::new(r#"(?i)<a\s(?:[^>]*?\s)?href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))[^>]*>"#)
+        .expect("the pattern is constant")
 });
 
 static TAG: LazyLock<Regex> =
@@ -49,8 +47,8 @@ static STAMP: LazyLock<Regex> = LazyLock::new(|| {
           | (?<y2>\d{4})-(?<m2>\d{2}|[a-z]{3})-(?<d2>\d{2})
           | (?<m3>\d{1,2})/(?<d3>\d{1,2})/(?<y3>\d{4}) )
         [\sT]+ (?<hour>\d{1,2}):(?<minute>\d{2})(?::(?<second>\d{2}))?
-        \s* (?<half>[ap]m)?
-        (?: \s+ (?<size>\d+) (?: \s* (?<unit>[a-z]\w*) )? )?",
+        (?: \s* (?<half>[ap]m) )?
+        (?: \s+ (?<size>\d[\d.,]*) (?: \s* (?<unit>[a-z]\w*) )? )?",
     )
     .expect("the pattern is constant")
 });
@@ -63,9 +61,26 @@ pub(super) fn links(row: &str) -> impl Iterator<Item = Link<'_>> {
         Some(Link {
             href: href.as_str(),
             start: whole.start(),
-            end: whole.end(),
+            end: end_of(row, whole.end()),
         })
     })
+}
+
+/// Where a link ends whose words start at `from`: behind `</a>`, or before the next `<a`.
+fn end_of(row: &str, from: usize) -> usize {
+    for (at, _) in row[from..].match_indices('<') {
+        let tag = &row.as_bytes()[from + at..];
+        let is =
+            |name: &[u8]| tag.len() >= name.len() && tag[..name.len()].eq_ignore_ascii_case(name);
+        if is(b"</a") {
+            let close = tag.iter().position(|byte| *byte == b'>');
+            return from + at + close.map_or(tag.len(), |close| close + 1);
+        }
+        if is(b"<a ") || is(b"<a\t") || is(b"<a\n") {
+            return from + at;
+        }
+    }
+    from
 }
 
 /// What the words around a link say of what it points to. A size counts if it is exact: digits and
