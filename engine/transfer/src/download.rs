@@ -223,15 +223,19 @@ impl Fetch {
             }
         };
         self.check_limit(opened.about.size)?;
-        if opened.offset != have || self.sink.is_none() {
-            if let Some(sink) = self.sink.take() {
-                sink.discard().await;
-            }
+        if opened.offset != have
+            && let Some(sink) = self.sink.take()
+        {
+            sink.discard().await;
+        }
+        if opened.offset == 0 {
+            self.about = opened.about;
+        }
+        if self.sink.is_none() {
             if opened.offset != 0 {
                 return Err(Error::broken("the server began in the middle").into());
             }
             self.sink = Some(Sink::new(self.content.create(self.item.id)?));
-            self.about = opened.about;
         }
         self.read(connection).await
     }

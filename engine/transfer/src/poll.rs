@@ -217,8 +217,9 @@ impl Plan {
         let entries = match self.carrier.bounded("listing", asking).await {
             Ok(entries) => entries,
             Err(error) => {
-                let directory = current.directory.clone();
-                return note(walk, &directory, error).map(|()| true);
+                // What was found before it broke is good.
+                walk.pending.extend(current.found.into_iter().rev());
+                return note(walk, &current.directory, error).map(|()| true);
             }
         };
         if entries.is_empty() {

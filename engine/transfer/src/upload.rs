@@ -5,30 +5,27 @@
 //! crash left, because in-flight names follow from final ones. File operations are carried out where
 //! the protocol can and `fileEvents` wants them.
 
+mod body;
+mod operation;
+mod target;
+
 use std::collections::HashSet;
-use std::path::Component;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use flow_config::SafeUrl;
-use flow_message::{FileOp, Message};
+use flow_message::Message;
 use flow_runtime::ports::{
-    Callback, Content, ContentReader, Edit, EntryPoints, Failure, Gathered, Item, Outcome,
-    Rejection, State, Verdict, Worked,
+    Callback, Content, Edit, EntryPoints, Failure, Gathered, Item, Outcome, State, Verdict, Worked,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::body::{Body, of_content};
+use self::target::{Target, target};
 use crate::download::overlapped;
-use crate::{
-    About, Carrier, Chunks, Connection, EntryKind, Error, Inflight, Kind, RemotePath, Site,
-    Throttle,
-};
-
-/// Bytes read at once.
-const PIECE: usize = 256 << 10;
+use crate::{About, Carrier, Connection, EntryKind, Error, Inflight, Kind, RemotePath, Site};
 
 /// The callback that sends, for one lane.
 pub struct Upload {
@@ -65,61 +62,6 @@ impl Upload {
     }
 }
 
-/// What an item is there.
-struct Target {
-    path: RemotePath,
-    /// Below `sendTo`; none where it is elsewhere.
-    rel_path: Option<String>,
-}
-
-/// Where an item goes: its location, taken as a path there, or else its `relPath`. A relative
-/// directory is below `sendTo`, an absolute one is absolute there as well.
-fn target(base: &RemotePath, has_home: bool, item: &Item) -> Result<Target, Error> {
-    let Some(location) = &item.location else {
-        return Ok(Target {
-            path: base.join(&item.message.rel_path)?,
-            rel_path: Some(item.message.rel_path.trim_start_matches('/').to_owned()),
-        });
-    };
-    let path = location.path();
-    let mut text = String::new();
-    for component in path.components() {
-        match component {
-            Component::RootDir | Component::CurDir => {}
-            Component::Normal(name) => {
-                let name = name.to_str().ok_or_else(|| {
-                    Error::permanent(format!("`{}` is not UTF-8 text", path.display()))
-                })?;
-                text.push('/');
-                text.push_str(name);
-            }
-            Component::ParentDir | Component::Prefix(_) => {
-                return Err(Error::permanent(format!(
-                    "`{}` leads out of its directory",
-                    path.display()
-                )));
-            }
-        }
-    }
-    if path.is_absolute() {
-        let absolute = RemotePath::of_url("//")?.join(&text)?;
-        let rel_path = Some(absolute.as_str())
-            // From a home nobody knows where it is, no absolute path is known to be below it.
-            .filter(|_| !has_home || base.is_absolute())
-            .and_then(|path| path.strip_prefix(base.as_str()))
-            .filter(|rest| base.as_str().is_empty() || rest.starts_with('/'))
-            .map(|rest| rest.trim_start_matches('/').to_owned());
-        return Ok(Target {
-            path: absolute,
-            rel_path,
-        });
-    }
-    Ok(Target {
-        path: base.join(&text)?,
-        rel_path: Some(text.trim_start_matches('/').to_owned()),
-    })
-}
-
 impl Shared {
     async fn send(self: Arc<Self>, content: Arc<dyn Content>, item: Item) -> Worked {
         match self.try_send(&content, &item).await {
@@ -138,7 +80,10 @@ impl Shared {
         loop {
             let mut connection = self.carrier.connect(&self.site).await?;
             let done = match &item.message.file_op {
-                Some(op) => self.operate(&mut connection, op, item, &target).await,
+                Some(op) => {
+                    self.operate(&mut connection, op, content, item, &target)
+                        .await
+                }
                 None => self
                     .deliver(&mut connection, content, item, &target)
                     .await
@@ -240,13 +185,7 @@ impl Shared {
             identity: message.identity.clone(),
             version: None,
         };
-        let mut body = Body {
-            reader: Some(reader),
-            first: size.min(PIECE as u64) as usize,
-            throttle: Arc::clone(self.carrier.throttle()),
-            moved: Arc::new(Mutex::new(Instant::now())),
-            left: size,
-        };
+        let mut body = Body::new(reader, size, self.carrier.throttle());
         self.watched(connection, written, &about, &mut body).await?;
         let mode = if hidden {
             Some(mode.unwrap_or(0o644))
@@ -254,12 +193,17 @@ impl Shared {
             mode
         };
         if let Some(mode) = mode.filter(|_| can.chmod) {
-            harmless("mode", connection.chmod(written, mode).await)?;
+            let setting = connection.chmod(written, mode);
+            harmless(
+                "mode",
+                self.carrier.bounded("setting a mode", setting).await,
+            )?;
         }
         if let Some(mtime) = about.mtime.filter(|_| can.utime) {
+            let setting = connection.utime(written, mtime, message.atime);
             harmless(
                 "time",
-                connection.utime(written, mtime, message.atime).await,
+                self.carrier.bounded("setting a time", setting).await,
             )?;
         }
         match &name {
@@ -280,7 +224,7 @@ impl Shared {
         body: &mut Body,
     ) -> Result<(), Error> {
         let limit = self.carrier.settings().timeout;
-        let moved = Arc::clone(&body.moved);
+        let moved = body.moved();
         let last = || *moved.lock().unwrap_or_else(PoisonError::into_inner);
         let putting = connection.put(path, about, body);
         tokio::pin!(putting);
@@ -347,129 +291,6 @@ impl Shared {
     fn forget_directories(&self) {
         self.directories().clear();
     }
-
-    /// Carries out a file operation (S§5.5); an `Ok(Err)` is a rejection.
-    async fn operate(
-        &self,
-        connection: &mut Connection,
-        op: &FileOp,
-        item: &Item,
-        target: &Target,
-    ) -> Result<Result<(), Rejection>, Error> {
-        let events = self.carrier.settings().file_events;
-        let unwanted = |what: &str| {
-            let reason = format!("`fileEvents` does not name `{what}`");
-            Ok(Err(Rejection { code: 202, reason }))
-        };
-        let path = &target.path;
-        if op.remove {
-            if op.directory && !events.rmdir {
-                return unwanted("rmdir");
-            }
-            if !op.directory && !events.delete {
-                return unwanted("delete");
-            }
-            self.forget_directories();
-            let removed = match op.directory {
-                true => connection.rmdir(path).await,
-                false => connection.remove(path).await,
-            };
-            return match removed {
-                // It is gone, which is what was wanted.
-                Err(error) if error.kind() == Kind::NotFound => Ok(Ok(())),
-                Err(error) if error.kind() == Kind::Permanent => Ok(Err(Rejection {
-                    code: 500,
-                    reason: error.to_string(),
-                })),
-                done => done.map(Ok),
-            };
-        }
-        if let Some(old) = &op.rename {
-            self.make_directory(connection, path.parent()).await?;
-            self.forget_directories();
-            let old = self.placed(item, target, old)?;
-            let renamed = connection.rename(&old, path).await;
-            return match renamed {
-                // Nobody sent the old one here: the message is to be sent again as plain content,
-                // which only its producer can.
-                Err(error) if error.kind() == Kind::NotFound => Ok(Err(Rejection {
-                    code: 410,
-                    reason: format!("there is nothing to rename: {error}"),
-                })),
-                done => done.map(Ok),
-            };
-        }
-        if let Some(link) = op.link.as_deref() {
-            if !events.link {
-                return unwanted("link");
-            }
-            if !stays_inside(target, link) {
-                let reason = format!("the link leads to `{link}`, which is outside of `sendTo`");
-                return Ok(Err(Rejection { code: 422, reason }));
-            }
-            self.make_directory(connection, path.parent()).await?;
-            return connection.symlink(path, link).await.map(Ok);
-        }
-        if let Some(existing) = &op.hlink {
-            if !events.link {
-                return unwanted("link");
-            }
-            self.make_directory(connection, path.parent()).await?;
-            let existing = self.placed(item, target, existing)?;
-            return connection.hard_link(path, &existing).await.map(Ok);
-        }
-        if op.directory {
-            if !events.mkdir {
-                return unwanted("mkdir");
-            }
-            let mode = item
-                .message
-                .mode
-                .filter(|_| self.carrier.settings().perm_copy);
-            let mode = mode.or(self.carrier.settings().perm_directory);
-            return connection.mkdir_all(path, mode).await.map(Ok);
-        }
-        Ok(Err(Rejection {
-            code: 503,
-            reason: "this version does not know the file operation".into(),
-        }))
-    }
-
-    /// Where another path of the same message is: as its own, if that was mirrored.
-    fn placed(&self, item: &Item, target: &Target, other: &str) -> Result<RemotePath, Error> {
-        let own = item.message.rel_path.trim_start_matches('/');
-        // The path there ends as the message's own does; what is in front was put there.
-        match target.path.as_str().strip_suffix(own) {
-            Some(front) => target.path.root().join(front)?.join(other),
-            None => {
-                let name = other.rsplit('/').next().unwrap_or(other);
-                target.path.with_name(name)
-            }
-        }
-    }
-}
-
-/// Whether a link at `target` that says `link` points below `sendTo`. Whoever announces links must
-/// not make the next upload write elsewhere.
-fn stays_inside(target: &Target, link: &str) -> bool {
-    let Some(rel_path) = &target.rel_path else {
-        return false;
-    };
-    if link.starts_with('/') || link.chars().any(char::is_control) {
-        return false;
-    }
-    let mut depth = rel_path.split('/').filter(|part| !part.is_empty()).count() as i64 - 1;
-    for part in link.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => depth -= 1,
-            _ => depth += 1,
-        }
-        if depth < 0 {
-            return false;
-        }
-    }
-    true
 }
 
 /// A mode or a time that can't be set harms nobody: the content is there.
@@ -480,64 +301,6 @@ fn harmless(what: &str, done: Result<(), Error>) -> Result<(), Error> {
             Ok(())
         }
         done => done,
-    }
-}
-
-/// Content that can't be read here.
-fn of_content(failure: Failure) -> Error {
-    match failure {
-        Failure::Temporary { reason, .. } | Failure::Plugin(reason) => Error::temporary(reason),
-        Failure::Permanent(reason) => Error::permanent(reason),
-        Failure::Auth(reason) => Error::auth(reason),
-        Failure::Config(reason) => Error::config(reason),
-    }
-}
-
-/// Local content being sent.
-struct Body {
-    reader: Option<Box<dyn ContentReader>>,
-    first: usize,
-    throttle: Arc<Throttle>,
-    /// When bytes last moved.
-    moved: Arc<Mutex<Instant>>,
-    left: u64,
-}
-
-#[async_trait]
-impl Chunks for Body {
-    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(mut reader) = self.reader.take() else {
-            return Ok(None);
-        };
-        // The first piece is small and mostly the only one: not worth a thread.
-        let data = if self.first > 0 && self.first < PIECE {
-            let most = std::mem::take(&mut self.first);
-            let data = reader.read(most).map_err(of_content)?;
-            self.reader = Some(reader);
-            data
-        } else {
-            let (reader, data) = tokio::task::spawn_blocking(move || {
-                let data = reader.read(PIECE);
-                (reader, data)
-            })
-            .await
-            .map_err(|error| Error::temporary(error.to_string()))?;
-            self.reader = Some(reader);
-            data.map_err(of_content)?
-        };
-        if data.is_empty() {
-            self.reader = None;
-            if self.left > 0 {
-                return Err(Error::temporary(
-                    "the file became shorter while it was sent",
-                ));
-            }
-            return Ok(None);
-        }
-        self.left = self.left.saturating_sub(data.len() as u64);
-        self.throttle.take(data.len()).await;
-        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        Ok(Some(data.into()))
     }
 }
 

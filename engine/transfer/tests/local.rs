@@ -249,7 +249,25 @@ async fn file_operations_are_carried_out() {
                 rename: Some("d/none".into()),
                 ..op()
             },
+            // What nobody sent before is sent now, as content.
+            "done",
+        ),
+        (
+            "d/y",
+            FileOp {
+                rename: Some("d/none".into()),
+                directory: true,
+                ..op()
+            },
             "410 ",
+        ),
+        (
+            "d/again",
+            FileOp {
+                hlink: Some("d/none".into()),
+                ..op()
+            },
+            "done",
         ),
         (
             "d",
@@ -294,7 +312,7 @@ async fn file_operations_are_carried_out() {
         ),
         ("d/what", op(), "503 "),
     ] {
-        let done = send_one(&carrier, to, operation(path, op), b"").await;
+        let done = send_one(&carrier, to, operation(path, op), b"data").await;
         assert!(
             words(&done).starts_with(expected),
             "{path}: {}",
@@ -302,8 +320,10 @@ async fn file_operations_are_carried_out() {
         );
     }
     assert_eq!(names(to), ["d", "e"]);
-    assert_eq!(names(&to.join("d")), ["hard", "new"]);
-    assert_eq!(fs::read(to.join("e/up")).unwrap(), b"data");
+    assert_eq!(names(&to.join("d")), ["again", "hard", "new", "x"]);
+    for name in ["e/up", "d/x", "d/again"] {
+        assert_eq!(fs::read(to.join(name)).unwrap(), b"data");
+    }
     assert_eq!(fs::metadata(to.join("d/hard")).unwrap().nlink(), 2);
 
     let picky = support::carrier(Settings {
