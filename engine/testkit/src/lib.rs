@@ -1,7 +1,7 @@
 //! Servers and helpers to test the engine with, and the server behind `flow demo`.
 //!
 //! Without features: a loopback IMAP server ([`imap`]) and invented mails ([`samples`]). With
-//! `peers`: real servers started privately ([`Dovecot`], [`RabbitMq`]), mail made to order ([`generate`]) and the
+//! `peers`: real servers started privately ([`Dovecot`], [`RabbitMq`], …), mail made to order ([`generate`]) and the
 //! harness that runs the `flow` binary ([`Flow`]).
 //!
 //! # Invariants
@@ -28,4 +28,6 @@ pub use cutter::Cutter;
 #[cfg(feature = "peers")]
 pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
-pub use peers::{Authority, Dovecot, Mosquitto, RabbitMq, RabbitMqSetup, StoredMail};
+pub use peers::{
+    Authority, Dovecot, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, StoredMail,
+};

@@ -4,6 +4,7 @@ mod authority;
 mod dovecot;
 mod maildir;
 mod mosquitto;
+mod nginx;
 mod rabbitmq;
 #[cfg(test)]
 mod tests;
@@ -13,4 +14,5 @@ pub(crate) use authority::write_private;
 pub use dovecot::Dovecot;
 pub use maildir::StoredMail;
 pub use mosquitto::Mosquitto;
+pub use nginx::Nginx;
 pub use rabbitmq::{RabbitMq, RabbitMqSetup};

@@ -1,0 +1,204 @@
+//! What a flow says about its transfers.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The options of a flow that transfers care about; the defaults are sr3's where it has one.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Longest that a connect, a read or a write may take without anything moving (`timeout`).
+    pub timeout: Duration,
+    /// Most items that are transferred at the same time, over all lanes (`concurrency`).
+    pub overlap: usize,
+    /// Bytes a second, over all lanes and in both directions (`byteRateMax`); none: as fast as it
+    /// goes.
+    pub byte_rate_max: Option<NonZeroU64>,
+    /// Content of another length than announced is kept (`acceptSizeWrong`).
+    pub accept_size_wrong: bool,
+    /// Larger content is rejected, also when only its transfer shows how large it is
+    /// (`fileSizeMax`).
+    pub file_size_max: Option<NonZeroU64>,
+    /// Connections that may break within one try before the message goes to retry; each time the
+    /// transfer goes on where it was, if the protocol can.
+    pub resumes: u32,
+    /// Bytes read at once, where a protocol has to be told (`bufSize`).
+    pub buffer: usize,
+    /// The mode of a file is carried over (`permCopy`).
+    pub perm_copy: bool,
+    /// The times of a file are carried over (`timeCopy`).
+    pub time_copy: bool,
+    /// Mode of files written elsewhere where none is carried over (`permDefault`); none: as the
+    /// server has it.
+    pub perm_default: Option<u32>,
+    /// Mode of directories made elsewhere (`permDirDefault`).
+    pub perm_directory: Option<u32>,
+    /// How unfinished uploads are named (`inflight`).
+    pub inflight: Inflight,
+    /// Uploads to `file:` are flushed to the disk before they count as done (`fsync`).
+    pub fsync: bool,
+    /// Of the times in listings that do not say theirs (`timezone`).
+    pub timezone: jiff::tz::TimeZone,
+    /// Sources are removed once what came of them is safe (`delete`).
+    pub delete: bool,
+    /// Which file operations are carried out (`fileEvents`).
+    pub file_events: FileEvents,
+    /// `User-Agent` of HTTP (`httpUserAgent`).
+    pub user_agent: String,
+    /// Characters of paths that are not percent-encoded beside letters, digits and `-._~`
+    /// (`httpsSafeQuote`).
+    pub safe_quote: String,
+    /// Certificates.
+    pub tls: Tls,
+    /// Proxies of HTTP.
+    pub proxies: Proxies,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(300),
+            overlap: 8,
+            byte_rate_max: None,
+            accept_size_wrong: false,
+            file_size_max: None,
+            resumes: 3,
+            buffer: 1 << 20,
+            perm_copy: true,
+            time_copy: true,
+            perm_default: None,
+            perm_directory: None,
+            inflight: Inflight::default(),
+            fsync: true,
+            timezone: jiff::tz::TimeZone::UTC,
+            delete: false,
+            file_events: FileEvents::default(),
+            user_agent: concat!("flow/", env!("CARGO_PKG_VERSION")).into(),
+            safe_quote: "/+".into(),
+            tls: Tls::default(),
+            proxies: Proxies::default(),
+        }
+    }
+}
+
+/// How content is named elsewhere while it is written (S§7.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Inflight {
+    /// Under its final name from the start.
+    None,
+    /// `.name`, beside the final name.
+    #[default]
+    Dot,
+    /// The name and this, beside the final name.
+    Suffix(String),
+    /// In this directory below that of the final name (`tmp/`).
+    Directory(String),
+    /// Under its final name, with a mode that lets nobody read it until it is whole.
+    Umask,
+}
+
+/// Which operations are carried out; the others count as done (S§5.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is named after its operation")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a set of flags is what it is"
+)]
+pub struct FileEvents {
+    pub create: bool,
+    pub delete: bool,
+    pub link: bool,
+    pub mkdir: bool,
+    pub modify: bool,
+    pub rmdir: bool,
+}
+
+impl Default for FileEvents {
+    fn default() -> Self {
+        Self {
+            create: true,
+            delete: true,
+            link: true,
+            mkdir: true,
+            modify: true,
+            rmdir: true,
+        }
+    }
+}
+
+/// Which certificates of servers are good.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// `tlsRigour`.
+    pub rigour: Rigour,
+    /// More certificate authorities to trust, PEM (`caFile`).
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How closely certificates are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rigour {
+    /// Not at all: the connection is encrypted, but to whom is unknown.
+    Lax,
+    /// The certificate has to be valid for the host.
+    #[default]
+    Normal,
+    /// As normal; sr3 knows the difference.
+    Strict,
+}
+
+/// Proxies of HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proxies {
+    /// For `http:`.
+    pub http: Option<String>,
+    /// For `https:`.
+    pub https: Option<String>,
+    /// Hosts reached without: names, `.domains`, addresses, networks; separated by commas.
+    pub none: String,
+}
+
+impl Proxies {
+    /// As the environment says: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`, in lower or
+    /// upper case; lower wins.
+    pub fn of_variables(variables: &BTreeMap<String, String>) -> Self {
+        let get = |name: &str| {
+            [name.to_owned(), name.to_ascii_uppercase()]
+                .iter()
+                .filter_map(|name| variables.get(name))
+                .find(|value| !value.trim().is_empty())
+                .map(|value| value.trim().to_owned())
+        };
+        let all = get("all_proxy");
+        Self {
+            http: get("http_proxy").or_else(|| all.clone()),
+            https: get("https_proxy").or(all),
+            none: get("no_proxy").unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::Proxies;
+
+    #[test]
+    fn proxies_come_from_variables() {
+        let variables: BTreeMap<String, String> = [
+            ("HTTPS_PROXY", "http://upper:1"),
+            ("https_proxy", "http://lower:1"),
+            ("http_proxy", " "),
+            ("ALL_PROXY", "http://all:1"),
+            ("no_proxy", "localhost,.example"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let proxies = Proxies::of_variables(&variables);
+        assert_eq!(proxies.https.as_deref(), Some("http://lower:1"));
+        assert_eq!(proxies.http.as_deref(), Some("http://all:1"));
+        assert_eq!(proxies.none, "localhost,.example");
+    }
+}
