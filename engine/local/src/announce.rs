@@ -209,10 +209,16 @@ impl Announcer {
 
     fn remove(&self, path: &Path, directory: bool) -> Result<Made, Trouble> {
         let events = &self.options.events;
-        if !(if directory { events.rmdir } else { events.delete }) {
+        if !(if directory {
+            events.rmdir
+        } else {
+            events.delete
+        }) {
             return Ok(Made::Nothing);
         }
         let mut message = self.message(path)?;
+        // When it vanished, so that removing the same name again is another happening.
+        message.mtime = Some(message.pub_time);
         message.file_op = Some(FileOp {
             remove: true,
             directory,

@@ -110,7 +110,8 @@ pub(crate) fn cached(file: &File, method: &str, mtime: Timestamp) -> Option<Iden
 /// Leaves an identity for the next one who asks. Best effort: a cache may fail.
 pub(crate) fn remember(file: &File, identity: &Identity, mtime: Timestamp) {
     let value = serde_json::json!({"method": identity.method, "value": identity.value});
-    let set = |name: &str, value: &str| fsetxattr(file, name, value.as_bytes(), XattrFlags::empty());
+    let set =
+        |name: &str, value: &str| fsetxattr(file, name, value.as_bytes(), XattrFlags::empty());
     // The time goes last: alone, the first is not believed.
     let done = set(IDENTITY, &value.to_string()).and_then(|()| set(MTIME, &mtime.to_string()));
     if let Err(error) = done {

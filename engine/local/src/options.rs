@@ -8,8 +8,14 @@ use std::time::Duration;
 
 /// Which happenings are announced: `fileEvents`. All of them by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field is named after the word in `fileEvents`")]
-#[expect(clippy::struct_excessive_bools, reason = "a set of flags is what it is")]
+#[expect(
+    missing_docs,
+    reason = "each field is named after the word in `fileEvents`"
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a set of flags is what it is"
+)]
 pub struct FileEvents {
     pub create: bool,
     pub delete: bool,

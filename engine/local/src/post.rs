@@ -133,7 +133,9 @@ impl Callback for Post {
         loop {
             if self.ready.is_empty() {
                 self.prepare(limit)?;
-                let Some(page) = self.page.as_mut() else { break };
+                let Some(page) = self.page.as_mut() else {
+                    break;
+                };
                 let (maker, page_made) = page.await.map_err(|panic| {
                     Failure::Permanent(format!("reading files failed: {panic}"))
                 })?;

@@ -129,7 +129,7 @@ pub struct Watch {
 enum Mode {
     /// Not asked yet; whether to poll.
     Waiting(bool),
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
     Polling(Poller),
 }
 
@@ -187,7 +187,7 @@ impl Watch {
             Mode::Polling(Poller::new(roots, announcer, self.on_start))
         } else {
             let kernel = Kernel::start(roots, announcer, self.on_start, self.settle, state)?;
-            Mode::Kernel(kernel)
+            Mode::Kernel(Box::new(kernel))
         };
         Ok(())
     }

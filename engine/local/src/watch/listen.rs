@@ -133,14 +133,7 @@ impl Listener {
         }
     }
 
-    fn event(
-        &mut self,
-        wd: Wd,
-        events: ReadFlags,
-        cookie: u32,
-        name: Option<&OsStr>,
-        now: Moment,
-    ) {
+    fn event(&mut self, wd: Wd, events: ReadFlags, cookie: u32, name: Option<&OsStr>, now: Moment) {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.overflowed();
             return;
@@ -198,7 +191,7 @@ impl Listener {
         }
         let gone = |left: &mut Left| left.parent == wd && left.name == name;
         let gone: Vec<Left> = self.left.extract_if(.., gone).collect();
-        gone.into_iter().for_each(|left| self.gone(left));
+        gone.iter().for_each(|left| self.gone(left));
     }
 
     fn expire(&mut self, now: Moment, patience: Duration) {
@@ -207,11 +200,11 @@ impl Listener {
         }
         let late = |left: &mut Left| now.steady.duration_since(left.at.steady) >= patience;
         let gone: Vec<Left> = self.left.extract_if(.., late).collect();
-        gone.into_iter().for_each(|left| self.gone(left));
+        gone.iter().for_each(|left| self.gone(left));
     }
 
     /// Moved out of what is watched.
-    fn gone(&self, left: Left) {
+    fn gone(&self, left: &Left) {
         let (directory, child) = {
             let tree = self.shared.tree();
             (tree.path(left.parent), tree.child(left.parent, &left.name))
@@ -365,8 +358,11 @@ impl Listener {
             // It was seen by listing the directory it is in; or has yet another name by now, of
             // which the kernel will tell.
             Some(_) => {}
-            // Gone again, or closed to us; the removal will be told, so this is too.
-            None => self.shared.pending().mkdir(path, now),
+            // Renamed or gone by now, or closed to us; either will be told, so this is too.
+            None => {
+                self.unlisted.insert(parent);
+                self.shared.pending().mkdir(path, now);
+            }
         }
     }
 
@@ -420,7 +416,7 @@ impl Listener {
     /// The kernel's queue was full and it dropped events.
     fn overflowed(&mut self) {
         for left in std::mem::take(&mut self.left) {
-            self.gone(left);
+            self.gone(&left);
         }
         let now = Moment::now();
         let since = self.shared.pending().quiet_at().wall;
@@ -438,7 +434,11 @@ impl Listener {
         }
         let since = pending.safe(Moment::now());
         pending.shed();
-        let lost = if pending.len() >= KEPT { pending.clear() } else { 0 };
+        let lost = if pending.len() >= KEPT {
+            pending.clear()
+        } else {
+            0
+        };
         drop(pending);
         if lost > 0 {
             tracing::warn!(

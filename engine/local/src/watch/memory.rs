@@ -66,9 +66,12 @@ impl Folder {
 
     pub(crate) fn share_of(&self, name: &OsStr) -> u32 {
         // FNV-1a: rows outlive versions of the standard library's hasher.
-        let hash = name.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = name
+            .as_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
         let folded = (hash ^ (hash >> 32)) as u32;
         folded % self.shares
     }

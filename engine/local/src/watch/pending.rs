@@ -235,7 +235,7 @@ impl Pending {
         self.unhold(&to);
         self.last.remove(&to);
         if directory {
-            self.rename_directory(from, to, now);
+            self.rename_directory(&from, &to, now);
         } else {
             self.rename_file(from, to, replaced.is_none(), now);
         }
@@ -263,8 +263,7 @@ impl Pending {
             self.hold_again(to, held);
             return;
         }
-        let written =
-            matches!(self.entry_of(&from), Some((_, entry)) if matches!(entry.op, Op::Write { .. }));
+        let written = matches!(self.entry_of(&from), Some((_, entry)) if matches!(entry.op, Op::Write { .. }));
         // Whatever else was said of the old name stays said, in its place.
         let entry = written.then(|| self.take_entry(&from)).flatten();
         self.last.remove(&from);
@@ -276,37 +275,44 @@ impl Pending {
             self.last.remove(&to);
         }
         if entry.is_some() {
-            // The new name may have been there before.
-            let new = to_is_new;
+            // The new name may have been there before, so its removal will be told.
+            let new = fresh && to_is_new;
             let op = Op::Write { new, unsure: false };
             self.push(to, op, false, first, now.steady);
         }
     }
 
-    fn rename_directory(&mut self, from: PathBuf, to: PathBuf, now: Moment) {
-        let made = matches!(self.entry_of(&from), Some((_, entry)) if entry.fresh && entry.op == Op::Mkdir);
+    fn rename_directory(&mut self, from: &Path, to: &Path, now: Moment) {
+        let made =
+            matches!(self.entry_of(from), Some((_, entry)) if entry.fresh && entry.op == Op::Mkdir);
         if made {
-            let first = self.take_entry(&from).map_or(now, |entry| entry.first);
-            self.push(to.clone(), Op::Mkdir, true, first, now.steady);
+            let first = self.take_entry(from).map_or(now, |entry| entry.first);
+            self.push(to.to_owned(), Op::Mkdir, true, first, now.steady);
         } else {
-            self.last.remove(&from);
-            let rename = rename_op(from.clone(), true);
-            self.push(to.clone(), rename, false, now, now.steady);
-            self.last.remove(&to);
+            self.last.remove(from);
+            let rename = rename_op(from.to_owned(), true);
+            self.push(to.to_owned(), rename, false, now, now.steady);
+            self.last.remove(to);
         }
         // What waits below the old name is found below the new one, after the rename.
-        let moved = |path: &Path| path.strip_prefix(&from).ok().map(|below| to.join(below));
+        let moved = |path: &Path| path.strip_prefix(from).ok().map(|below| to.join(below));
         let waiting: Vec<u64> = self
             .works
             .iter()
             .filter(|(_, entry)| {
-                matches!(entry.op, Op::Write { .. } | Op::Mkdir) && entry.path.starts_with(&from)
+                matches!(entry.op, Op::Write { .. } | Op::Mkdir) && entry.path.starts_with(from)
             })
             .map(|(number, _)| *number)
             .collect();
-        self.last.retain(|path, _| !path.starts_with(&from));
-        let open: Vec<_> = self.open.extract_if(|path, _| path.starts_with(&from)).collect();
-        self.open.extend(open.into_iter().filter_map(|(path, open)| Some((moved(&path)?, open))));
+        self.last.retain(|path, _| !path.starts_with(from));
+        let open: Vec<_> = self
+            .open
+            .extract_if(|path, _| path.starts_with(from))
+            .collect();
+        self.open.extend(
+            open.into_iter()
+                .filter_map(|(path, open)| Some((moved(&path)?, open))),
+        );
         for number in waiting {
             if let Some(entry) = self.works.remove(&number)
                 && let Some(path) = moved(&entry.path)
@@ -466,4 +472,195 @@ impl Pending {
 
 fn rename_op(from: PathBuf, directory: bool) -> Op {
     Op::Rename { from, directory }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::{Duration, Instant};
+
+    use super::{Moment, Pending};
+    use crate::announce::{Op, Work};
+
+    const SETTLE: Duration = Duration::from_millis(5);
+
+    struct Scene {
+        pending: Pending,
+        start: Instant,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let start = Instant::now();
+            let wall = 0;
+            let pending = Pending::new(
+                SETTLE,
+                Moment {
+                    steady: start,
+                    wall,
+                },
+            );
+            Self { pending, start }
+        }
+
+        fn at(&self, millis: u64) -> Moment {
+            Moment {
+                steady: self.start + Duration::from_millis(millis),
+                wall: i128::from(millis),
+            }
+        }
+
+        /// Happenings in the test's own short form, one a millisecond.
+        fn happen(&mut self, text: &str) {
+            for (index, happening) in text.split(", ").enumerate() {
+                let now = self.at(index as u64);
+                let words: Vec<&str> = happening.split(' ').collect();
+                let path = |index: usize| PathBuf::from(words[index]);
+                let pending = &mut self.pending;
+                match words[0] {
+                    "open" => pending.opened(path(1), now),
+                    "write" => pending.write(path(1), false, now),
+                    "link" => pending.write(path(1), true, now),
+                    "rm" => pending.remove(path(1), false, now),
+                    "rmdir" => pending.remove(path(1), true, now),
+                    "mkdir" => pending.mkdir(path(1), now),
+                    "mv" => pending.rename(path(1), path(2), false, now),
+                    "mvdir" => pending.rename(path(1), path(2), true, now),
+                    "hold" => {
+                        let due = now.steady + Duration::from_millis(50);
+                        pending.hold(path(1), due, (true, true, true), now);
+                    }
+                    other => panic!("{other}"),
+                }
+            }
+        }
+
+        fn take(&mut self, millis: u64) -> String {
+            let now = self.at(millis).steady;
+            let works = self
+                .pending
+                .take(100, now)
+                .into_iter()
+                .map(|(work, _)| short(&work));
+            works.collect::<Vec<_>>().join(", ")
+        }
+    }
+
+    fn short(work: &Work) -> String {
+        let path = work.path.display();
+        match &work.op {
+            Op::Write { new: true, .. } => format!("new {path}"),
+            Op::Write { .. } => format!("write {path}"),
+            Op::Remove { directory: false } => format!("rm {path}"),
+            Op::Remove { directory: true } => format!("rmdir {path}"),
+            Op::Mkdir => format!("mkdir {path}"),
+            Op::Rename { from, directory } => {
+                let what = if *directory { "mvdir" } else { "mv" };
+                format!("{what} {} {path}", from.display())
+            }
+        }
+    }
+
+    fn check(happened: &str, announced: &str) {
+        let mut scene = Scene::new();
+        scene.happen(happened);
+        assert_eq!(scene.take(1_000), announced, "{happened}");
+        assert_eq!(scene.pending.len(), 0, "{happened}");
+    }
+
+    #[test]
+    fn what_belongs_together_is_one_work() {
+        check("open a, write a, write a, write a", "new a");
+        check("write a, write b, write a", "write b, write a");
+        check("open a, write a, rm a", "");
+        check("open a, rm a", "");
+        check("write a, rm a", "rm a");
+        check("rm a, open a, write a", "write a");
+        check("hold a, write a", "new a");
+        check("hold a, rm a", "");
+        check("hold a", "new a");
+        check("mkdir d, rmdir d", "");
+        check("rmdir d, mkdir d", "rmdir d, mkdir d");
+        check("rmdir a, open a, write a", "rmdir a, write a");
+    }
+
+    #[test]
+    fn temporary_names_are_never_heard_of() {
+        check("open t, write t, mv t a", "new a");
+        check("rm a, open t, write t, mv t a", "write a");
+        check("open t, mv t a, write a", "new a");
+        // Whether the second name was there before is not known.
+        check("open t, write t, mv t u, mv u a", "mv u a, write a");
+        check("hold t, mv t a", "new a");
+        check(
+            "mkdir t, open t/x, write t/x, mvdir t d",
+            "mkdir d, new d/x",
+        );
+        check(
+            "mkdir t, open t/x, mvdir t d, write d/x",
+            "mkdir d, new d/x",
+        );
+        check("mkdir t, hold t/x, mvdir t d", "mkdir d, new d/x");
+    }
+
+    #[test]
+    fn renames_keep_their_order() {
+        check("mv a b", "mv a b");
+        check("mv a b, mv c a, mv b c", "mv a b, mv c a, mv b c");
+        check("write a, mv a b", "mv a b, write b");
+        check("mv a b, write b", "mv a b, write b");
+        check("mv a b, rm b", "mv a b, rm b");
+        check("write b, mv a b", "mv a b");
+        check("rm a, mv b a", "mv b a");
+        check("write d/x, mvdir d e", "mvdir d e, write e/x");
+        check(
+            "mv a d/a, mvdir d e, write e/a",
+            "mv a d/a, mvdir d e, write e/a",
+        );
+        check("rm d/x, mvdir d e", "rm d/x, mvdir d e");
+        check("mvdir d e, mkdir d", "mvdir d e, mkdir d");
+    }
+
+    #[test]
+    fn what_goes_on_is_waited_for_but_not_for_ever() {
+        let mut scene = Scene::new();
+        let path = PathBuf::from("a");
+        for millis in 0..200 {
+            let now = scene.at(millis);
+            scene.pending.write(path.clone(), false, now);
+            let taken = scene.take(millis);
+            if !taken.is_empty() {
+                assert_eq!((taken.as_str(), millis), ("write a", 104));
+                return;
+            }
+        }
+        panic!("it was never announced");
+    }
+
+    #[test]
+    fn what_was_found_waits_for_what_is_being_told() {
+        let mut scene = Scene::new();
+        scene.pending.set_quiet(false, scene.at(0));
+        let due = scene.at(10).steady;
+        let found = scene.at(1);
+        scene
+            .pending
+            .hold("a".into(), due, (true, true, true), found);
+        assert_eq!(scene.take(20), "");
+        assert_eq!(scene.pending.next_due(), None);
+        assert_eq!(scene.pending.safe(scene.at(20)), 0);
+        scene.pending.set_quiet(true, scene.at(25));
+        assert_eq!(scene.pending.safe(scene.at(25)), 1);
+        assert_eq!(scene.take(30), "new a");
+        assert_eq!(scene.pending.safe(scene.at(40)), 40);
+    }
+
+    #[test]
+    fn shedding_keeps_what_can_not_be_found_again() {
+        let mut scene = Scene::new();
+        scene.happen("write a, rm b, mv c d, hold e, open f, mkdir g");
+        assert_eq!((scene.pending.len(), scene.pending.shed_len()), (5, 3));
+        scene.pending.shed();
+        assert_eq!(scene.take(1_000), "rm b, mv c d");
+    }
 }

@@ -269,6 +269,7 @@ impl Walker {
                 return Ok(());
             }
         };
+        self.follow(&directory, &listing);
         // A file among the roots has its memory apart from that of the directory it is in.
         let key = only.map_or_else(|| directory.clone(), |name| directory.join(name));
         let mut folder = Folder::load(state, &key)?;
@@ -318,7 +319,6 @@ impl Walker {
         if self.silent {
             let number = visit.changes.len().min(RECORDS);
             for (name, now) in visit.changes.drain(..number).collect::<Vec<_>>() {
-                self.follow(&visit.directory.join(&name), now);
                 visit.remember(name, now);
             }
             return number;
@@ -335,7 +335,6 @@ impl Walker {
             let Some((name, now)) = visit.changes.pop_front() else {
                 break;
             };
-            self.follow(&visit.directory.join(&name), now);
             match made {
                 // Looked at again, as if for the first time.
                 Made::Later(_) => continue,
@@ -351,14 +350,18 @@ impl Walker {
         self.announcer.page(works, Duration::from_millis(250))
     }
 
-    /// A directory that a link leads to is walked under its own path.
-    fn follow(&mut self, path: &Path, now: Option<Seen>) {
-        if self.announcer.options.follow_symlinks
-            && now.is_some_and(|now| now.kind == Kind::Link)
-            && let Ok(target) = path.canonicalize()
-            && target.is_dir()
-        {
-            self.stack.push(Step::Look(target));
+    /// Directories that links lead to are walked under their own paths.
+    fn follow(&mut self, directory: &Path, listing: &HashMap<OsString, Seen>) {
+        if !self.announcer.options.follow_symlinks {
+            return;
+        }
+        for (name, seen) in listing {
+            if seen.kind == Kind::Link
+                && let Ok(target) = directory.join(name).canonicalize()
+                && target.is_dir()
+            {
+                self.stack.push(Step::Look(target));
+            }
         }
     }
 }

@@ -25,7 +25,10 @@ impl Queue {
     pub(crate) fn push(&self, work: Work) -> Pushed {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         while inner.works.len() >= ROOM && !inner.closed {
-            inner = self.room.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = self
+                .room
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         if inner.closed {
             return Pushed::Closed;

@@ -69,7 +69,10 @@ mod tests {
             recent.knows(Path::new(&index.to_string()), print(0));
         }
         assert!(!recent.knows(path, print(2)));
-        let racy = Print { hash: 3, racy: true };
+        let racy = Print {
+            hash: 3,
+            racy: true,
+        };
         assert!(!recent.knows(path, racy));
         assert!(!recent.knows(path, racy));
     }

@@ -136,13 +136,9 @@ impl Scanner {
             if self.shared.stopped() {
                 return;
             }
-            let entered = self.shared.enter(
-                &visit.path,
-                visit.parent,
-                &visit.name,
-                None,
-                visit.follow,
-            );
+            let entered =
+                self.shared
+                    .enter(&visit.path, visit.parent, &visit.name, None, visit.follow);
             let (wd, announce) = match entered {
                 Some(Entered::New(wd)) => {
                     if self.wants_directory(&visit.path, new) {
@@ -226,8 +222,8 @@ impl Scanner {
             Announce::All => true,
             // The time of the last change of any kind, a rename included: it can't be set.
             Announce::Since(since) => {
-                let changed =
-                    i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+                let changed = i128::from(metadata.ctime()) * 1_000_000_000
+                    + i128::from(metadata.ctime_nsec());
                 changed >= since
             }
         };

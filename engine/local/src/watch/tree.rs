@@ -84,7 +84,11 @@ impl Tree {
         let same = node.parent == parent && node.name == name;
         // A root below another root, or reached through a link, keeps its name.
         if same || node.parent.is_none() || parent.is_none() {
-            return if seen { Entered::Seen(wd) } else { Entered::Known(wd) };
+            return if seen {
+                Entered::Seen(wd)
+            } else {
+                Entered::Known(wd)
+            };
         }
         let old = self.path(wd).unwrap_or_default();
         self.detach(wd);

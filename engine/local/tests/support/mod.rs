@@ -1,5 +1,9 @@
 //! A tree to be watched, a state in memory, and messages as short texts.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails where something goes wrong"
+)]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "shared by test binaries and unit tests")]
 
@@ -48,7 +52,9 @@ impl State for Memory {
 
     fn list(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>, Failure> {
         let rows = self.0.lock().unwrap();
-        let keys = rows.keys().filter(|key| key.starts_with(prefix) && key.as_str() > after);
+        let keys = rows
+            .keys()
+            .filter(|key| key.starts_with(prefix) && key.as_str() > after);
         Ok(keys.take(limit).cloned().collect())
     }
 }
@@ -133,7 +139,10 @@ impl Bench {
         } else {
             Duration::from_secs(5)
         };
-        self.watch.wait(timeout, Arc::new(Notify::new())).await.unwrap();
+        self.watch
+            .wait(timeout, Arc::new(Notify::new()))
+            .await
+            .unwrap();
         self.messages().await
     }
 
@@ -142,7 +151,11 @@ impl Bench {
         let mut all = Vec::new();
         let started = Instant::now();
         while all.len() < number {
-            assert!(started.elapsed() < PATIENCE, "{} of {number}: {all:?}", all.len());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{} of {number}: {all:?}",
+                all.len()
+            );
             all.extend(self.next_messages().await.iter().map(text));
         }
         assert_eq!(all.len(), number, "{all:?}");
@@ -171,7 +184,10 @@ impl Bench {
         while Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
             let left = left.min(Duration::from_millis(100));
-            self.watch.wait(left, Arc::new(Notify::new())).await.unwrap();
+            self.watch
+                .wait(left, Arc::new(Notify::new()))
+                .await
+                .unwrap();
             all.extend(self.gather().await);
         }
         all
@@ -181,7 +197,9 @@ impl Bench {
 /// What a message says, and the path: `file in/x 3`, `remove in/x`, `rename in/x from in/y` …
 pub fn text(message: &Message) -> String {
     let path = &message.rel_path;
-    let size = message.size.map_or(String::new(), |size| format!(" {size}"));
+    let size = message
+        .size
+        .map_or(String::new(), |size| format!(" {size}"));
     let Some(op) = &message.file_op else {
         return format!("file {path}{size}");
     };
