@@ -63,8 +63,10 @@ pub(crate) enum Made {
         /// What tells the same content from other content; none where nothing does.
         print: Option<Print>,
     },
-    /// Vanished, or of no interest.
+    /// Of no interest.
     Nothing,
+    /// It is not there: removed, or renamed.
+    Vanished,
     /// It is there and no message can be made of it; the log says why.
     Impossible,
     /// Too young, or being written: again after this time.
@@ -173,7 +175,7 @@ impl Announcer {
                 Made::Impossible
             }
             Err(Trouble::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
-                Made::Nothing
+                Made::Vanished
             }
             Err(Trouble::Unreadable(error)) => {
                 self.warn_unreadable(path, &error);
@@ -232,8 +234,15 @@ impl Announcer {
             return Ok(Made::Nothing);
         }
         let mut message = self.message(path)?;
+        let mut print = None;
         match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_dir() => describe(&mut message, &metadata),
+            Ok(metadata) if metadata.is_dir() => {
+                describe(&mut message, &metadata);
+                print = from.is_none().then_some(Print {
+                    hash: metadata.ino(),
+                    racy: false,
+                });
+            }
             // A rename happened, whatever came after it.
             _ if from.is_some() => {}
             Ok(_) => return Ok(Made::Nothing),
@@ -245,7 +254,10 @@ impl Announcer {
             rename: from,
             ..FileOp::default()
         });
-        Ok(plain(message))
+        Ok(Made::Message {
+            message: Box::new(message),
+            print,
+        })
     }
 
     fn rename(

@@ -276,7 +276,7 @@ impl Maker {
             for made in made {
                 match made {
                     Made::Message { message, .. } => messages.push(*message),
-                    Made::Nothing | Made::Later(_) => {}
+                    Made::Nothing | Made::Vanished | Made::Later(_) => {}
                     Made::Impossible => self.failed += 1,
                 }
             }

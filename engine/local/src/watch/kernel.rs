@@ -1,6 +1,6 @@
 //! The watch that is told by the kernel: two threads, and the gather that empties what they fill.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +16,7 @@ use super::pending::Moment;
 use super::recent::Recent;
 use super::scan::{Scanner, before};
 use super::shared::{Announce, Job, Shared};
-use crate::announce::{Announcer, Made, Op, Work};
+use crate::announce::{Announcer, Made, Op, UNSURE, Work};
 
 /// Under which key the flow's state has the time before which nothing was missed.
 const UNTIL: &str = "watch.until";
@@ -27,6 +27,9 @@ const FIRST: Duration = Duration::from_secs(1);
 /// How often it is looked whether the roots are still the directories that are watched.
 const ROOTS: Duration = Duration::from_secs(1);
 
+/// Vanished paths that are looked for a second time, at most.
+const VANISHED: usize = 10_000;
+
 #[derive(Debug)]
 pub(crate) struct Kernel {
     shared: Arc<Shared>,
@@ -34,6 +37,8 @@ pub(crate) struct Kernel {
     /// Taken, and not looked at yet.
     rest: VecDeque<(Work, Moment)>,
     recent: Recent,
+    /// What was not there when it was looked at for the first time.
+    vanished: HashSet<PathBuf>,
     first: bool,
     roots_checked: Instant,
     noted: Option<i128>,
@@ -62,6 +67,7 @@ impl Kernel {
             threads: Vec::new(),
             rest: VecDeque::new(),
             recent: Recent::default(),
+            vanished: HashSet::new(),
             first: true,
             roots_checked: Instant::now(),
             noted: None,
@@ -126,6 +132,9 @@ impl Kernel {
                 break;
             }
         }
+        if self.rest.is_empty() && self.shared.queue.is_empty() && self.shared.jobs().idle() {
+            self.shared.pending().all_told();
+        }
         let more = !messages.is_empty() && self.is_due();
         if !messages.is_empty() || self.noted.is_none() {
             self.note(state)?;
@@ -174,10 +183,14 @@ impl Kernel {
         match made {
             Made::Message { message, print } => {
                 let known = print.is_some_and(|print| self.recent.knows(&path, print));
-                let again = known && matches!(op, Op::Write { .. });
+                let again = known && matches!(op, Op::Write { .. } | Op::Mkdir);
                 (!again).then_some(*message)
             }
             Made::Nothing | Made::Impossible => None,
+            Made::Vanished => {
+                self.look_elsewhere(path, op, since);
+                None
+            }
             Made::Later(wait) => {
                 if let Op::Write { new, unsure } = op {
                     let due = Instant::now() + wait;
@@ -189,6 +202,36 @@ impl Kernel {
                 }
                 None
             }
+        }
+    }
+
+    /// Something is not where it was: a directory above it may have been renamed, as the kernel has
+    /// told meanwhile or is about to tell. Renamed itself, or removed, it is told of anyway.
+    fn look_elsewhere(&mut self, path: PathBuf, op: Op, since: Moment) {
+        let now = Moment::now();
+        let mut pending = self.shared.pending();
+        let elsewhere = pending.now_at(&path);
+        match (op, elsewhere) {
+            (Op::Mkdir, Some(path)) => pending.mkdir(path, now),
+            (Op::Write { new, unsure }, elsewhere) => {
+                if elsewhere.is_none() && !self.vanished.insert(path.clone()) {
+                    self.vanished.remove(&path);
+                    return;
+                }
+                let due = now.steady + UNSURE;
+                // Under another name it was not asked for yet, so it is known once the kernel has
+                // told all it has to tell now.
+                let held = Moment {
+                    wall: since.wall,
+                    ..now
+                };
+                let path = elsewhere.unwrap_or(path);
+                pending.hold(path, due, (new, false, unsure), held);
+            }
+            _ => {}
+        }
+        if self.vanished.len() > VANISHED {
+            self.vanished.clear();
         }
     }
 

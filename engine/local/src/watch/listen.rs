@@ -53,10 +53,12 @@ struct Left {
 pub(crate) struct Listener {
     shared: Arc<Shared>,
     left: Vec<Left>,
-    /// Directories of which something could not be entered or listed under the name it had: it was
-    /// renamed meanwhile, of which the kernel will tell, and is looked at again then.
+    /// New directories that could not be listed under the name they had: something above was renamed
+    /// meanwhile, of which the kernel will tell, and they are looked at again then.
     unlisted: HashSet<Wd>,
-    /// The same for names that are no directories.
+    /// The same for directories that could not even be entered, by the one they are in,
+    unentered: Vec<(Wd, OsString)>,
+    /// and for names that are no directories.
     unseen: Vec<PathBuf>,
 }
 
@@ -66,6 +68,7 @@ impl Listener {
             shared,
             left: Vec::new(),
             unlisted: HashSet::new(),
+            unentered: Vec::new(),
             unseen: Vec::new(),
         }
     }
@@ -106,6 +109,7 @@ impl Listener {
             if self.left.is_empty() {
                 // All that was renamed has been told of.
                 self.unlisted.clear();
+                self.unentered.clear();
                 self.unseen.clear();
             }
             shared.pending().set_quiet(true, now);
@@ -281,6 +285,20 @@ impl Listener {
                 self.list(wd, path, now);
             }
         }
+        for (parent, name) in std::mem::take(&mut self.unentered) {
+            let path = self.shared.tree().path(parent);
+            let Some(path) = path.map(|path| path.join(&name)) else {
+                continue;
+            };
+            match self.shared.enter(&path, Some(parent), &name, None, false) {
+                Some(Entered::New(wd)) => {
+                    self.shared.pending().mkdir(path.clone(), now);
+                    self.list(wd, path, now);
+                }
+                Some(_) => {}
+                None => self.missed(parent, name),
+            }
+        }
         for path in std::mem::take(&mut self.unseen) {
             match path.strip_prefix(from) {
                 Ok(below) => self.created(to.join(below), true, now),
@@ -360,9 +378,15 @@ impl Listener {
             Some(_) => {}
             // Renamed or gone by now, or closed to us; either will be told, so this is too.
             None => {
-                self.unlisted.insert(parent);
                 self.shared.pending().mkdir(path, now);
+                self.missed(parent, name.to_owned());
             }
+        }
+    }
+
+    fn missed(&mut self, parent: Wd, name: OsString) {
+        if self.unentered.len() < UNSEEN {
+            self.unentered.push((parent, name));
         }
     }
 
@@ -394,7 +418,7 @@ impl Listener {
                             stack.push((wd, path));
                         }
                         Some(_) => {}
-                        None => drop(self.unlisted.insert(wd)),
+                        None => self.missed(wd, name),
                     }
                 } else if kind.is_symlink() {
                     self.follow(&path, now);

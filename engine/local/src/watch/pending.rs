@@ -19,6 +19,9 @@ use crate::announce::{Op, Work};
 /// Files being written that are remembered; beyond, a removal may be told of what never was.
 const OPEN: usize = 100_000;
 
+/// Renames of directories that are remembered for what is being looked at meanwhile.
+const MOVED: usize = 10_000;
+
 /// A point in time on both clocks: the steady one to wait by, and nanoseconds since 1970, which file
 /// times are compared with.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,8 @@ pub(crate) struct Pending {
     held_order: BTreeMap<(Instant, u64), PathBuf>,
     /// Files that were made and not closed yet: since when, and whether the name is new.
     open: HashMap<PathBuf, (Moment, bool)>,
+    /// Directories renamed since [`Self::all_told`], while what was taken is being looked at.
+    moved: Vec<(PathBuf, PathBuf)>,
     next: u64,
     settle: Duration,
     /// How long a path that is written again and again waits at most.
@@ -83,6 +88,7 @@ impl Pending {
             held: HashMap::new(),
             held_order: BTreeMap::new(),
             open: HashMap::new(),
+            moved: Vec::new(),
             next: 0,
             settle,
             longest: (settle * 10).max(Duration::from_millis(100)),
@@ -283,6 +289,9 @@ impl Pending {
     }
 
     fn rename_directory(&mut self, from: &Path, to: &Path, now: Moment) {
+        if self.moved.len() < MOVED {
+            self.moved.push((from.to_owned(), to.to_owned()));
+        }
         let made =
             matches!(self.entry_of(from), Some((_, entry)) if entry.fresh && entry.op == Op::Mkdir);
         if made {
@@ -330,6 +339,23 @@ impl Pending {
                 self.hold_again(new, held);
             }
         }
+    }
+
+    /// Where something is now that was taken under this path; none if nothing above it was renamed.
+    pub(crate) fn now_at(&self, path: &Path) -> Option<PathBuf> {
+        let mut at = None;
+        for (from, to) in &self.moved {
+            let current = at.as_deref().unwrap_or(path);
+            if let Ok(below) = current.strip_prefix(from) {
+                at = Some(to.join(below));
+            }
+        }
+        at
+    }
+
+    /// Nothing that was taken, or found by a scan, is to be looked at any more.
+    pub(crate) fn all_told(&mut self) {
+        self.moved.clear();
     }
 
     /// Comes at `due`, unless something is said of it before. `fresh`: nobody was ever told of it.

@@ -337,7 +337,7 @@ impl Walker {
             };
             match made {
                 // Looked at again, as if for the first time.
-                Made::Later(_) => continue,
+                Made::Later(_) | Made::Vanished => continue,
                 Made::Message { message, .. } => messages.push(*message),
                 Made::Nothing | Made::Impossible => {}
             }
