@@ -1,0 +1,276 @@
+//! The thread that looks at trees: sets watches, and finds what nobody told of.
+//!
+//! It sets the watch of a directory before it lists it, so that nothing falls in between, and streams
+//! what it finds into a bounded queue.
+
+use std::ffi::OsString;
+use std::fs::{self, DirEntry, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::pending::Moment;
+use super::queue::Pushed;
+use super::shared::{Announce, Job, Shared};
+use super::tree::{Entered, Wd};
+use crate::announce::{Op, Work};
+
+/// Looked at from a little earlier: file times advance in steps, and an event takes a while.
+const SLACK: Duration = Duration::from_secs(2);
+
+pub(crate) struct Scanner {
+    shared: Arc<Shared>,
+}
+
+/// A directory to be entered.
+struct Visit {
+    parent: Option<Wd>,
+    name: OsString,
+    path: PathBuf,
+    announce: Announce,
+    follow: bool,
+}
+
+impl Scanner {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Until the watch is closed.
+    pub(crate) fn run(self) {
+        while let Some(job) = self.next() {
+            match job {
+                Job::Whole(announce) => self.whole(announce, announce),
+                Job::Recover(since) => {
+                    self.shared.tree().round += 1;
+                    self.whole(Announce::Since(before(since)), Announce::All);
+                    if !self.shared.stopped() {
+                        self.vanished();
+                    }
+                }
+                Job::Branch { parent, path } => self.branch(parent, path),
+            }
+            let mut jobs = self.shared.jobs();
+            jobs.working = false;
+            self.shared.jobs_changed.notify_all();
+            drop(jobs);
+            self.shared.notify.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut jobs = self.shared.jobs();
+        loop {
+            if self.shared.stopped() {
+                return None;
+            }
+            if let Some(job) = jobs.waiting.pop_front() {
+                jobs.working = true;
+                return Some(job);
+            }
+            jobs = self
+                .shared
+                .jobs_changed
+                .wait(jobs)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// All roots. `new`: what is announced of directories that were not watched before.
+    fn whole(&self, announce: Announce, new: Announce) {
+        for root in &self.shared.roots {
+            let Ok(metadata) = fs::metadata(root) else {
+                self.shared.anchor(root);
+                tracing::warn!(
+                    path = %root.display(),
+                    "A path to be watched is not there; it will be watched once it is."
+                );
+                continue;
+            };
+            let parent = self.shared.anchor(root);
+            if !metadata.is_dir() {
+                if parent.is_none() {
+                    tracing::warn!(
+                        path = %root.display(),
+                        "A file can't be watched, because the directory it is in can't be read."
+                    );
+                }
+                self.found(root.clone(), &metadata, announce);
+                continue;
+            }
+            let name = match parent {
+                Some(_) => root.file_name().unwrap_or(root.as_os_str()),
+                None => root.as_os_str(),
+            };
+            let visit = Visit {
+                parent,
+                name: name.to_owned(),
+                path: root.clone(),
+                announce,
+                follow: true,
+            };
+            self.walk(visit, new);
+        }
+    }
+
+    fn branch(&self, parent: Option<Wd>, path: PathBuf) {
+        let name = match parent {
+            Some(_) => path.file_name().unwrap_or(path.as_os_str()).to_owned(),
+            None => path.clone().into_os_string(),
+        };
+        let follow = self.shared.roots.contains(&path);
+        let visit = Visit {
+            parent,
+            name,
+            path,
+            announce: Announce::All,
+            follow,
+        };
+        self.walk(visit, Announce::All);
+    }
+
+    fn walk(&self, first: Visit, new: Announce) {
+        let mut stack = vec![first];
+        while let Some(visit) = stack.pop() {
+            if self.shared.stopped() {
+                return;
+            }
+            let entered =
+                self.shared
+                    .enter(&visit.path, visit.parent, &visit.name, None, visit.follow);
+            let (wd, announce) = match entered {
+                Some(Entered::New(wd)) => {
+                    if self.wants_directory(&visit.path, new) {
+                        self.push(visit.path.clone(), Op::Mkdir);
+                    }
+                    (wd, new)
+                }
+                Some(Entered::Known(wd)) => (wd, visit.announce),
+                Some(Entered::Moved(wd, old)) => {
+                    let path = visit.path.clone();
+                    self.shared.pending().rename(old, path, true, Moment::now());
+                    (wd, visit.announce)
+                }
+                // Below another path, or through another link; or the kernel told of it.
+                Some(Entered::Seen(_)) | None => continue,
+            };
+            let entries = match fs::read_dir(&visit.path) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.shared.announcer.warn_unreadable(&visit.path, &error);
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                if self.shared.stopped() {
+                    return;
+                }
+                self.entry(&entry, (wd, announce), &mut stack);
+            }
+        }
+    }
+
+    fn entry(&self, entry: &DirEntry, (wd, announce): (Wd, Announce), stack: &mut Vec<Visit>) {
+        let Ok(kind) = entry.file_type() else {
+            return;
+        };
+        if kind.is_dir() {
+            stack.push(Visit {
+                parent: Some(wd),
+                name: entry.file_name(),
+                path: entry.path(),
+                announce,
+                follow: false,
+            });
+            return;
+        }
+        if !kind.is_file() && !kind.is_symlink() {
+            return;
+        }
+        let path = entry.path();
+        if kind.is_symlink()
+            && self.shared.announcer.options.follow_symlinks
+            && let Ok(target) = path.canonicalize()
+        {
+            if target.is_dir() {
+                stack.push(Visit {
+                    parent: None,
+                    name: target.clone().into_os_string(),
+                    path: target,
+                    announce,
+                    follow: false,
+                });
+            } else if let Ok(metadata) = fs::metadata(&target) {
+                self.found(target, &metadata, announce);
+            }
+        }
+        match announce {
+            Announce::Nothing => {}
+            Announce::All => self.push(path, FOUND),
+            Announce::Since(_) => {
+                if let Ok(metadata) = entry.metadata() {
+                    self.found(path, &metadata, announce);
+                }
+            }
+        }
+    }
+
+    fn found(&self, path: PathBuf, metadata: &Metadata, announce: Announce) {
+        let wanted = match announce {
+            Announce::Nothing => false,
+            Announce::All => true,
+            // The time of the last change of any kind, a rename included: it can't be set.
+            Announce::Since(since) => {
+                let changed = i128::from(metadata.ctime()) * 1_000_000_000
+                    + i128::from(metadata.ctime_nsec());
+                changed >= since
+            }
+        };
+        if wanted {
+            self.push(path, FOUND);
+        }
+    }
+
+    /// Directories say when they were made, but not when they got their name.
+    fn wants_directory(&self, path: &Path, announce: Announce) -> bool {
+        match announce {
+            Announce::Nothing => false,
+            Announce::All => true,
+            Announce::Since(since) => fs::symlink_metadata(path)
+                .and_then(|metadata| metadata.created())
+                .ok()
+                .and_then(|made| made.duration_since(UNIX_EPOCH).ok())
+                .is_some_and(|made| i128::try_from(made.as_nanos()).is_ok_and(|at| at >= since)),
+        }
+    }
+
+    fn push(&self, path: PathBuf, op: Op) {
+        if self.shared.queue.push(Work { path, op }) == Pushed::First {
+            self.shared.notify.notify_one();
+        }
+    }
+
+    /// Directories that were watched and are not there any more.
+    fn vanished(&self) {
+        let unseen = self.shared.tree().unseen();
+        for (wd, path) in unseen {
+            if path.is_dir() {
+                // Made or moved here meanwhile, or not to be read: the kernel tells of the former.
+                continue;
+            }
+            self.shared.unwatch(wd);
+            self.shared.pending().remove(path, true, Moment::now());
+        }
+    }
+}
+
+const FOUND: Op = Op::Write {
+    new: true,
+    unsure: true,
+};
+
+/// The time before which a restarted watch need not look.
+pub(crate) fn before(since: i128) -> i128 {
+    since - i128::try_from(SLACK.as_nanos()).unwrap_or_default()
+}
