@@ -8,7 +8,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    add, check, completions, demo, explain, foreground, list, plugin, post, remove, retry, show,
+    add, check, completions, convert, demo, explain, foreground, list, plugin, post, remove, retry, show,
 };
 use crate::console::Color;
 use crate::environment::VARIABLES;
@@ -164,6 +164,8 @@ pub(crate) enum Command {
     Show(show::Args),
     /// Find everything that is wrong with flows, without touching the network
     Check(check::Args),
+    /// Turn configurations of sr3 into flows
+    Convert(convert::Args),
     /// Run one flow in this terminal and see what happens
     Foreground(foreground::Args),
     /// Announce files: paths become messages on an exchange

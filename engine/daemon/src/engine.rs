@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use flow_broker::embedded::{Declaration, EmbeddedBroker, Options as BrokerOptions, QueueStatus};
-use flow_config::{Flow, FlowName, Input, Plugins, Report, Source};
+use flow_broker::embedded::QueueStatus;
+use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
 use flow_message::{Message, Topic};
-use flow_runtime::ports::{Clock, Consumer, Observer, Outgoing, Publisher};
+use flow_runtime::ports::{Clock, Observer, Outgoing, Publisher};
 use flow_runtime::{Drain, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
+use crate::brokers::{Brokers, open_embedded};
+use crate::builtin::Chain;
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::secrets::{self, FileSecrets};
 use crate::upkeep;
@@ -211,33 +213,30 @@ impl Engine {
         let credentials = self.inner.source.credentials().map_err(Error::Findings)?;
         let clock = Arc::new(SystemClock);
         let surroundings = Surroundings {
-            secrets: Arc::new(FileSecrets(credentials)),
+            secrets: Arc::new(FileSecrets(credentials.clone())),
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
-        let callbacks = Arc::new(FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?);
-        let broker = if flow.input.is_some() || flow.output.is_some() {
-            Some(self.broker(&self.inner.directories.state)?)
-        } else {
-            None
-        };
-        let mut consumer: Option<Box<dyn Consumer>> = None;
-        let mut publisher: Option<Box<dyn Publisher>> = None;
-        if let Some(broker) = &broker {
-            if let Some(input) = &flow.input {
-                let declaration = declaration(input);
-                consumer = Some(Box::new(
-                    broker.consumer(&declaration, input.prefetch).await?,
-                ));
-            }
-            if let Some(output) = &flow.output {
-                publisher = Some(Box::new(broker.publisher(&output.exchange)?));
-            }
-        }
-        let ports = Ports {
+        let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+        let gathers = self.gathers(&flow)?;
+        let mut brokers = Brokers::open(&flow, &credentials, &self.inner.directories.state).await?;
+        let (chain, flow) = Chain::new(
+            &flow,
+            Arc::new(plugins),
+            gathers,
+            credentials,
+            &self.inner.source.env,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+        )?;
+        let Brokers {
             consumer,
             publisher,
-            callbacks,
+            ..
+        } = &mut brokers;
+        let ports = Ports {
+            consumer: consumer.take(),
+            publisher: publisher.take(),
+            callbacks: Arc::new(chain),
             store: self.store(&flow.name)?,
             clock,
             observer,
@@ -247,28 +246,29 @@ impl Engine {
             source,
         })?;
         let options = Options {
-            once: options.once,
+            once: options.once || flow.name.kind.ends(),
             dry_run: options.dry_run,
             ..Options::new(working)
         };
         // A dry run leaves everything as it is.
-        let kept = broker.as_ref().filter(|_| !options.dry_run);
+        let kept = brokers.embedded.as_ref().filter(|_| !options.dry_run);
         let upkeep = upkeep::keep(kept, flow.housekeeping);
         let summary = tokio::select! {
             result = Worker::new(flow, ports, options).run(drain) => result?,
             never = upkeep => match never {},
         };
-        if let Some(broker) = broker {
-            broker.close().await?;
-        }
+        brokers.close().await?;
         Ok(summary)
     }
 
-    fn broker(&self, state: &Path) -> Result<EmbeddedBroker, Error> {
-        Ok(EmbeddedBroker::open(
-            state.join("broker.db"),
-            BrokerOptions::default(),
-        )?)
+    /// Whether a plugin of `flow` asks `pollUrl` itself.
+    fn gathers(&self, flow: &Flow) -> Result<bool, Error> {
+        let catalogue = self.catalogue()?;
+        let gathers = |spec: &CallbackSpec| match catalogue.manifest(&spec.plugin) {
+            Some(Ok(manifest)) => manifest.entry_points.iter().any(|entry| entry == "gather"),
+            _ => false,
+        };
+        Ok(flow.callbacks.iter().any(gathers))
     }
 
     /// Where a flow keeps its store.
@@ -299,7 +299,7 @@ impl Engine {
         messages: Vec<Message>,
     ) -> Result<u64, Error> {
         const BATCH: usize = 1000;
-        let broker = self.broker(&self.inner.directories.state)?;
+        let broker = open_embedded(&self.inner.directories.state)?;
         let mut publisher = broker.publisher(exchange)?;
         let mut posted = 0;
         let mut messages = messages.into_iter().peekable();
@@ -329,21 +329,9 @@ impl Engine {
         if !state.join("broker.db").exists() {
             return Ok(Vec::new());
         }
-        let broker = self.broker(state)?;
+        let broker = open_embedded(state)?;
         let queues = broker.queues().await?;
         broker.close().await?;
         Ok(queues)
     }
-}
-
-/// The queue of a flow, as the embedded broker declares it.
-fn declaration(input: &Input) -> Declaration {
-    let none: [&str; 0] = [];
-    let first = input.exchanges().first().copied().unwrap_or_default();
-    let declaration = Declaration::new(&input.queue, first, none)
-        .expire(input.expire)
-        .message_ttl(input.message_ttl);
-    input.bindings.iter().fold(declaration, |wanted, binding| {
-        wanted.and(&binding.exchange, &binding.topic)
-    })
 }

@@ -8,6 +8,8 @@
 //! - `<state>/flows/<kind>/<name>.db`: one store per flow; `<state>/broker.db`: the embedded broker
 //! - `<cache>/compiled`: compiled plugins, safe to delete
 
+mod brokers;
+mod builtin;
 mod engine;
 mod error;
 mod plugins;

@@ -61,7 +61,7 @@ impl Address {
 /// Connects.
 pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Stream> {
     let stream = Stream::connect(&address.host, address.port, Security::Plain)?;
-    stream.set_timeout(timeout);
+    stream.set_timeout(Some(timeout));
     Ok(stream)
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod add;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod foreground;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Remove(args) => remove::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Check(args) => check::run(&args, context),
+        Command::Convert(args) => convert::run(&args, context),
         Command::Foreground(args) => foreground::run(&args, context),
         Command::Post(args) => post::run(&args, context),
         Command::Retry(args) => retry::run(&args, context),

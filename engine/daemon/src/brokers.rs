@@ -1,0 +1,297 @@
+//! The brokers of one flow, by the schemes of its URLs.
+//!
+//! Nothing is connected to before the flow's first message: a broker that is away when a flow starts
+//! is waited for by the loop, like one that goes away later. The embedded broker is a file, and is
+//! opened at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use flow_broker::amqp::{self, AmqpBroker};
+use flow_broker::embedded::{Declaration, EmbeddedBroker, Options as EmbeddedOptions};
+use flow_broker::mqtt::{MqttBroker, Options as MqttOptions};
+use flow_config::{
+    Argument, Credentials, Flow, Input, Output, PostFormat, QueueType, SafeUrl, Secret, TlsRigour,
+};
+use flow_message::Format;
+use flow_runtime::ports::{Consumer, Failure, Publisher};
+
+use crate::Error;
+
+/// What a flow consumes from and posts to.
+#[derive(Default)]
+pub(crate) struct Brokers {
+    pub(crate) consumer: Option<Box<dyn Consumer>>,
+    pub(crate) publisher: Option<Box<dyn Publisher>>,
+    /// Kept for its upkeep, and closed at the end.
+    pub(crate) embedded: Option<EmbeddedBroker>,
+    amqp: Vec<(String, AmqpBroker)>,
+}
+
+/// What connections are made with.
+struct Manner<'a> {
+    flow: &'a Flow,
+    credentials: &'a Credentials,
+    state: &'a Path,
+}
+
+impl Brokers {
+    /// Opens what `flow` names.
+    ///
+    /// # Errors
+    /// The embedded broker can't be used, an address can't, or there is no password for a broker.
+    pub(crate) async fn open(
+        flow: &Flow,
+        credentials: &Credentials,
+        state: &Path,
+    ) -> Result<Self, Error> {
+        let manner = Manner {
+            flow,
+            credentials,
+            state,
+        };
+        let mut brokers = Self::default();
+        if let Some(input) = &flow.input {
+            let consumer = brokers.consumer(&manner, input).await?;
+            brokers.consumer = Some(consumer);
+        }
+        if let Some(output) = &flow.output {
+            let publisher = brokers.publisher(&manner, output)?;
+            brokers.publisher = Some(publisher);
+        }
+        Ok(brokers)
+    }
+
+    /// Closes what is still open.
+    ///
+    /// # Errors
+    /// The embedded broker's file can't be closed.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        for (_, broker) in self.amqp {
+            broker.close().await;
+        }
+        if let Some(broker) = self.embedded {
+            broker.close().await?;
+        }
+        Ok(())
+    }
+
+    async fn consumer(
+        &mut self,
+        manner: &Manner<'_>,
+        input: &Input,
+    ) -> Result<Box<dyn Consumer>, Error> {
+        Ok(match family(&input.broker) {
+            Family::Embedded => {
+                let broker = self.embedded(manner)?;
+                Box::new(broker.consumer(&embedded(input), input.prefetch).await?)
+            }
+            Family::Amqp => {
+                let broker = self.amqp(manner, &input.broker, input.tls)?;
+                Box::new(broker.consumer(&queue(input), input.prefetch).await?)
+            }
+            Family::Mqtt => {
+                let broker = mqtt(manner, &input.broker, input.tls)?;
+                let prefetch = input.mqtt.receive_maximum.map_or(input.prefetch, usize::from);
+                Box::new(broker.consumer(&embedded(input), prefetch).await?)
+            }
+        })
+    }
+
+    fn publisher(
+        &mut self,
+        manner: &Manner<'_>,
+        output: &Output,
+    ) -> Result<Box<dyn Publisher>, Error> {
+        let format = format(output.format);
+        Ok(match family(&output.broker) {
+            Family::Embedded => Box::new(self.embedded(manner)?.publisher(&output.exchange)?),
+            Family::Amqp => {
+                let broker = self.amqp(manner, &output.broker, output.tls)?;
+                let mut posting = amqp::Posting::new(&output.exchange);
+                if output.exchanges.len() > 1 {
+                    posting.exchange = without_number(&output.exchange).to_owned();
+                    posting.split = u32::try_from(output.exchanges.len()).unwrap_or(u32::MAX);
+                }
+                posting.declare = output.declare;
+                posting.durable = output.durable;
+                posting.format = format;
+                Box::new(broker.publisher_to(posting)?)
+            }
+            Family::Mqtt => {
+                let broker = mqtt(manner, &output.broker, output.tls)?;
+                Box::new(broker.publisher(&output.exchange)?)
+            }
+        })
+    }
+
+    fn embedded(&mut self, manner: &Manner<'_>) -> Result<&EmbeddedBroker, Error> {
+        if self.embedded.is_none() {
+            self.embedded = Some(open_embedded(manner.state)?);
+        }
+        Ok(self.embedded.as_ref().expect("opened above"))
+    }
+
+    /// One for each URL, so that consuming and posting share what they can.
+    fn amqp(
+        &mut self,
+        manner: &Manner<'_>,
+        url: &SafeUrl,
+        tls: TlsRigour,
+    ) -> Result<AmqpBroker, Error> {
+        let name = url.without_password();
+        if let Some((_, broker)) = self.amqp.iter().find(|(other, _)| *other == name) {
+            return Ok(broker.clone());
+        }
+        let options = amqp::Options {
+            name: manner.flow.name.to_string(),
+            timeout: timeout(manner.flow),
+            ca_file: manner.flow.ca_file.clone(),
+            ..amqp::Options::default()
+        };
+        checked(url, tls)?;
+        let broker = AmqpBroker::new(&with_password(manner, url)?, options)?;
+        self.amqp.push((name, broker.clone()));
+        Ok(broker)
+    }
+}
+
+/// The embedded broker of a state directory.
+///
+/// # Errors
+/// Its file can't be used.
+pub(crate) fn open_embedded(state: &Path) -> Result<EmbeddedBroker, Error> {
+    let path = state.join("broker.db");
+    Ok(EmbeddedBroker::open(path, EmbeddedOptions::default())?)
+}
+
+fn mqtt(manner: &Manner<'_>, url: &SafeUrl, tls: TlsRigour) -> Result<MqttBroker, Error> {
+    checked(url, tls)?;
+    let options = MqttOptions {
+        timeout: timeout(manner.flow),
+        authorities: manner.flow.ca_file.clone(),
+        ..MqttOptions::default()
+    };
+    let password = password(manner, url)?;
+    Ok(MqttBroker::open(url, password, options)?)
+}
+
+/// The brokers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Embedded,
+    Amqp,
+    Mqtt,
+}
+
+fn family(url: &SafeUrl) -> Family {
+    match url.scheme() {
+        "amqp" | "amqps" => Family::Amqp,
+        "embedded" => Family::Embedded,
+        // The configuration takes no other scheme.
+        _ => Family::Mqtt,
+    }
+}
+
+fn timeout(flow: &Flow) -> Duration {
+    flow.timeout.max(Duration::from_secs(1))
+}
+
+fn checked(url: &SafeUrl, tls: TlsRigour) -> Result<(), Error> {
+    if tls == TlsRigour::Lax && matches!(url.scheme(), "amqps" | "mqtts") {
+        let reason = format!(
+            "`tlsRigour: lax` is not possible for the broker {}: a certificate nobody checks protects no \
+             password; name the authority that signed it with `caFile`",
+            url.without_password()
+        );
+        return Err(Error::Post(Failure::Config(reason)));
+    }
+    Ok(())
+}
+
+/// The password of a broker whose URL names a user; as in sr3, `anonymous` needs none.
+fn password(manner: &Manner<'_>, url: &SafeUrl) -> Result<Option<Secret>, Error> {
+    if url.user().is_empty() {
+        return Ok(None);
+    }
+    match manner.credentials.find(url) {
+        Some(found) => Ok(found.password.clone()),
+        None if url.user() == "anonymous" => Ok(Some(Secret::new("anonymous"))),
+        None => Err(Error::Findings(manner.credentials.missing(url).into())),
+    }
+}
+
+fn with_password(manner: &Manner<'_>, url: &SafeUrl) -> Result<SafeUrl, Error> {
+    let Some(password) = password(manner, url)? else {
+        return Ok(url.clone());
+    };
+    let mut whole = url.expose().clone();
+    // Refused only for URLs without a host, which have no user either.
+    let _ = whole.set_password(Some(password.expose()));
+    SafeUrl::parse(whole.as_str()).map_err(|error| {
+        let reason = format!("the broker {} has no usable URL: {error}", url.without_password());
+        Error::Post(Failure::Config(reason))
+    })
+}
+
+fn format(format: PostFormat) -> Format {
+    match format {
+        PostFormat::V03 => Format::V03,
+        PostFormat::V02 => Format::V02,
+        PostFormat::Wis => Format::Wis,
+    }
+}
+
+/// `xs_me00` of a split exchange: `xs_me`.
+fn without_number(exchange: &str) -> &str {
+    exchange.trim_end_matches(|letter: char| letter.is_ascii_digit())
+}
+
+/// The queue of a flow, as the embedded broker and MQTT declare it.
+fn embedded(input: &Input) -> Declaration {
+    let none: [&str; 0] = [];
+    let first = input.exchanges().first().copied().unwrap_or_default();
+    let declaration = Declaration::new(&input.queue, first, none)
+        .expire(input.expire)
+        .message_ttl(input.message_ttl);
+    input.bindings.iter().fold(declaration, |wanted, binding| {
+        wanted.and(&binding.exchange, &binding.topic)
+    })
+}
+
+/// The queue of a flow, as AMQP declares it.
+fn queue(input: &Input) -> amqp::Declaration {
+    let none: [&str; 0] = [];
+    let first = input.exchanges().first().copied().unwrap_or_default();
+    let declare = amqp::Declare {
+        exchange: input.declare.exchange,
+        queue: input.declare.queue,
+        bind: input.declare.bindings,
+    };
+    let mut wanted = amqp::Declaration::new(&input.queue, first, none)
+        .expire(input.expire)
+        .message_ttl(input.message_ttl)
+        .kind(match input.queue_type {
+            Some(QueueType::Quorum) => amqp::QueueKind::Quorum,
+            Some(QueueType::Classic) | None => amqp::QueueKind::Classic,
+        })
+        .declaring(declare);
+    for binding in &input.bindings {
+        wanted = wanted.bind(&binding.exchange, [&binding.topic]);
+    }
+    wanted.durable = input.durable;
+    wanted.auto_delete = input.auto_delete;
+    wanted.arguments = input
+        .arguments
+        .iter()
+        .map(|(name, value)| {
+            let value = match value {
+                Argument::Flag(flag) => (*flag).into(),
+                Argument::Count(count) => (*count).into(),
+                Argument::Text(text) => text.clone().into(),
+            };
+            (name.clone(), value)
+        })
+        .collect();
+    wanted
+}

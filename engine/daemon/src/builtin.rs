@@ -1,0 +1,272 @@
+//! The callbacks every engine has: transfers, polls of listings, watch and post.
+//!
+//! They stand behind the plugins of a flow in its chain, so that a plugin that claims a scheme goes
+//! first. The loop sees them under names no plugin can have.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flow_config::template::Context;
+use flow_config::{
+    CallbackSpec, Credentials, Digest as ConfigDigest, FileEvent, Flow, IdentityMethod,
+    Inflight as ConfigInflight, Kind, Limits, TlsRigour,
+};
+use flow_local::{Announcing, Digest, FileEvents, Naming, OnStart, Post, PostOptions, Watch, WatchOptions, Xattr};
+use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure};
+use flow_transfer::{Carrier, Inflight, PollOptions, Proxies, Rigour, Settings, Tls};
+
+/// One of the built-in callbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Builtin {
+    Watch,
+    Post,
+    Poll,
+    Upload,
+    Download,
+}
+
+impl Builtin {
+    /// Its name in the loop. A plugin's name has no brackets.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Watch => "(watch)",
+            Self::Post => "(post)",
+            Self::Poll => "(poll)",
+            Self::Upload => "(upload)",
+            Self::Download => "(download)",
+        }
+    }
+}
+
+/// The plugins of a flow, and behind them what is built in.
+pub(crate) struct Chain {
+    plugins: Arc<dyn CallbackFactory>,
+    /// How many plugins there are.
+    count: usize,
+    builtins: Vec<Builtin>,
+    flow: Arc<Flow>,
+    carrier: Carrier,
+    clock: Arc<dyn Clock>,
+}
+
+impl Chain {
+    /// The chain of `flow`, whose plugins `plugins` makes; and the flow as the loop is to see it.
+    /// `gathers` says whether one of the plugins asks `pollUrl` itself.
+    ///
+    /// # Errors
+    /// An option can't be used here.
+    pub(crate) fn new(
+        flow: &Flow,
+        plugins: Arc<dyn CallbackFactory>,
+        gathers: bool,
+        credentials: Credentials,
+        variables: &BTreeMap<String, String>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Arc<Flow>), Failure> {
+        let mut builtins = Vec::new();
+        match flow.name.kind {
+            Kind::Watch => builtins.push(Builtin::Watch),
+            Kind::Post => builtins.push(Builtin::Post),
+            _ => {}
+        }
+        if flow.poll_url.is_some() && !gathers {
+            builtins.push(Builtin::Poll);
+        }
+        if flow.send_to.is_some() {
+            builtins.push(Builtin::Upload);
+        } else if flow.download {
+            builtins.push(Builtin::Download);
+        }
+        let mut seen = flow.clone();
+        let count = seen.callbacks.len();
+        seen.callbacks.extend(builtins.iter().map(|builtin| CallbackSpec {
+            plugin: builtin.name().to_owned(),
+            options: BTreeMap::new(),
+            filters: None,
+            limits: Limits::default(),
+            origin: flow.file.display().to_string(),
+        }));
+        let carrier = Carrier::new(settings(flow, variables)?, Arc::new(credentials));
+        let seen = Arc::new(seen);
+        let chain = Self {
+            plugins,
+            count,
+            builtins,
+            flow: Arc::clone(&seen),
+            carrier,
+            clock,
+        };
+        Ok((chain, seen))
+    }
+
+    fn make(&self, builtin: Builtin) -> Result<Box<dyn Callback>, Failure> {
+        let flow = &self.flow;
+        Ok(match builtin {
+            Builtin::Watch => {
+                let mut options = WatchOptions::new(self.paths()?, self.announcing()?);
+                options.name = builtin.name().to_owned();
+                options.force_polling = flow.listing.force_polling;
+                if flow.listing.post_on_start {
+                    options.on_start = OnStart::Everything;
+                }
+                Box::new(Watch::new(options)?)
+            }
+            Builtin::Post => Box::new(Post::new(PostOptions {
+                name: builtin.name().to_owned(),
+                paths: Box::new(self.paths()?.into_iter().map(Ok)),
+                announcing: self.announcing()?,
+            })),
+            Builtin::Poll => {
+                let url = flow
+                    .poll_url
+                    .as_ref()
+                    .ok_or_else(|| Failure::Config("there is no `pollUrl`".into()))?;
+                let options = PollOptions {
+                    paths: flow
+                        .paths
+                        .iter()
+                        .map(|path| path.render(&self.context()))
+                        .collect(),
+                    recursive: flow.listing.recursive,
+                    follow_symlinks: flow.listing.follow_symlinks,
+                    mode_min: flow.listing.perm_min,
+                    ..PollOptions::default()
+                };
+                Box::new(self.carrier.poll(url, options)?)
+            }
+            Builtin::Upload => {
+                let url = flow
+                    .send_to
+                    .as_ref()
+                    .ok_or_else(|| Failure::Config("there is no `sendTo`".into()))?;
+                Box::new(self.carrier.uploader(url)?)
+            }
+            Builtin::Download => Box::new(self.carrier.downloader(&[])),
+        })
+    }
+
+    fn context(&self) -> Context<'static> {
+        Context {
+            now: self.clock.now(),
+            message: None,
+            groups: &[],
+        }
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>, Failure> {
+        let here = std::env::current_dir().map_err(|error| Failure::Config(error.to_string()))?;
+        let context = self.context();
+        let rendered = self.flow.paths.iter().map(|path| path.render(&context));
+        Ok(rendered.map(|path| here.join(path)).collect())
+    }
+
+    fn announcing(&self) -> Result<Announcing, Failure> {
+        let flow = &self.flow;
+        let context = self.context();
+        let output = flow.output.as_ref();
+        let render = |template: &flow_config::Template| template.render(&context);
+        let base_url = output.and_then(|output| output.base_url.as_ref()).map(render);
+        let base_dir = output.and_then(|output| output.base_dir.as_ref()).map(render);
+        let naming = Naming::new(base_url.as_deref(), base_dir.as_deref().map(Path::new))
+            .map_err(|error| Failure::Config(error.to_string()))?;
+        let mut announcing = Announcing::new(naming);
+        announcing.digest = match &flow.identity {
+            IdentityMethod::Sha512 => Digest::Sha512,
+            IdentityMethod::Md5 => Digest::Md5,
+            IdentityMethod::Random => Digest::Random,
+            IdentityMethod::Arbitrary(text) => Digest::Arbitrary(text.clone()),
+            IdentityMethod::Cod(method) => Digest::OnDownload(
+                match method {
+                    ConfigDigest::Sha512 => "sha512",
+                    ConfigDigest::Md5 => "md5",
+                }
+                .into(),
+            ),
+            IdentityMethod::None => Digest::None,
+        };
+        announcing.xattr = Xattr::Read;
+        announcing.events = FileEvents {
+            create: flow.events.contains(FileEvent::Create),
+            delete: flow.events.contains(FileEvent::Delete),
+            link: flow.events.contains(FileEvent::Link),
+            mkdir: flow.events.contains(FileEvent::Mkdir),
+            modify: flow.events.contains(FileEvent::Modify),
+            rmdir: flow.events.contains(FileEvent::Rmdir),
+        };
+        announcing.follow_symlinks = flow.listing.follow_symlinks;
+        announcing.real_path = flow.listing.realpath_post;
+        announcing.file_age_min = flow.file_age_min;
+        announcing.file_age_max = flow.file_age_max;
+        announcing.randomize = flow.listing.randomize;
+        Ok(announcing)
+    }
+}
+
+#[async_trait]
+impl CallbackFactory for Chain {
+    async fn create(&self, index: usize, instance: u32) -> Result<Box<dyn Callback>, Failure> {
+        match index.checked_sub(self.count) {
+            None => self.plugins.create(index, instance).await,
+            Some(place) => self.make(self.builtins[place]),
+        }
+    }
+}
+
+fn settings(flow: &Flow, variables: &BTreeMap<String, String>) -> Result<Settings, Failure> {
+    let transfer = &flow.transfer;
+    let defaults = Settings::default();
+    let timezone = jiff::tz::TimeZone::get(&flow.listing.timezone).map_err(|error| {
+        Failure::Config(format!(
+            "`timezone: {}` is not known here: {error}",
+            flow.listing.timezone
+        ))
+    })?;
+    let some = |bits: u32| (bits != 0).then_some(bits);
+    Ok(Settings {
+        timeout: flow.timeout,
+        overlap: flow.concurrency,
+        byte_rate_max: NonZeroU64::new(transfer.byte_rate_max),
+        accept_size_wrong: transfer.accept_size_wrong,
+        file_size_max: NonZeroU64::new(flow.file_size_max),
+        buffer: transfer.buf_size,
+        perm_copy: transfer.perm_copy,
+        time_copy: transfer.time_copy,
+        perm_default: some(flow.perm_default),
+        perm_directory: some(flow.perm_dir_default),
+        inflight: match &flow.inflight {
+            ConfigInflight::None => Inflight::None,
+            ConfigInflight::Dot => Inflight::Dot,
+            ConfigInflight::Suffix(suffix) => Inflight::Suffix(suffix.clone()),
+            ConfigInflight::Directory(directory) => Inflight::Directory(directory.clone()),
+            ConfigInflight::Umask => Inflight::Umask,
+        },
+        fsync: flow.fsync,
+        timezone,
+        delete: transfer.delete_source,
+        file_events: flow_transfer::FileEvents {
+            create: flow.events.contains(FileEvent::Create),
+            delete: flow.events.contains(FileEvent::Delete),
+            link: flow.events.contains(FileEvent::Link),
+            mkdir: flow.events.contains(FileEvent::Mkdir),
+            modify: flow.events.contains(FileEvent::Modify),
+            rmdir: flow.events.contains(FileEvent::Rmdir),
+        },
+        user_agent: transfer
+            .http_user_agent
+            .clone()
+            .unwrap_or_else(|| defaults.user_agent.clone()),
+        safe_quote: transfer.https_safe_quote.clone(),
+        tls: Tls {
+            rigour: match transfer.tls {
+                TlsRigour::Lax => Rigour::Lax,
+                TlsRigour::Normal | TlsRigour::Strict => Rigour::Normal,
+            },
+            ca_file: flow.ca_file.clone(),
+        },
+        proxies: Proxies::of_variables(variables),
+        ..defaults
+    })
+}
