@@ -17,6 +17,7 @@
 pub mod amqp;
 pub mod embedded;
 mod error;
+mod form;
 pub mod mqtt;
 
 pub use error::{Error, Kind};

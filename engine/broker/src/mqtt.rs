@@ -72,6 +72,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flow_config::{SafeUrl, Secret};
+use flow_message::Format;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -132,6 +133,36 @@ impl fmt::Debug for Options {
             .field("patience", &self.patience)
             .field("authorities", &self.authorities)
             .finish_non_exhaustive()
+    }
+}
+
+/// An exchange to post to, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posting {
+    /// The exchange's name, the first level of topics; empty: none.
+    pub exchange: String,
+    /// What messages are written as.
+    pub format: Format,
+    /// The first words of topics, as the flow that posts has them.
+    pub topic_prefix: String,
+}
+
+impl Posting {
+    /// An exchange that is posted to in v03.
+    pub fn new(exchange: impl Into<String>) -> Self {
+        Self {
+            exchange: exchange.into(),
+            format: Format::V03,
+            topic_prefix: Format::V03.topic_prefix().to_owned(),
+        }
+    }
+
+    /// The same, in a format and with the topics that are usual for it.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = format;
+        format.topic_prefix().clone_into(&mut self.topic_prefix);
+        self
     }
 }
 
@@ -252,11 +283,19 @@ impl MqttBroker {
     /// # Errors
     /// [`Kind::Name`](crate::Kind::Name) for a name MQTT can't carry.
     pub fn publisher(&self, exchange: &str) -> Result<MqttPublisher, Error> {
-        names::check_name("exchange", exchange)?;
+        self.publisher_to(Posting::new(exchange))
+    }
+
+    /// Posts to an exchange, in the form asked for.
+    ///
+    /// # Errors
+    /// As [`publisher`](Self::publisher).
+    pub fn publisher_to(&self, posting: Posting) -> Result<MqttPublisher, Error> {
+        names::check_name("exchange", &posting.exchange)?;
         Ok(MqttPublisher::new(
             Arc::clone(&self.server),
             self.options.clone(),
-            exchange.to_owned(),
+            posting,
         ))
     }
 

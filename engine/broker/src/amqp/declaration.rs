@@ -223,6 +223,8 @@ pub struct Posting {
     pub durable: bool,
     /// What messages are written as.
     pub format: Format,
+    /// The first words of topics, as the flow that posts has them.
+    pub topic_prefix: String,
 }
 
 impl Posting {
@@ -233,8 +235,17 @@ impl Posting {
             split: 0,
             declare: true,
             durable: true,
-            format: Format::default(),
+            format: Format::V03,
+            topic_prefix: Format::V03.topic_prefix().to_owned(),
         }
+    }
+
+    /// The same, in a format and with the topics that are usual for it.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = format;
+        format.topic_prefix().clone_into(&mut self.topic_prefix);
+        self
     }
 
     /// The exchanges it means.

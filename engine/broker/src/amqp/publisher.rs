@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flow_message::Transport;
 use flow_runtime::ports::{Confirm, Failure, Outgoing, Publisher};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
@@ -16,8 +17,9 @@ use super::declaration::Posting;
 use super::frames::{Sending, send_in_order};
 use super::topology::{self, name};
 use super::trouble::{Doing, code, trouble, unreachable};
-use super::wire::{self, Encoded};
+use super::wire;
 use crate::error::{Error, Kind};
+use crate::form::{self, Form};
 
 /// How much is handed to the client library at a time: it keeps a copy until it is written, and has no
 /// limit of its own.
@@ -138,22 +140,21 @@ impl AmqpPublisher {
         self.exchanges[usize::try_from(number % count as u64).unwrap_or(0)].clone()
     }
 
-    async fn post_batch(&mut self, batch: &[Outgoing]) -> Result<(), Error> {
+    async fn post_batch(&mut self, batch: &[Ready]) -> Result<(), Error> {
         let channel = self.channel().await?;
         let mut confirms = Vec::with_capacity(batch.len());
         let mut rest = batch;
         while !rest.is_empty() {
-            let mut window = Vec::new();
-            let mut bytes = 0;
-            while let Some((next, others)) = rest.split_first()
-                && window.len() < WINDOW_MESSAGES
-                && bytes < WINDOW_BYTES
-            {
-                let ready = self.prepare(next);
-                bytes += ready.encoded.body.len();
-                window.push(ready);
-                rest = others;
+            let (mut count, mut bytes) = (0, 0);
+            for ready in rest.iter().take(WINDOW_MESSAGES) {
+                count += 1;
+                bytes += ready.body.len();
+                if bytes >= WINDOW_BYTES {
+                    break;
+                }
             }
+            let (window, others) = rest.split_at(count);
+            rest = others;
             let sending = window.iter().map(|ready| ready.send(&channel)).collect();
             match timeout(self.patience(bytes), send_in_order(sending)).await {
                 Ok((sent, result)) => {
@@ -226,23 +227,29 @@ impl AmqpPublisher {
         trouble(self.shared.posting.address(), doing, &error)
     }
 
-    fn prepare(&mut self, outgoing: &Outgoing) -> Ready {
-        let encoded = wire::encode(self.posting.format, outgoing);
-        let (topic, cut) = wire::routing_key(outgoing.topic.as_str());
-        if cut && !self.cut_told {
-            self.cut_told = true;
-            tracing::error!(
-                topic = outgoing.topic.as_str(),
-                "A topic is longer than 255 bytes and is cut there: queues bound to what is cut off do \
-                 not get these messages. Shorten the directories."
-            );
+    /// Nothing of a batch is sent before all of it is written: a message that can't be would have the
+    /// others posted twice.
+    fn prepare(&mut self, batch: &[Outgoing]) -> Result<Vec<Ready>, Error> {
+        let mut ready = Vec::with_capacity(batch.len());
+        for outgoing in batch {
+            let form = Form {
+                format: self.posting.format,
+                topic_prefix: &self.posting.topic_prefix,
+                transport: Transport::Amqp,
+                exchange: &self.posting.exchange,
+            };
+            let written = form.encode(outgoing)?;
+            form::tell_cut(&mut self.cut_told, &written, &self.posting.exchange);
+            let properties = wire::properties(&written, outgoing.key.as_deref());
+            let refused = |why: String| form.refuse(&outgoing.message, &why);
+            ready.push(Ready {
+                exchange: self.exchange_for(outgoing),
+                topic: wire::short(written.topic.as_str()).map_err(refused)?,
+                properties: properties.map_err(refused)?,
+                body: written.body,
+            });
         }
-        Ready {
-            exchange: self.exchange_for(outgoing),
-            topic,
-            properties: wire::properties(&encoded, outgoing.key.as_deref()),
-            encoded,
-        }
+        Ok(ready)
     }
 }
 
@@ -251,7 +258,7 @@ struct Ready {
     exchange: ShortString,
     topic: ShortString,
     properties: BasicProperties,
-    encoded: Encoded,
+    body: Vec<u8>,
 }
 
 impl Ready {
@@ -260,7 +267,7 @@ impl Ready {
             self.exchange.clone(),
             self.topic.clone(),
             BasicPublishOptions::default(),
-            &self.encoded.body,
+            &self.body,
             self.properties.clone(),
         ))
     }
@@ -281,7 +288,14 @@ impl Publisher for AmqpPublisher {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let mut result = self.post_batch(batch).await;
+        let ready = match self.prepare(batch) {
+            Ok(ready) => ready,
+            Err(error) => {
+                self.posts.failed_batches += 1;
+                return Err(error.into());
+            }
+        };
+        let mut result = self.post_batch(&ready).await;
         // An exchange that vanished took its bindings with it: made anew, it would swallow what is posted
         // until the queues are bound again. Waiting for that loses nothing.
         if let Err(error) = &result
@@ -291,7 +305,7 @@ impl Publisher for AmqpPublisher {
         {
             self.channel = None;
             result = match self.declare().await {
-                Ok(()) => self.post_batch(batch).await,
+                Ok(()) => self.post_batch(&ready).await,
                 Err(error) => Err(error),
             };
         }

@@ -1,96 +1,158 @@
 //! Messages as AMQP carries them: content type, headers, body.
 //!
-//! The one place that knows formats: a new one is a case in [`encode`] and a line in [`decode`].
-//! Incoming messages say themselves what they are, so that one queue may hold several formats.
+//! Formats are the business of `flow_message::codec`; this is the way there and back. Incoming messages
+//! say themselves what they are, so that one queue may hold several formats.
+//!
+//! A header of AMQP has one of many types. All have a place here but numbers that are none; what is
+//! refused makes the one message unreadable, with the header's name.
 
-use std::collections::BTreeMap;
-
-use flow_message::{Format, v03};
-use flow_runtime::ports::Outgoing;
+use flow_message::Message;
+use flow_message::codec::{self, Incoming, Wire};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use ring::digest::{Context, SHA256};
+use serde_json::{Map, Number, Value};
 
 /// What says that a message is ours, so that its `message-id` is a key.
 const APPLICATION: &str = "flow";
 /// Survives a restart of the broker, where the queue does.
 const PERSISTENT: u8 = 2;
-/// The longest text of names, topics and ids, in bytes.
-const LONGEST: usize = 255;
-
-/// A message as it goes out.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Encoded {
-    pub(super) content_type: &'static str,
-    /// All text, as v02 has them.
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: Vec<u8>,
-}
-
-/// Writes a message in a format.
-pub(super) fn encode(format: Format, outgoing: &Outgoing) -> Encoded {
-    match format {
-        Format::V03 => Encoded {
-            content_type: v03::CONTENT_TYPE,
-            headers: BTreeMap::new(),
-            body: v03::encode(&outgoing.message),
-        },
-    }
-}
+/// How deep tables and lists in a header may be nested.
+const DEEPEST: usize = 32;
 
 /// Reads a message, whatever format it is in; the text says why it can't be read.
 pub(super) fn decode(
     properties: &BasicProperties,
-    _topic: &str,
+    topic: &str,
     body: &[u8],
-) -> Result<flow_message::Message, String> {
-    let content_type = properties.content_type().as_ref().map(ShortString::as_str);
-    let json = body
-        .iter()
-        .find(|byte| !byte.is_ascii_whitespace())
-        .is_some_and(|first| *first == b'{');
-    match content_type {
-        Some(content_type) if content_type.starts_with(v03::CONTENT_TYPE) || json => {}
-        None if json => {}
-        Some(content_type) => {
-            return Err(format!(
-                "content of type `{content_type}` is no known format"
-            ));
+) -> Result<Message, String> {
+    let mut headers = Vec::new();
+    if let Some(table) = properties.headers() {
+        for (name, value) in table.inner() {
+            let value = from_amqp(name.as_str(), value, 0)?;
+            headers.push((name.as_str().to_owned(), value));
         }
-        None => return Err("content without a type is no known format".to_owned()),
     }
-    v03::decode(body).map_err(|error| error.to_string())
+    let incoming = Incoming {
+        content_type: properties.content_type().as_ref().map(ShortString::as_str),
+        headers: &headers,
+        body,
+        topic: Some(topic),
+    };
+    codec::decode(&incoming, None).map_err(|error| error.to_string())
 }
 
-/// The properties of a message going out.
-pub(super) fn properties(encoded: &Encoded, key: Option<&str>) -> BasicProperties {
+/// A header that was received.
+fn from_amqp(name: &str, value: &AMQPValue, depth: usize) -> Result<Value, String> {
+    let refuse = |why: &str| Err(format!("header `{}`: {why}", name.escape_debug()));
+    if depth > DEEPEST {
+        return refuse("its lists and tables are nested too deep");
+    }
+    let bytes = |bytes: &[u8]| match codec::header(name, bytes) {
+        Ok((_, value)) => Ok(value),
+        Err(error) => Err(error.to_string()),
+    };
+    let float = |float: f64| match Number::from_f64(float) {
+        Some(number) => Ok(Value::Number(number)),
+        None => refuse("it is not a finite number"),
+    };
+    match value {
+        AMQPValue::Boolean(value) => Ok(Value::Bool(*value)),
+        AMQPValue::ShortShortInt(value) => Ok(Value::from(*value)),
+        AMQPValue::ShortShortUInt(value) => Ok(Value::from(*value)),
+        AMQPValue::ShortInt(value) => Ok(Value::from(*value)),
+        AMQPValue::ShortUInt(value) => Ok(Value::from(*value)),
+        AMQPValue::LongInt(value) => Ok(Value::from(*value)),
+        AMQPValue::LongUInt(value) => Ok(Value::from(*value)),
+        AMQPValue::LongLongInt(value) => Ok(Value::from(*value)),
+        // Seconds.
+        AMQPValue::Timestamp(value) => Ok(Value::from(*value)),
+        AMQPValue::Float(value) => float(f64::from(*value)),
+        AMQPValue::Double(value) => float(*value),
+        AMQPValue::DecimalValue(value) => {
+            float(f64::from(value.value) / 10_f64.powi(i32::from(value.scale)))
+        }
+        AMQPValue::ShortString(text) => bytes(text.as_str().as_bytes()),
+        AMQPValue::LongString(text) => bytes(text.as_bytes()),
+        AMQPValue::ByteArray(array) => bytes(array.as_slice()),
+        AMQPValue::Void => Ok(Value::Null),
+        AMQPValue::FieldArray(array) => array
+            .as_slice()
+            .iter()
+            .map(|value| from_amqp(name, value, depth + 1))
+            .collect::<Result<Vec<_>, _>>()
+            .map(Value::Array),
+        AMQPValue::FieldTable(table) => table
+            .inner()
+            .iter()
+            .map(|(key, value)| {
+                let value = from_amqp(name, value, depth + 1)?;
+                Ok((key.as_str().to_owned(), value))
+            })
+            .collect::<Result<Map<_, _>, _>>()
+            .map(Value::Object),
+    }
+}
+
+/// A header to send. A number that AMQP has no type for goes as the text of its digits.
+fn to_amqp(value: &Value) -> Result<AMQPValue, String> {
+    Ok(match value {
+        Value::Null => AMQPValue::Void,
+        Value::Bool(value) => AMQPValue::Boolean(*value),
+        Value::Number(number) => {
+            let exact = |float: &f64| {
+                let same = Number::from_f64(*float);
+                same.is_some_and(|same| same.to_string() == number.to_string())
+            };
+            match (number.as_i64(), number.as_f64().filter(exact)) {
+                (Some(number), _) => AMQPValue::LongLongInt(number),
+                (None, Some(float)) => AMQPValue::Double(float),
+                (None, None) => AMQPValue::LongString(number.to_string().into()),
+            }
+        }
+        Value::String(text) => AMQPValue::LongString(text.as_str().into()),
+        Value::Array(values) => {
+            let values = values.iter().map(to_amqp);
+            AMQPValue::FieldArray(values.collect::<Result<Vec<_>, _>>()?.into())
+        }
+        Value::Object(map) => {
+            let mut table = FieldTable::default();
+            for (key, value) in map {
+                table.insert(short(key)?, to_amqp(value)?);
+            }
+            AMQPValue::FieldTable(table)
+        }
+    })
+}
+
+/// A name, topic or id, as far as AMQP can carry it.
+pub(super) fn short(text: &str) -> Result<ShortString, String> {
+    ShortString::try_new(text).map_err(|_| {
+        format!(
+            "`{}…` has {} bytes, and AMQP takes 255",
+            text.chars().take(32).collect::<String>().escape_debug(),
+            text.len()
+        )
+    })
+}
+
+/// The properties of a message going out; the text says why it can't have them.
+pub(super) fn properties(wire: &Wire, key: Option<&str>) -> Result<BasicProperties, String> {
     let mut properties = BasicProperties::default()
-        .with_content_type(encoded.content_type.into())
+        .with_content_type(wire.content_type.into())
         .with_delivery_mode(PERSISTENT)
         .with_app_id(APPLICATION.into());
     if let Some(Ok(key)) = key.map(ShortString::try_new) {
         properties = properties.with_message_id(key);
     }
-    if !encoded.headers.is_empty() {
+    if !wire.headers.is_empty() {
         let mut table = FieldTable::default();
-        for (name, value) in &encoded.headers {
-            if let Ok(name) = ShortString::try_new(name.as_str()) {
-                table.insert(name, AMQPValue::LongString(value.as_str().into()));
-            }
+        for (name, value) in &wire.headers {
+            table.insert(short(name)?, to_amqp(value)?);
         }
         properties = properties.with_headers(table);
     }
-    properties
-}
-
-/// A topic as AMQP can carry it: cut at 255 bytes, as sr3 does. Says whether it was cut.
-pub(super) fn routing_key(topic: &str) -> (ShortString, bool) {
-    let mut end = topic.len().min(LONGEST);
-    while !topic.is_char_boundary(end) {
-        end -= 1;
-    }
-    let key = ShortString::try_new(&topic[..end]).expect("255 bytes fit");
-    (key, end < topic.len())
+    Ok(properties)
 }
 
 /// What names a message of `queue`, the same at every delivery.
@@ -130,6 +192,9 @@ pub(super) fn key(
 
 #[cfg(test)]
 mod tests {
+    use lapin::types::DecimalValue;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -151,18 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn long_topics_are_cut_between_characters() {
-        let (key, cut) = routing_key("v03.a");
-        assert_eq!((key.as_str(), cut), ("v03.a", false));
-        let long = format!("x{}", "é".repeat(200));
-        let (key, cut) = routing_key(&long);
-        assert!(cut);
-        assert_eq!(key.as_str(), &long[..255]);
-        let (key, _) = routing_key(&"é".repeat(200));
-        assert_eq!(key.as_str().len(), 254);
-    }
-
-    #[test]
     fn what_can_not_be_read_says_why() {
         let json = BasicProperties::default().with_content_type("application/json".into());
         let text = BasicProperties::default().with_content_type("text/csv".into());
@@ -171,13 +224,103 @@ mod tests {
         };
         assert!(why(&json, b"{").contains("not a JSON object"));
         assert!(why(&json, b"{}").contains("pubTime"));
-        assert_eq!(
-            why(&text, b"a,b"),
-            "content of type `text/csv` is no known format"
-        );
-        assert_eq!(
-            why(&BasicProperties::default(), b""),
-            "content without a type is no known format"
-        );
+        assert!(why(&text, b"a,b").contains("not a v02 body"));
+        assert!(why(&BasicProperties::default(), b"").contains("not a v02 body"));
+    }
+
+    const V02: &[u8] = b"20261122015207.5 https://example.org/ a/b/f";
+
+    fn read(name: &str, value: AMQPValue) -> Result<Message, String> {
+        let mut table = FieldTable::default();
+        table.insert(name.into(), value);
+        let properties = BasicProperties::default()
+            .with_content_type("text/plain".into())
+            .with_headers(table);
+        decode(&properties, "v02.post.a.b", V02)
+    }
+
+    #[test]
+    fn headers_of_all_types_are_read() {
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        let mut table = FieldTable::default();
+        table.insert("k".into(), AMQPValue::LongInt(-1));
+        for (value, expected) in [
+            (text("a"), json!("a")),
+            (AMQPValue::ShortString("é".into()), json!("é")),
+            (AMQPValue::ByteArray(b"b".as_slice().into()), json!("b")),
+            (AMQPValue::Boolean(true), json!(true)),
+            (AMQPValue::ShortShortInt(-8), json!(-8)),
+            (AMQPValue::ShortShortUInt(200), json!(200)),
+            (AMQPValue::ShortInt(-9), json!(-9)),
+            (AMQPValue::ShortUInt(60_000), json!(60_000)),
+            (AMQPValue::LongInt(7), json!(7)),
+            (AMQPValue::LongUInt(u32::MAX), json!(u32::MAX)),
+            (AMQPValue::LongLongInt(i64::MIN), json!(i64::MIN)),
+            (AMQPValue::Timestamp(1_795_337_130), json!(1_795_337_130)),
+            (AMQPValue::Float(0.5), json!(0.5)),
+            (AMQPValue::Double(-0.25), json!(-0.25)),
+            (
+                AMQPValue::DecimalValue(DecimalValue {
+                    scale: 2,
+                    value: 125,
+                }),
+                json!(1.25),
+            ),
+            (AMQPValue::FieldTable(table.clone()), json!({"k": -1})),
+            (
+                AMQPValue::FieldArray(vec![text("x"), AMQPValue::Void].into()),
+                json!(["x", null]),
+            ),
+        ] {
+            let message = read("anything", value.clone()).expect("a message");
+            assert_eq!(message.extra["anything"], expected, "{value:?}");
+            // And what leaves again is what came.
+            let again = from_amqp("", &to_amqp(&expected).expect("a header"), 0);
+            assert_eq!(again, Ok(expected));
+        }
+    }
+
+    #[test]
+    fn headers_that_can_not_be_read_are_named() {
+        let text = |bytes: &[u8]| AMQPValue::LongString(bytes.to_vec().into());
+        let mut deep = AMQPValue::Void;
+        for _ in 0..10_000 {
+            deep = AMQPValue::FieldArray(vec![deep].into());
+        }
+        for (name, value, why) in [
+            ("odd", text(b"a\xff"), "not UTF-8"),
+            (
+                "odd",
+                AMQPValue::ByteArray(b"\xff".as_slice().into()),
+                "not UTF-8",
+            ),
+            ("odd", AMQPValue::Double(f64::NAN), "not a finite number"),
+            (
+                "odd",
+                AMQPValue::Float(f32::INFINITY),
+                "not a finite number",
+            ),
+            ("odd", deep, "nested too deep"),
+            ("sum", AMQPValue::LongInt(7), "expected a string"),
+            ("parts", AMQPValue::Boolean(true), "expected a string"),
+            ("link", AMQPValue::Timestamp(1), "expected a string"),
+        ] {
+            let said = read(name, value).expect_err(name);
+            assert!(
+                said.contains(&format!("`{name}`")) && said.contains(why),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_amqp_has_no_type_for_go_as_text() {
+        assert_eq!(to_amqp(&json!(1)), Ok(AMQPValue::LongLongInt(1)));
+        assert_eq!(to_amqp(&json!(1.5)), Ok(AMQPValue::Double(1.5)));
+        let text = AMQPValue::LongString("18446744073709551615".into());
+        assert_eq!(to_amqp(&json!(u64::MAX)), Ok(text));
+        let long = "k".repeat(256);
+        let said = to_amqp(&json!({ long: 1 })).expect_err("a long key");
+        assert!(said.contains("256 bytes"), "{said}");
     }
 }

@@ -140,11 +140,7 @@ impl MqttConsumer {
 
 fn received(offer: Offer) -> Received {
     Received {
-        message: wire::decode(
-            offer.message.content_type.as_deref(),
-            &offer.message.headers,
-            &offer.message.payload,
-        ),
+        message: wire::decode(offer.message),
         tag: offer.tag,
         key: offer.key,
         redelivered: offer.again,

@@ -8,7 +8,7 @@
 //!
 //! No exchange (an empty name) means no first level. The levels of a topic are the directories of
 //! `relPath` themselves: a dot in a directory name stays in its level, where a dotted topic has to
-//! split it. `#` and `+` in a level are written `%23` and `%2B`.
+//! split it. `#` and `+` in a level are written `%23` and `%2B`. [`form`](crate::form) makes them.
 //!
 //! A binding is dotted, or has a `/` anywhere: then its levels are what is between the slashes, dots
 //! included. `*` and `+` stand for one level, `#` for any number. MQTT knows `#` only at the end, and
@@ -18,16 +18,11 @@
 //! agree, and so do a process and the one after it; a subscription that an earlier declaration left
 //! behind has an identifier that no binding has any more.
 
-use flow_message::{Message, Topic};
-use flow_runtime::ports::Outgoing;
-
 use super::packet::Publish;
 use crate::error::{Error, Kind};
 
 /// The longest name of a queue or exchange, in bytes: what AMQP 0-9-1 can carry.
 const LONGEST_NAME: usize = 255;
-/// The longest topic, in bytes.
-const LONGEST_TOPIC: usize = 65_535;
 /// The greatest subscription identifier.
 const LARGEST_ID: u32 = 268_435_455;
 
@@ -64,56 +59,6 @@ pub(super) fn client_id(queue: &str, instance: u32) -> String {
 
 fn escape(level: &str) -> String {
     level.replace('#', "%23").replace('+', "%2B")
-}
-
-/// The topic a message is published under.
-pub(super) fn topic(exchange: &str, outgoing: &Outgoing) -> Result<String, Error> {
-    let dotted = outgoing.topic.as_str();
-    let mut levels: Vec<String> = Vec::new();
-    if !exchange.is_empty() {
-        levels.push(exchange.to_owned());
-    }
-    match prefix_of(dotted, &outgoing.message) {
-        Some(prefix) => {
-            levels.extend(words(prefix).map(escape));
-            levels.extend(directories(&outgoing.message).map(escape));
-        }
-        // Not made of the path: somebody chose it.
-        None => levels.extend(words(dotted).map(escape)),
-    }
-    let topic = levels.join("/");
-    if topic.is_empty() || topic.len() > LONGEST_TOPIC || topic.contains('\0') {
-        return Err(Error::new(
-            Kind::Unacceptable,
-            format!(
-                "the topic of `{}` has {} bytes, MQTT carries 1 to {LONGEST_TOPIC} without zeroes; \
-                 the message was not posted",
-                outgoing.message.rel_path,
-                topic.len()
-            ),
-        ));
-    }
-    Ok(topic)
-}
-
-fn words(dotted: &str) -> impl Iterator<Item = &str> {
-    dotted.split('.').filter(|word| !word.is_empty())
-}
-
-fn directories(message: &Message) -> impl Iterator<Item = &str> {
-    let path = message.rel_path.as_str();
-    let directories = path.rsplit_once('/').map_or("", |(before, _)| before);
-    directories.split('/').filter(|word| !word.is_empty())
-}
-
-/// What stands before the directories of the message in its topic; none if they are not there.
-fn prefix_of<'a>(dotted: &'a str, message: &Message) -> Option<&'a str> {
-    let path = Topic::of("", message);
-    let rest = dotted.strip_suffix(path.as_str())?;
-    if path.as_str().is_empty() || rest.is_empty() {
-        return Some(rest);
-    }
-    rest.strip_suffix('.')
 }
 
 /// One level of a binding.
@@ -276,17 +221,9 @@ fn select(pattern: &[Level], topic: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use flow_message::{Timestamp, topic_matches};
+    use flow_message::topic_matches;
 
     use super::*;
-
-    fn outgoing(topic: &str, path: &str) -> Outgoing {
-        Outgoing {
-            message: Message::new(Timestamp::from_unix(1, 0), "https://example.org/", path),
-            topic: Topic::from(topic.to_owned()),
-            key: None,
-        }
-    }
 
     fn bindings(patterns: &[&str]) -> Bindings {
         let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
@@ -299,31 +236,6 @@ mod tests {
             subscriptions: subscriptions.to_vec(),
             ..Publish::default()
         }
-    }
-
-    #[test]
-    fn a_topic_has_the_directories_of_the_path_as_levels() {
-        for (exchange, dotted, path, expected) in [
-            ("x", "v03.a.b", "a/b/f", "x/v03/a/b"),
-            ("x", "v03", "f", "x/v03"),
-            ("x", "v02.post.a", "/a/f", "x/v02/post/a"),
-            ("x", "v03.v1.2.c", "v1.2/c/f", "x/v03/v1.2/c"),
-            ("x", "v03.a+b", "a+b/f", "x/v03/a%2Bb"),
-            ("x", "v03.%23.%2A", "#/*/f", "x/v03/%23/*"),
-            ("", "origin.a.wis2", "a/f", "origin/a/wis2"),
-            ("x", "chosen.by.hand", "a/b/f", "x/chosen/by/hand"),
-            ("x", "xa", "a/f", "x/xa"),
-        ] {
-            assert_eq!(
-                topic(exchange, &outgoing(dotted, path)).unwrap(),
-                expected,
-                "{dotted} {path}"
-            );
-        }
-        assert_eq!(
-            topic("", &outgoing("", "f")).unwrap_err().kind(),
-            Kind::Unacceptable
-        );
     }
 
     #[test]

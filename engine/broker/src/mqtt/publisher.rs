@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use flow_message::Transport;
 use flow_runtime::ports::{Confirm, Failure, Outgoing, Publisher};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -13,8 +13,9 @@ use super::dial::Server;
 use super::link::{Hello, Link};
 use super::packet::{Packet, Publish};
 use super::reason::{FAILURE, NO_SUBSCRIBERS};
-use super::{Options, names, packet, wire};
+use super::{Options, Posting, packet, wire};
 use crate::error::{Error, Kind};
+use crate::form::{self, Form};
 
 /// How long after a reconnect a post that nobody is subscribed to is tried again.
 ///
@@ -41,7 +42,7 @@ const AHEAD: usize = 256 * 1024;
 pub struct MqttPublisher {
     server: Arc<Server>,
     options: Options,
-    exchange: String,
+    posting: Posting,
     hello: Hello,
     link: Option<Link>,
     /// Whether the last batch had messages that went nowhere: said once, not with every batch.
@@ -50,13 +51,14 @@ pub struct MqttPublisher {
     routed: bool,
     /// Until when it is hoped that those who were subscribed come back.
     hope: Option<Instant>,
+    cut_told: bool,
 }
 
 impl std::fmt::Debug for MqttPublisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MqttPublisher")
             .field("server", &self.server)
-            .field("exchange", &self.exchange)
+            .field("posting", &self.posting)
             .field("connected", &self.link.is_some())
             .finish_non_exhaustive()
     }
@@ -71,7 +73,7 @@ struct Batch<'a> {
 }
 
 impl MqttPublisher {
-    pub(super) fn new(server: Arc<Server>, options: Options, exchange: String) -> Self {
+    pub(super) fn new(server: Arc<Server>, options: Options, posting: Posting) -> Self {
         let hello = Hello {
             client_id: client_id(&options),
             clean_start: true,
@@ -83,30 +85,26 @@ impl MqttPublisher {
         Self {
             server,
             options,
-            exchange,
+            posting,
             hello,
             link: None,
             unrouted: false,
             routed: false,
             hope: None,
+            cut_told: false,
         }
     }
 
-    fn prepare(&self, outgoing: &Outgoing) -> Result<Publish, Error> {
-        let wire::Wire {
-            content_type,
-            headers,
-            body,
-        } = wire::encode(&outgoing.message);
-        let text = std::str::from_utf8(&body).is_ok();
-        Ok(Publish {
-            topic: names::topic(&self.exchange, outgoing)?,
-            content_type: Some(content_type.to_owned()),
-            headers,
-            text,
-            payload: Bytes::from(body),
-            ..Publish::default()
-        })
+    fn prepare(&mut self, outgoing: &Outgoing) -> Result<Publish, Error> {
+        let form = Form {
+            format: self.posting.format,
+            topic_prefix: &self.posting.topic_prefix,
+            transport: Transport::Mqtt,
+            exchange: &self.posting.exchange,
+        };
+        let written = form.encode(outgoing)?;
+        form::tell_cut(&mut self.cut_told, &written, &self.posting.exchange);
+        Ok(wire::publish(written))
     }
 
     async fn post_all(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
@@ -161,7 +159,7 @@ impl MqttPublisher {
                         "`{}`: nobody is subscribed to exchange `{}` since the connection came back, \
                          somebody was before; the messages are posted again; see that the consumers \
                          run",
-                        self.server, self.exchange
+                        self.server, self.posting.exchange
                     ),
                 ));
             }
@@ -176,7 +174,7 @@ impl MqttPublisher {
         if count > 0 && !self.unrouted {
             tracing::warn!(
                 broker = %self.server,
-                exchange = self.exchange,
+                exchange = self.posting.exchange,
                 count,
                 "No queue is bound to the exchange for these posts; they were accepted and dropped."
             );

@@ -1,34 +1,42 @@
-//! What a message is on the wire: a content type, headers, and a body.
+//! Messages as MQTT carries them: content type, user properties, body.
 //!
-//! The one place here that knows formats. v03 is JSON without headers; a format that keeps its fields
-//! in headers (user properties in MQTT) finds them on both ways.
+//! Formats are the business of `flow_message::codec`; this is the way there and back.
 
-use flow_message::{Message, v03};
+use bytes::Bytes;
+use flow_message::Message;
+use flow_message::codec::{self, Incoming, Wire};
+use serde_json::Value;
 
-/// A message as it travels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wire {
-    pub(super) content_type: &'static str,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
-}
+use super::packet::Publish;
 
-/// The message as it is posted.
-pub(super) fn encode(message: &Message) -> Wire {
-    Wire {
-        content_type: "application/json",
-        headers: Vec::new(),
-        body: v03::encode(message),
+/// A message that was written, as a packet.
+pub(super) fn publish(wire: Wire) -> Publish {
+    let headers = wire
+        .user_properties()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    Publish {
+        topic: wire.topic.as_str().to_owned(),
+        content_type: Some(wire.content_type.to_owned()),
+        headers,
+        text: std::str::from_utf8(&wire.body).is_ok(),
+        payload: Bytes::from(wire.body),
+        ..Publish::default()
     }
 }
 
-/// The message in a body, or why it is none.
-///
-/// The content type is a hint and no more, as not every poster sends one.
-pub(super) fn decode(
-    _content_type: Option<&str>,
-    _headers: &[(String, String)],
-    body: &[u8],
-) -> Result<Message, String> {
-    v03::decode(body).map_err(|error| error.to_string())
+/// The message in a packet, whatever format it is in, or why there is none.
+pub(super) fn decode(packet: Publish) -> Result<Message, String> {
+    let headers: Vec<(String, Value)> = packet
+        .headers
+        .into_iter()
+        .map(|(name, value)| (name, Value::String(value)))
+        .collect();
+    let incoming = Incoming {
+        content_type: packet.content_type.as_deref(),
+        headers: &headers,
+        body: &packet.payload,
+        topic: Some(&packet.topic),
+    };
+    codec::decode(&incoming, None).map_err(|error| error.to_string())
 }
