@@ -2,6 +2,7 @@
 
 mod authority;
 mod dovecot;
+mod ftp;
 mod maildir;
 mod nginx;
 #[cfg(test)]
@@ -10,5 +11,6 @@ mod tests;
 pub use authority::Authority;
 pub(crate) use authority::write_private;
 pub use dovecot::Dovecot;
+pub use ftp::{Ftp, FtpManner};
 pub use maildir::StoredMail;
 pub use nginx::Nginx;
