@@ -1,7 +1,7 @@
 //! Servers and helpers to test the engine with, and the server behind `flow demo`.
 //!
 //! Without features: a loopback IMAP server ([`imap`]) and invented mails ([`samples`]). With
-//! `peers`: real servers started privately ([`Dovecot`], [`Ftp`], [`Nginx`]), mail made to order ([`generate`]) and the
+//! `peers`: real servers started privately ([`Dovecot`], [`Ftp`], [`Nginx`], [`Sftp`]), mail made to order ([`generate`]) and the
 //! harness that runs the `flow` binary ([`Flow`]).
 //!
 //! # Invariants
@@ -24,4 +24,4 @@ pub mod wait;
 #[cfg(feature = "peers")]
 pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
-pub use peers::{Authority, Dovecot, Ftp, FtpManner, Nginx, StoredMail};
+pub use peers::{Authority, Dovecot, Ftp, FtpManner, Nginx, Sftp, StoredMail};

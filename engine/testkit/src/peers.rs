@@ -5,6 +5,7 @@ mod dovecot;
 mod ftp;
 mod maildir;
 mod nginx;
+mod sftp;
 #[cfg(test)]
 mod tests;
 
@@ -14,3 +15,4 @@ pub use dovecot::Dovecot;
 pub use ftp::{Ftp, FtpManner};
 pub use maildir::StoredMail;
 pub use nginx::Nginx;
+pub use sftp::Sftp;

@@ -77,9 +77,10 @@ fn of_words(said: &str, status: Status, reason: String) -> Error {
     ];
     let said = said.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if has(&LATER) {
+    // Permissions are given by people, as room is made: later may do.
+    if has(&LATER) || has(&REFUSED) {
         Error::temporary(reason)
-    } else if has(&REFUSED) || has(&OTHER) {
+    } else if has(&OTHER) {
         Error::permanent(reason)
     } else if status == Status::RequestFileActionIgnored && !said.contains("no such") {
         Error::temporary(reason)
@@ -116,8 +117,8 @@ mod tests {
         for (code, words, expected) in [
             (550, "No such file or directory.", Kind::NotFound),
             (550, "Failed to open file.", Kind::NotFound),
-            (550, "Permission denied.", Kind::Permanent),
-            (550, "Access is denied. ", Kind::Permanent),
+            (550, "Permission denied.", temporary),
+            (550, "Access is denied. ", temporary),
             (550, "Directory not empty.", Kind::Permanent),
             (
                 550,
