@@ -19,6 +19,8 @@ use support::{
     carrier_with, download, download_one, edits, gather_all, message, noise, poll, send, settings,
     words,
 };
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 
 /// `sftp://me@localhost:port/`
 fn base(server: &Sftp, scheme: &str) -> String {
@@ -360,4 +362,92 @@ async fn listings_are_walked() {
         failure.to_string(),
         "listing `/in/gone`: the server says `No such file`"
     );
+}
+
+/// Passes connections on to `port`; the first is cut once it has brought `most` bytes.
+async fn cutting(port: u16, most: u64) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut limit = Some(most);
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let limit = limit.take().unwrap_or(u64::MAX);
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (from_server, mut to_server) = server.into_split();
+                let mut from_server = from_server.take(limit);
+                tokio::select! {
+                    _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+                    _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+                }
+            });
+        }
+    });
+    own
+}
+
+#[tokio::test]
+async fn a_transfer_that_breaks_goes_on_where_it_was() {
+    let server = Sftp::start();
+    let content = noise(8 << 20);
+    server.write("big", &content);
+    let port = cutting(server.port(), 3 << 20).await;
+    let base = format!("sftp://{}@localhost:{port}/", server.user());
+    let line = format!("{base} ssh_keyfile={}", server.key_file().display());
+    let settings = Settings {
+        timeout: std::time::Duration::from_secs(60),
+        ..settings()
+    };
+    let carrier = carrier_with(settings, &line);
+    let started = std::time::Instant::now();
+    let (done, got) = download_one(&carrier, message(&base, "big")).await;
+    assert_eq!(words(&done), "done");
+    assert!(got.unwrap() == content);
+    // It noticed the cut, and did not wait for a timeout.
+    assert!(started.elapsed().as_secs() < 30);
+}
+
+#[tokio::test]
+async fn the_agent_is_asked() {
+    let server = Sftp::start();
+    server.write("a", b"x");
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("agent");
+    let mut agent = std::process::Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    tokio::task::spawn_blocking({
+        let (socket, key) = (socket.clone(), server.key_file());
+        move || {
+            let limit = std::time::Duration::from_secs(20);
+            flow_testkit::wait::until("the agent to take a key", limit, || {
+                let added = std::process::Command::new("ssh-add")
+                    .arg("-q")
+                    .arg(&key)
+                    .env("SSH_AUTH_SOCK", &socket)
+                    .stderr(std::process::Stdio::null())
+                    .status();
+                added.unwrap().success().then_some(())
+            });
+        }
+    })
+    .await
+    .unwrap();
+    let settings = Settings {
+        ssh: Ssh {
+            agent: Some(socket),
+            ..Ssh::default()
+        },
+        ..settings()
+    };
+    let carrier = carrier_with(settings, &base(&server, "sftp"));
+    let (done, got) = download_one(&carrier, message(&base(&server, "sftp"), "a")).await;
+    let _ = agent.kill();
+    let _ = agent.wait();
+    assert_eq!((words(&done).as_str(), got), ("done", Some(b"x".to_vec())));
 }
