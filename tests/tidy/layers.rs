@@ -11,7 +11,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("flow-message", &[]),
     ("flow-config", &["flow-message"]),
     ("flow-runtime", &["flow-config", "flow-message"]),
-    ("flow-broker", &["flow-runtime", "flow-message"]),
+    ("flow-broker", &["flow-runtime", "flow-config", "flow-message"]),
+    (
+        "flow-transfer",
+        &["flow-runtime", "flow-config", "flow-message"],
+    ),
+    ("flow-local", &["flow-runtime", "flow-message"]),
     (
         "flow-host",
         &["flow-runtime", "flow-config", "flow-message"],
@@ -21,6 +26,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "flow-host",
             "flow-broker",
+            "flow-transfer",
+            "flow-local",
             "flow-runtime",
             "flow-config",
             "flow-message",
@@ -34,6 +41,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "flow-daemon",
             "flow-host",
             "flow-broker",
+            "flow-transfer",
+            "flow-local",
             "flow-runtime",
             "flow-config",
             "flow-message",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use flow_broker::amqp::{self, AmqpBroker};
 use flow_broker::embedded::{Declaration, EmbeddedBroker, Options as EmbeddedOptions};
-use flow_broker::mqtt::{MqttBroker, Options as MqttOptions};
+use flow_broker::mqtt::{self, MqttBroker, Options as MqttOptions};
 use flow_config::{
     Argument, Credentials, Flow, Input, Output, PostFormat, QueueType, SafeUrl, Secret, TlsRigour,
 };
@@ -88,12 +88,16 @@ impl Brokers {
             }
             Family::Amqp => {
                 let broker = self.amqp(manner, &input.broker, input.tls)?;
-                Box::new(broker.consumer(&queue(input), input.prefetch).await?)
+                let wanted = queue(input);
+                if_there(broker.declare(&wanted).await)?;
+                Box::new(broker.consumer(&wanted, input.prefetch).await?)
             }
             Family::Mqtt => {
-                let broker = mqtt(manner, &input.broker, input.tls)?;
+                let broker = mqtt_broker(manner, &input.broker, input.tls)?;
+                let wanted = embedded(input);
+                if_there(broker.declare(&wanted).await)?;
                 let prefetch = input.mqtt.receive_maximum.map_or(input.prefetch, usize::from);
-                Box::new(broker.consumer(&embedded(input), prefetch).await?)
+                Box::new(broker.consumer(&wanted, prefetch).await?)
             }
         })
     }
@@ -116,11 +120,15 @@ impl Brokers {
                 posting.declare = output.declare;
                 posting.durable = output.durable;
                 posting.format = format;
+                posting.topic_prefix.clone_from(&output.topic_prefix);
                 Box::new(broker.publisher_to(posting)?)
             }
             Family::Mqtt => {
-                let broker = mqtt(manner, &output.broker, output.tls)?;
-                Box::new(broker.publisher(&output.exchange)?)
+                let broker = mqtt_broker(manner, &output.broker, output.tls)?;
+                let mut posting = mqtt::Posting::new(&output.exchange);
+                posting.format = format;
+                posting.topic_prefix.clone_from(&output.topic_prefix);
+                Box::new(broker.publisher_to(posting)?)
             }
         })
     }
@@ -165,7 +173,7 @@ pub(crate) fn open_embedded(state: &Path) -> Result<EmbeddedBroker, Error> {
     Ok(EmbeddedBroker::open(path, EmbeddedOptions::default())?)
 }
 
-fn mqtt(manner: &Manner<'_>, url: &SafeUrl, tls: TlsRigour) -> Result<MqttBroker, Error> {
+fn mqtt_broker(manner: &Manner<'_>, url: &SafeUrl, tls: TlsRigour) -> Result<MqttBroker, Error> {
     checked(url, tls)?;
     let options = MqttOptions {
         timeout: timeout(manner.flow),
@@ -174,6 +182,22 @@ fn mqtt(manner: &Manner<'_>, url: &SafeUrl, tls: TlsRigour) -> Result<MqttBroker
     };
     let password = password(manner, url)?;
     Ok(MqttBroker::open(url, password, options)?)
+}
+
+/// A queue that is there when its flow has started misses nothing from then on. But a broker that is
+/// away, or does not want this user now, is no reason not to start: the loop waits for it, and says
+/// so.
+fn if_there(declared: Result<(), flow_broker::Error>) -> Result<(), Error> {
+    match declared {
+        Err(error) if matches!(Failure::from(error.clone()), Failure::Config(_)) => {
+            Err(error.into())
+        }
+        Err(error) => {
+            tracing::debug!(%error, "The queue could not be declared before the start.");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// The brokers there are.

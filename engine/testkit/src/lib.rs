@@ -29,5 +29,5 @@ pub use cutter::Cutter;
 pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
-    Authority, Dovecot, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, StoredMail,
+    Authority, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Sftp, StoredMail,
 };

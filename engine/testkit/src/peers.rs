@@ -2,17 +2,21 @@
 
 mod authority;
 mod dovecot;
+mod ftp;
 mod maildir;
 mod mosquitto;
 mod nginx;
 mod rabbitmq;
+mod sftp;
 #[cfg(test)]
 mod tests;
 
 pub use authority::Authority;
 pub(crate) use authority::write_private;
 pub use dovecot::Dovecot;
+pub use ftp::{Ftp, FtpManner};
 pub use maildir::StoredMail;
 pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use rabbitmq::{RabbitMq, RabbitMqSetup};
+pub use sftp::Sftp;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     Access, Download, Error, Kind, Poll, PollOptions, Protocol, Remote, Settings, Site, Throttle,
-    Upload, file, http,
+    Upload, file, ftp, http, sftp,
 };
 
 /// A connection nobody has used for so long is not used again: servers close theirs after a minute
@@ -46,11 +46,14 @@ struct Idle {
 }
 
 impl Carrier {
-    /// With the protocols of this crate that need nothing more: `file`, `http` and `https`.
+    /// With the protocols of this crate: `file`, `http`, `https`, `ftp`, `ftps`,
+    /// `sftp` and its other names.
     pub fn new(settings: Settings, access: Arc<dyn Access>) -> Self {
         let protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(file::Local::new(settings.fsync)),
             Arc::new(http::Http::new(&settings)),
+            Arc::new(ftp::Ftp::new(&settings)),
+            Arc::new(sftp::Sftp::new(&settings)),
         ];
         let throttle = Arc::new(Throttle::new(settings.byte_rate_max));
         let permits = Arc::new(Semaphore::new(settings.overlap.max(1)));

@@ -3,7 +3,7 @@
 //! A flow has one [`Carrier`]. It makes the native callbacks of its lanes: [`Download`] fetches what
 //! messages announce, [`Upload`] delivers local content elsewhere, [`Poll`] lists an origin and
 //! announces what is there. Beneath them are protocols ([`Protocol`], [`Remote`]), a module each:
-//! [`file`] and [`http`]; others come beside them and are added with [`Carrier::with`].
+//! [`file`], [`ftp`], [`http`] and [`sftp`]; others come beside them and are added with [`Carrier::with`].
 //!
 //! What this crate deliberately does not do: it reads no configuration and no environment
 //! ([`Settings`] and [`Access`] are passed in); it decides nothing about durable retry, names no local
@@ -19,11 +19,13 @@ mod carrier;
 mod download;
 mod error;
 pub mod file;
+pub mod ftp;
 pub mod http;
 mod path;
 mod poll;
 mod remote;
 mod settings;
+pub mod sftp;
 mod sink;
 mod site;
 mod throttle;
@@ -36,7 +38,7 @@ pub use error::{Error, Kind};
 pub use path::{RemotePath, Verbatim, check_name};
 pub use poll::{Poll, PollOptions};
 pub use remote::{Abilities, About, Chunks, Entry, EntryKind, Opened, Protocol, Remote, Resume};
-pub use settings::{FileEvents, Inflight, Proxies, Rigour, Settings, Tls};
+pub use settings::{FileEvents, Inflight, Proxies, Rigour, Settings, Ssh, Tls};
 pub use site::{Access, Anonymous, Site};
 pub use throttle::Throttle;
 pub use tls::client_config;

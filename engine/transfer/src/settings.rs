@@ -53,6 +53,8 @@ pub struct Settings {
     pub tls: Tls,
     /// Proxies of HTTP.
     pub proxies: Proxies,
+    /// Keys and hosts of SSH.
+    pub ssh: Ssh,
 }
 
 impl Default for Settings {
@@ -78,6 +80,7 @@ impl Default for Settings {
             safe_quote: "/+".into(),
             tls: Tls::default(),
             proxies: Proxies::default(),
+            ssh: Ssh::default(),
         }
     }
 }
@@ -125,6 +128,19 @@ impl Default for FileEvents {
             rmdir: true,
         }
     }
+}
+
+/// What the user of this machine has for SSH; nothing is looked for elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ssh {
+    /// The keys of hosts, read and added to (`~/.ssh/known_hosts`); none: remembered while the flow
+    /// runs.
+    pub known_hosts: Option<PathBuf>,
+    /// Private keys to try where a credential names neither key nor password
+    /// (`~/.ssh/id_ed25519`, …); those missing are passed over.
+    pub keys: Vec<PathBuf>,
+    /// The socket of the agent (`SSH_AUTH_SOCK`).
+    pub agent: Option<PathBuf>,
 }
 
 /// Which certificates of servers are good.

@@ -58,10 +58,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.broker != "embedded:" {
         return Err(Problem::new(
             "broker/not-here",
-            format!("no broker of this kind yet: `{}`", args.broker),
+            format!("not the broker built into flow: `{}`", args.broker),
         )
-        .note("nothing was posted; this version has the embedded broker")
-        .hint("leave --broker out, or write `--broker embedded:`")
+        .note("nothing was posted")
+        .hint("leave --broker out, or write a flow `post/NAME.yaml` with `path` and `post_broker`")
         .into());
     }
     let root = walk::Root::new(args.base_url.as_deref(), args.base_dir.as_deref())?;

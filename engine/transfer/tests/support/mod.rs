@@ -15,12 +15,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flow_config::{Credentials, SafeUrl};
 use flow_message::{Message, Timestamp};
 use flow_runtime::ports::{
     Callback, Content, ContentReader, ContentWriter, Edit, Failure, Gathered, Item, Location,
     State, Worked,
 };
-use flow_transfer::{Anonymous, Carrier, Settings};
+use flow_transfer::{Anonymous, Carrier, PollOptions, Settings};
 
 /// Content in memory.
 #[derive(Debug, Default)]
@@ -173,6 +174,41 @@ pub fn settings() -> Settings {
 
 pub fn carrier(settings: Settings) -> Carrier {
     Carrier::new(settings, Arc::new(Anonymous))
+}
+
+/// With the lines of a `credentials.conf`.
+pub fn carrier_with(settings: Settings, lines: &str) -> Carrier {
+    let credentials = Credentials::parse("c.conf".as_ref(), lines).unwrap();
+    Carrier::new(settings, Arc::new(credentials))
+}
+
+/// Uploads the same content for each message, to where its `relPath` says.
+pub async fn send(
+    carrier: &Carrier,
+    to: &str,
+    messages: Vec<Message>,
+    bytes: &[u8],
+) -> Vec<Worked> {
+    let content = Arc::new(Memory::default());
+    let items: Vec<Item> = (0..)
+        .zip(messages)
+        .map(|(id, message)| Item {
+            location: None,
+            ..item(id, message)
+        })
+        .collect();
+    for item in &items {
+        content.give(item.id, bytes);
+    }
+    let mut lane = carrier.uploader(&SafeUrl::parse(to).unwrap()).unwrap();
+    lane.send(&items, content, state()).await.unwrap()
+}
+
+/// A poll of a URL with the defaults.
+pub fn poll(carrier: &Carrier, url: &str, options: PollOptions) -> flow_transfer::Poll {
+    carrier
+        .poll(&SafeUrl::parse(url).unwrap(), options)
+        .unwrap()
 }
 
 /// Downloads messages over one lane.
