@@ -30,12 +30,23 @@ fn content(root: &Path) -> BTreeMap<String, Vec<u8>> {
 fn samples() -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for number in 0..60usize {
-        let name = format!("radar/{}/scan_{number:03}.gif", ["CASBV", "CASET"][number % 2]);
-        let bytes = (0..number * 997).map(|at| (at * 31 + number) as u8).collect();
+        let name = format!(
+            "radar/{}/scan_{number:03}.gif",
+            ["CASBV", "CASET"][number % 2]
+        );
+        let bytes = (0..number * 997)
+            .map(|at| (at * 31 + number) as u8)
+            .collect();
         files.insert(name, bytes);
     }
-    files.insert("bulletins/SA/CWAO 22.txt".into(), b"SACN31 CWAO 220700\r\n".to_vec());
-    files.insert("large.bin".into(), (0..3_000_000u32).map(|n| (n / 7) as u8).collect());
+    files.insert(
+        "bulletins/SA/CWAO 22.txt".into(),
+        b"SACN31 CWAO 220700\r\n".to_vec(),
+    );
+    files.insert(
+        "large.bin".into(),
+        (0..3_000_000u32).map(|n| (n / 7) as u8).collect(),
+    );
     files
 }
 
@@ -86,7 +97,8 @@ fn spawn(flow: &Flow, name: &str) -> Running {
 }
 
 fn rabbit(flow: &Flow) -> (RabbitMq, String) {
-    let broker = RabbitMq::start_with(&RabbitMqSetup::new().user("tsource", "pw-8$x", ".*", ".*", ".*"));
+    let broker =
+        RabbitMq::start_with(&RabbitMqSetup::new().user("tsource", "pw-8$x", ".*", ".*", ".*"));
     let url = broker.url_for("tsource", "pw-8$x", "/");
     flow.credentials(&format!("{url}\n"));
     let (user, place) = url.rsplit_once('@').expect("a user");
@@ -124,7 +136,9 @@ fn a_watched_tree_is_mirrored_over_amqp_and_http() {
     arrives(&flow.path("mirror"), &files, &[&watch, &mirror]);
     // Changed content of the same size is fetched again.
     let mut changed = files;
-    let scan = changed.get_mut("radar/CASBV/scan_058.gif").expect("it is there");
+    let scan = changed
+        .get_mut("radar/CASBV/scan_058.gif")
+        .expect("it is there");
     scan.reverse();
     std::fs::write(root.join("radar/CASBV/scan_058.gif"), &*scan).expect("a file");
     let path = flow.path("mirror/radar/CASBV/scan_058.gif");
@@ -165,9 +179,17 @@ fn a_polled_listing_is_fetched_once_over_mqtt() {
     let poll = spawn(&flow, "poll/listing");
     arrives(&flow.path("got"), &files, &[&poll, &get]);
     // Polled again and again, announced once.
-    let before = web.requests().iter().filter(|line| line.contains("scan_")).count();
+    let before = web
+        .requests()
+        .iter()
+        .filter(|line| line.contains("scan_"))
+        .count();
     wait::pause(Duration::from_secs(3));
-    let after = web.requests().iter().filter(|line| line.contains("scan_")).count();
+    let after = web
+        .requests()
+        .iter()
+        .filter(|line| line.contains("scan_"))
+        .count();
     assert_eq!((before, after), (60, 60));
     stop(vec![poll, get]);
 }

@@ -11,7 +11,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("flow-message", &[]),
     ("flow-config", &["flow-message"]),
     ("flow-runtime", &["flow-config", "flow-message"]),
-    ("flow-broker", &["flow-runtime", "flow-config", "flow-message"]),
+    (
+        "flow-broker",
+        &["flow-runtime", "flow-config", "flow-message"],
+    ),
     (
         "flow-transfer",
         &["flow-runtime", "flow-config", "flow-message"],

@@ -8,7 +8,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    add, check, completions, convert, demo, explain, foreground, list, plugin, post, remove, retry, show,
+    add, check, completions, convert, demo, explain, foreground, list, plugin, post, remove, retry,
+    show,
 };
 use crate::console::Color;
 use crate::environment::VARIABLES;

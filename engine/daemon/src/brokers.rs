@@ -96,7 +96,10 @@ impl Brokers {
                 let broker = mqtt_broker(manner, &input.broker, input.tls)?;
                 let wanted = embedded(input);
                 if_there(broker.declare(&wanted).await)?;
-                let prefetch = input.mqtt.receive_maximum.map_or(input.prefetch, usize::from);
+                let prefetch = input
+                    .mqtt
+                    .receive_maximum
+                    .map_or(input.prefetch, usize::from);
                 Box::new(broker.consumer(&wanted, prefetch).await?)
             }
         })
@@ -253,7 +256,10 @@ fn with_password(manner: &Manner<'_>, url: &SafeUrl) -> Result<SafeUrl, Error> {
     // Refused only for URLs without a host, which have no user either.
     let _ = whole.set_password(Some(password.expose()));
     SafeUrl::parse(whole.as_str()).map_err(|error| {
-        let reason = format!("the broker {} has no usable URL: {error}", url.without_password());
+        let reason = format!(
+            "the broker {} has no usable URL: {error}",
+            url.without_password()
+        );
         Error::Post(Failure::Config(reason))
     })
 }

@@ -14,7 +14,9 @@ use flow_config::{
     CallbackSpec, Credentials, Digest as ConfigDigest, FileEvent, Flow, IdentityMethod,
     Inflight as ConfigInflight, Kind, Limits, TlsRigour,
 };
-use flow_local::{Announcing, Digest, FileEvents, Naming, OnStart, Post, PostOptions, Watch, WatchOptions, Xattr};
+use flow_local::{
+    Announcing, Digest, FileEvents, Naming, OnStart, Post, PostOptions, Watch, WatchOptions, Xattr,
+};
 use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure};
 use flow_transfer::{Carrier, Inflight, PollOptions, Proxies, Rigour, Settings, Tls};
 
@@ -82,13 +84,14 @@ impl Chain {
         }
         let mut seen = flow.clone();
         let count = seen.callbacks.len();
-        seen.callbacks.extend(builtins.iter().map(|builtin| CallbackSpec {
-            plugin: builtin.name().to_owned(),
-            options: BTreeMap::new(),
-            filters: None,
-            limits: Limits::default(),
-            origin: flow.file.display().to_string(),
-        }));
+        seen.callbacks
+            .extend(builtins.iter().map(|builtin| CallbackSpec {
+                plugin: builtin.name().to_owned(),
+                options: BTreeMap::new(),
+                filters: None,
+                limits: Limits::default(),
+                origin: flow.file.display().to_string(),
+            }));
         let carrier = Carrier::new(settings(flow, variables)?, Arc::new(credentials));
         let seen = Arc::new(seen);
         let chain = Self {
@@ -168,8 +171,12 @@ impl Chain {
         let context = self.context();
         let output = flow.output.as_ref();
         let render = |template: &flow_config::Template| template.render(&context);
-        let base_url = output.and_then(|output| output.base_url.as_ref()).map(render);
-        let base_dir = output.and_then(|output| output.base_dir.as_ref()).map(render);
+        let base_url = output
+            .and_then(|output| output.base_url.as_ref())
+            .map(render);
+        let base_dir = output
+            .and_then(|output| output.base_dir.as_ref())
+            .map(render);
         let naming = Naming::new(base_url.as_deref(), base_dir.as_deref().map(Path::new))
             .map_err(|error| Failure::Config(error.to_string()))?;
         let mut announcing = Announcing::new(naming);

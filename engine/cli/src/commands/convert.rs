@@ -69,7 +69,10 @@ fn folder(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let Some(out) = &args.out else {
         return Err(Problem::new(
             "cli/usage",
-            format!("{} is a folder, and there is no --out", args.source.display()),
+            format!(
+                "{} is a folder, and there is no --out",
+                args.source.display()
+            ),
         )
         .hint("say where to write the flows: --out DIR")
         .into());
@@ -110,10 +113,12 @@ fn file(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .and_then(Path::parent)
         .unwrap_or(Path::new("/"));
     let shown = whole.strip_prefix(root).unwrap_or(&whole);
-    let before = ["admin.conf", "default.conf"].into_iter().filter_map(|name| {
-        let text = fs::read_to_string(root.join(name)).ok()?;
-        Some((PathBuf::from(name), text))
-    });
+    let before = ["admin.conf", "default.conf"]
+        .into_iter()
+        .filter_map(|name| {
+            let text = fs::read_to_string(root.join(name)).ok()?;
+            Some((PathBuf::from(name), text))
+        });
     let known = Known {
         before: before.collect(),
         include: Some(Box::new(Folder {
@@ -226,16 +231,15 @@ fn store(
     let taken = taken.filter(|path| path.exists());
     let taken: Vec<PathBuf> = taken.chain(replaces.then_some(known)).collect();
     if let (false, Some(first)) = (args.force, taken.first()) {
-        return Err(Problem::new(
-            "cli/exists",
-            format!("{} exists", first.display()),
-        )
-        .note(match taken.len() {
-            1 => "nothing was written".to_owned(),
-            more => format!("and {} more; nothing was written", more - 1),
-        })
-        .hint("--force replaces it, or choose another --out")
-        .into());
+        return Err(
+            Problem::new("cli/exists", format!("{} exists", first.display()))
+                .note(match taken.len() {
+                    1 => "nothing was written".to_owned(),
+                    more => format!("and {} more; nothing was written", more - 1),
+                })
+                .hint("--force replaces it, or choose another --out")
+                .into(),
+        );
     }
     for (path, text) in pages {
         let path = out.join(path);
