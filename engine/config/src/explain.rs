@@ -192,6 +192,11 @@ sr3 has this option, and flow has not: the message says why. Remove it, if the f
 sr3 has this option, and flow does without: the message says what takes its place. Remove it.
 `flow convert` does that by itself.
 ";
+    NOT_YET = "config/not-yet", "\
+The option is known and its value is sound, but this version of flow does not carry it out yet. A
+setting without effect would only look as if it had one, so the flow does not start. Remove it, if
+the flow can do without for now.
+";
     NOTHING_GATHERS = "config/nothing-gathers", "\
 No message can ever come into this flow: it consumes no queue (`exchange`), and no callback of it
 gathers from somewhere else. Name a plugin that does under `callbacks`, or an `exchange`.

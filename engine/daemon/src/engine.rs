@@ -16,7 +16,7 @@ use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::Chain;
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::secrets::{self, FileSecrets};
-use crate::upkeep;
+use crate::{unready, upkeep};
 
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +115,9 @@ impl Engine {
         let credentials = self.inner.source.credentials();
         let found = match (&loaded, credentials) {
             (Ok((flow, _)), Ok(credentials)) => {
-                secrets::missing(flow, self.catalogue()?, &credentials)
+                let mut found = unready::found(flow);
+                found.extend(secrets::missing(flow, self.catalogue()?, &credentials));
+                found
             }
             (_, Err(report)) => report,
             (Err(_), Ok(_)) => Report::default(),

@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod plugins;
 mod secrets;
+mod unready;
 mod upkeep;
 
 pub use engine::{Directories, Engine, RunOptions};
