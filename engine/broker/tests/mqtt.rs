@@ -9,10 +9,12 @@ use std::time::Duration;
 use common::{everything, outgoing};
 use flow_broker::Kind;
 use flow_broker::embedded::Declaration;
-use flow_broker::mqtt::{MqttBroker, Options};
+use flow_broker::mqtt::{MqttBroker, Options, Posting};
 use flow_config::{SafeUrl, Secret};
+use flow_message::{Format, Topic};
 use flow_runtime::ports::{Consumer, Failure, Publisher, Received, Settlement};
 use flow_testkit::Mosquitto;
+use serde_json::json;
 
 fn open(url: &str, options: Options) -> MqttBroker {
     let password = Secret::new(Mosquitto::PASSWORD);
@@ -156,4 +158,55 @@ async fn a_session_that_is_taken_over_comes_back() {
     let mut publisher = one.publisher("x").unwrap();
     publisher.post(&[outgoing("a", None)]).await.unwrap();
     assert_eq!(paths(&take(&mut first, 1).await), ["a"]);
+}
+
+#[tokio::test]
+async fn every_format_goes_there_and_back() {
+    let server = Mosquitto::start();
+    let broker = open(&server.url(), Options::default());
+    // The directory has a dot in its name: below `v1.2`, and nothing below `v1`.
+    let wanted = Declaration::new("q", "x", ["v02/post/v1.2/*", "v03/v1.2/*"]);
+    let mut consumer = broker.consumer(&wanted, 10).await.unwrap();
+    let origin = Declaration::new("q_wis", "", ["origin/a/wis2/#"]);
+    let mut of_wis = broker.consumer(&origin, 10).await.unwrap();
+
+    let mut sent = outgoing("v1.2/a b#+/é.txt", None);
+    sent.message.size = Some(17);
+    sent.message.mode = Some(0o644);
+    for (name, value) in [("to_clusters", json!("ALL")), ("note", json!("a+b=é"))] {
+        sent.message.extra.insert(name.into(), value);
+    }
+    for format in [Format::V02, Format::V03] {
+        let mut publisher = broker
+            .publisher_to(Posting::new("x").format(format))
+            .unwrap();
+        sent.topic = Topic::of(format.topic_prefix(), &sent.message);
+        publisher.post(std::slice::from_ref(&sent)).await.unwrap();
+        let received = take(&mut consumer, 1).await;
+        assert_eq!(received[0].message.as_ref(), Ok(&sent.message), "{format}");
+        let acks = [(received[0].tag, Settlement::Ack)];
+        consumer.settle(&acks).await.unwrap();
+    }
+
+    let mut publisher = broker
+        .publisher_to(Posting::new("").format(Format::Wis))
+        .unwrap();
+    let mut wis = outgoing("data/report.txt", None);
+    wis.topic = Topic::of("", &wis.message);
+    let failure = publisher
+        .post(std::slice::from_ref(&wis))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&failure, Failure::Permanent(text) if text.contains("a topic of its own")),
+        "{failure}"
+    );
+    wis.topic = Topic::from("origin.a.wis2.ca-eccc".to_owned());
+    publisher.post(std::slice::from_ref(&wis)).await.unwrap();
+    let received = take(&mut of_wis, 1).await;
+    let got = received[0].message.as_ref().unwrap();
+    assert_eq!(got.rel_path, "origin/a/wis2/ca-eccc/report.txt");
+    assert_eq!(got.base_url, "https://example.org");
+    assert_eq!(got.retrieve_path.as_deref(), Some("/data/report.txt"));
+    assert_eq!(got.pub_time, wis.message.pub_time);
 }

@@ -17,7 +17,8 @@ use serde_json::{Map, Number, Value};
 const APPLICATION: &str = "flow";
 /// Survives a restart of the broker, where the queue does.
 const PERSISTENT: u8 = 2;
-/// How deep tables and lists in a header may be nested.
+/// How deep tables and lists in a header may be nested. What is nested some hundred deep ends the whole
+/// process, since the client library reads and writes it on the stack; no message of ours does that.
 const DEEPEST: usize = 32;
 
 /// Reads a message, whatever format it is in; the text says why it can't be read.
@@ -95,7 +96,10 @@ fn from_amqp(name: &str, value: &AMQPValue, depth: usize) -> Result<Value, Strin
 }
 
 /// A header to send. A number that AMQP has no type for goes as the text of its digits.
-fn to_amqp(value: &Value) -> Result<AMQPValue, String> {
+fn to_amqp(value: &Value, depth: usize) -> Result<AMQPValue, String> {
+    if depth > DEEPEST {
+        return Err("a header's lists and tables are nested too deep".to_owned());
+    }
     Ok(match value {
         Value::Null => AMQPValue::Void,
         Value::Bool(value) => AMQPValue::Boolean(*value),
@@ -112,13 +116,13 @@ fn to_amqp(value: &Value) -> Result<AMQPValue, String> {
         }
         Value::String(text) => AMQPValue::LongString(text.as_str().into()),
         Value::Array(values) => {
-            let values = values.iter().map(to_amqp);
+            let values = values.iter().map(|value| to_amqp(value, depth + 1));
             AMQPValue::FieldArray(values.collect::<Result<Vec<_>, _>>()?.into())
         }
         Value::Object(map) => {
             let mut table = FieldTable::default();
             for (key, value) in map {
-                table.insert(short(key)?, to_amqp(value)?);
+                table.insert(short(key)?, to_amqp(value, depth + 1)?);
             }
             AMQPValue::FieldTable(table)
         }
@@ -148,7 +152,7 @@ pub(super) fn properties(wire: &Wire, key: Option<&str>) -> Result<BasicProperti
     if !wire.headers.is_empty() {
         let mut table = FieldTable::default();
         for (name, value) in &wire.headers {
-            table.insert(short(name)?, to_amqp(value)?);
+            table.insert(short(name)?, to_amqp(value, 0)?);
         }
         properties = properties.with_headers(table);
     }
@@ -275,7 +279,7 @@ mod tests {
             let message = read("anything", value.clone()).expect("a message");
             assert_eq!(message.extra["anything"], expected, "{value:?}");
             // And what leaves again is what came.
-            let again = from_amqp("", &to_amqp(&expected).expect("a header"), 0);
+            let again = from_amqp("", &to_amqp(&expected, 0).expect("a header"), 0);
             assert_eq!(again, Ok(expected));
         }
     }
@@ -315,12 +319,15 @@ mod tests {
 
     #[test]
     fn numbers_amqp_has_no_type_for_go_as_text() {
-        assert_eq!(to_amqp(&json!(1)), Ok(AMQPValue::LongLongInt(1)));
-        assert_eq!(to_amqp(&json!(1.5)), Ok(AMQPValue::Double(1.5)));
+        assert_eq!(to_amqp(&json!(1), 0), Ok(AMQPValue::LongLongInt(1)));
+        assert_eq!(to_amqp(&json!(1.5), 0), Ok(AMQPValue::Double(1.5)));
         let text = AMQPValue::LongString("18446744073709551615".into());
-        assert_eq!(to_amqp(&json!(u64::MAX)), Ok(text));
+        assert_eq!(to_amqp(&json!(u64::MAX), 0), Ok(text));
         let long = "k".repeat(256);
-        let said = to_amqp(&json!({ long: 1 })).expect_err("a long key");
+        let said = to_amqp(&json!({ long: 1 }), 0).expect_err("a long key");
         assert!(said.contains("256 bytes"), "{said}");
+        let deep = (0..40).fold(json!(1), |deep, _| json!([deep]));
+        let said = to_amqp(&deep, 0).expect_err("deep");
+        assert!(said.contains("nested too deep"), "{said}");
     }
 }

@@ -40,3 +40,46 @@ pub(super) fn decode(packet: Publish) -> Result<Message, String> {
     };
     codec::decode(&incoming, None).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use flow_message::{Context, Format, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn fields_of_v02_are_user_properties() {
+        let mut message = Message::new(Timestamp::from_unix(1, 0), "https://example.org/", "a/f");
+        message.size = Some(17);
+        message.extra.insert("number".into(), 7.into());
+        message.extra.insert("to_clusters".into(), "ALL".into());
+        let context = Context::mqtt("x", "v02.post");
+        let packet = publish(codec::encode(&message, Format::V02, &context).unwrap());
+        assert_eq!(packet.topic, "x/v02/post/a");
+        assert_eq!(packet.content_type.as_deref(), Some("text/plain"));
+        assert!(packet.text);
+        let property = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        for expected in [
+            property("parts", "1,17,1,0,0"),
+            property("number", "7"),
+            property("sum", "n,8fa14cdd754f91cc6554c9e71929cce7"),
+        ] {
+            assert!(packet.headers.contains(&expected), "{:?}", packet.headers);
+        }
+        // Over MQTT every field that v02 does not know is text.
+        message.extra.insert("number".into(), "7".into());
+        assert_eq!(decode(packet.clone()), Ok(message));
+        // And what is none is said to be none, by name.
+        for (name, value) in [("size", "much"), ("mode", "rw-")] {
+            let mut poison = packet.clone();
+            poison.headers.push(property(name, value));
+            let said = decode(poison).unwrap_err();
+            assert!(said.contains(&format!("`{name}`")), "{said}");
+        }
+        let poison = Publish {
+            payload: Bytes::from_static(b"20261122015207.5 https://example.org/"),
+            ..packet
+        };
+        assert!(decode(poison).unwrap_err().contains("not a v02 body"));
+    }
+}

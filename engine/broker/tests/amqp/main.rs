@@ -11,6 +11,7 @@
 mod common;
 mod consuming;
 mod fault;
+mod formats;
 mod login;
 mod publishing;
 mod topology;

@@ -1,16 +1,16 @@
-//! What a broker does when it ends, or when the network does.
+//! What a broker does when it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flow_runtime::ports::{Consumer, Failure, Received, Settlement};
+use flow_runtime::ports::{Consumer, Failure, Settlement};
 
 use crate::bench::{
-    Bench, all, drain, everything, numbered, outgoing, paths, post, post_until_confirmed,
+    Bench, all, drain, everything, numbered, outgoing, paths, post, post_until_confirmed, receive,
     reconnected, soon, take,
 };
 
 pub(crate) async fn what_was_confirmed_survives_a_kill<B: Bench>() {
-    let mut bench = B::start().await;
+    let mut bench = B::start_own().await;
     bench.declare(&everything()).await.unwrap();
     if !B::ABILITIES.confirm_is_durable {
         bench.save().await;
@@ -39,7 +39,7 @@ pub(crate) async fn what_was_confirmed_survives_a_kill<B: Bench>() {
 }
 
 pub(crate) async fn queues_take_posts_right_after_a_restart<B: Bench>() {
-    let mut bench = B::start().await;
+    let mut bench = B::start_own().await;
     bench.declare(&everything()).await.unwrap();
     if !B::ABILITIES.confirm_is_durable {
         bench.save().await;
@@ -57,7 +57,7 @@ pub(crate) async fn queues_take_posts_right_after_a_restart<B: Bench>() {
 
 /// The same with a publisher that knows that there was somebody.
 pub(crate) async fn posts_wait_for_consumers_to_come_back_after_a_restart<B: Bench>() {
-    let mut bench = B::start().await;
+    let mut bench = B::start_own().await;
     if !B::ABILITIES.clients_outlive {
         return assert!(bench.cutter().is_none(), "clients and broker are one");
     }
@@ -79,7 +79,7 @@ pub(crate) async fn posts_wait_for_consumers_to_come_back_after_a_restart<B: Ben
 }
 
 pub(crate) async fn acks_survive_a_restart<B: Bench>() {
-    let mut bench = B::start().await;
+    let mut bench = B::start_own().await;
     let mut consumer = bench.consumer(&everything(), 100).await.unwrap();
     let mut publisher = bench.publisher("x").await.unwrap();
     post(&mut *publisher, &numbered(0..10)).await;
@@ -102,7 +102,7 @@ pub(crate) async fn acks_survive_a_restart<B: Bench>() {
 }
 
 /// Receives and acks until everything expected was seen; counts how often each came.
-async fn consume_all(
+pub(crate) async fn consume_all(
     consumer: &mut dyn Consumer,
     expected: usize,
     seen: &mut BTreeMap<String, u32>,
@@ -110,7 +110,7 @@ async fn consume_all(
     soon("everything to arrive", async {
         while seen.len() < expected {
             consumer.ready().await.unwrap();
-            let received = consumer.receive(7).await.unwrap();
+            let received = receive(consumer, 7).await;
             for path in paths(&received) {
                 *seen.entry(path).or_default() += 1;
             }
@@ -122,7 +122,7 @@ async fn consume_all(
 }
 
 pub(crate) async fn nothing_is_lost_over_restarts<B: Bench>() {
-    let mut bench = B::start().await;
+    let mut bench = B::start_own().await;
     let mut consumer = bench.consumer(&everything(), 20).await.unwrap();
     let mut publisher = bench.publisher("x").await.unwrap();
     let batch = numbered(0..300);
@@ -161,68 +161,8 @@ pub(crate) async fn nothing_is_lost_over_restarts<B: Bench>() {
     assert!(again <= 3 * 27, "{again} came again");
 }
 
-pub(crate) async fn nothing_is_lost_when_the_connection_is_cut_while_posting<B: Bench>() {
-    let bench = B::start().await;
-    let Some(cutter) = bench.cutter() else {
-        return assert!(!B::ABILITIES.users, "what has users has a network");
-    };
-    let mut consumer = bench.consumer(&everything(), 100).await.unwrap();
-    let mut publisher = bench.publisher("x").await.unwrap();
-    post(&mut *publisher, &numbered(0..1)).await;
-    let mut expected = 1;
-    // In the first message, in one of them, after most of them.
-    for bytes in [10, 4_000, 20_000] {
-        let before = cutter.cuts();
-        cutter.cut_after(bytes);
-        let batch = numbered(expected..expected + 200);
-        post_until_confirmed(&mut *publisher, &batch).await;
-        assert!(cutter.cuts() > before, "it was cut after {bytes} bytes");
-        expected += 200;
-    }
-    let mut seen = BTreeMap::new();
-    consume_all(&mut *consumer, expected, &mut seen).await;
-    assert_eq!(seen.len(), expected);
-}
-
-pub(crate) async fn nothing_is_lost_when_the_connection_is_cut_while_consuming<B: Bench>() {
-    let bench = B::start().await;
-    let Some(cutter) = bench.cutter() else {
-        return assert!(!B::ABILITIES.users, "what has users has a network");
-    };
-    let mut consumer = bench.consumer(&everything(), 20).await.unwrap();
-    let mut publisher = bench.publisher("x").await.unwrap();
-    post(&mut *publisher, &numbered(0..100)).await;
-    let mut counts = BTreeMap::new();
-    let mut count = |received: &[Received]| {
-        for received in received {
-            *counts.entry(received.key.clone()).or_insert(0) += 1;
-        }
-    };
-    for _ in 0..4 {
-        let received = take(&mut *consumer, 10).await;
-        count(&received);
-        // Told to a connection that is not there, by half; the others are held over the cut.
-        cutter.cut();
-        let (before, after) = received.split_at(5);
-        let _ = consumer.settle(&all(before, Settlement::Ack)).await;
-        // It is there again once more comes.
-        let more = take(&mut *consumer, 1).await;
-        count(&more);
-        let _ = consumer.settle(&all(after, Settlement::Ack)).await;
-        let _ = consumer.settle(&all(&more, Settlement::Ack)).await;
-    }
-    let rest = drain(&bench, &mut *consumer).await.len();
-    let once = counts.values().all(|count| *count == 1);
-    assert_eq!(once, B::ABILITIES.holds_over_cuts, "{counts:?}");
-    if once {
-        assert_eq!(rest + counts.len(), 100);
-    } else {
-        assert!(rest + counts.len() >= 100);
-    }
-}
-
 pub(crate) async fn a_broker_that_is_away_is_temporary<B: Bench>() {
-    let mut bench = B::start().await;
+    let mut bench = B::start_own().await;
     if !B::ABILITIES.clients_outlive {
         return assert!(bench.cutter().is_none(), "it has no way to be away");
     }

@@ -10,18 +10,21 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test, its helpers included")]
 
+mod amqp;
 mod bench;
+mod cuts;
 mod embedded;
 mod faults;
 mod mqtt;
 mod plain;
 mod refusals;
 
-/// Each case for one broker, as a test of its own.
+/// Each case for one broker, as a test of its own; `grouped`, as far as they can share a server that
+/// takes long to start, as one test, since a runner may give every test a process.
 macro_rules! suite {
-    ($broker:ident: $bench:ty) => {
+    ($how:ident $broker:ident: $bench:ty) => {
         mod $broker {
-            suite!(@cases $bench, plain:
+            suite!(@$how $bench, plain:
                 messages_keep_their_order
                 a_message_goes_to_each_queue_bound_for_it
                 wildcards_select_as_a_topic_exchange_does
@@ -40,24 +43,26 @@ macro_rules! suite {
                 a_queue_that_is_declared_misses_nothing
                 a_deleted_queue_is_declared_again
             );
-            suite!(@cases $bench, faults:
+            suite!(@each $bench, faults:
                 what_was_confirmed_survives_a_kill
                 acks_survive_a_restart
                 queues_take_posts_right_after_a_restart
                 posts_wait_for_consumers_to_come_back_after_a_restart
                 nothing_is_lost_over_restarts
-                nothing_is_lost_when_the_connection_is_cut_while_posting
-                nothing_is_lost_when_the_connection_is_cut_while_consuming
                 a_broker_that_is_away_is_temporary
             );
-            suite!(@cases $bench, refusals:
+            suite!(@$how $bench, cuts:
+                nothing_is_lost_when_the_connection_is_cut_while_posting
+                nothing_is_lost_when_the_connection_is_cut_while_consuming
+            );
+            suite!(@$how $bench, refusals:
                 a_wrong_password_is_about_credentials
                 what_is_not_permitted_is_about_credentials
                 names_no_broker_can_carry_are_refused
             );
         }
     };
-    (@cases $bench:ty, $module:ident: $($case:ident)+) => {
+    (@each $bench:ty, $module:ident: $($case:ident)+) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
@@ -65,7 +70,17 @@ macro_rules! suite {
             }
         )+
     };
+    (@grouped $bench:ty, $module:ident: $($case:ident)+) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $module() {
+            $(
+                eprintln!("{}", stringify!($case));
+                crate::$module::$case::<$bench>().await;
+            )+
+        }
+    };
 }
 
-suite!(on_embedded: crate::embedded::Embedded);
-suite!(on_mqtt: crate::mqtt::Mqtt);
+suite!(grouped on_amqp: crate::amqp::Amqp);
+suite!(each on_embedded: crate::embedded::Embedded);
+suite!(each on_mqtt: crate::mqtt::Mqtt);
