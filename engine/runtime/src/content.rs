@@ -40,6 +40,7 @@ use flow_config::{Digest, Flow, IdentityMethod, Inflight};
 use flow_message::{Identity, Message};
 
 use crate::filter::NAME_MAX;
+use crate::nodupe::same_identity;
 use crate::ports::{Content, Failure, Location};
 
 pub(crate) use call::{Body, CallContent, Finished, Source, decode_inline, store};
@@ -287,7 +288,7 @@ pub(crate) fn is_announced(location: &Location, message: &Message) -> Option<boo
     let identity = message.identity.as_ref()?;
     let method = Method::named(&identity.method).filter(|method| *method != Method::None)?;
     let found = identify(&path, method).ok()?;
-    Some(found.as_ref() == Some(identity))
+    Some(found.is_some_and(|found| same_identity(&found, identity)))
 }
 
 /// The path a `file:` URL names, read as sr3 does: no percent-decoding.
