@@ -5,15 +5,14 @@ use std::sync::Arc;
 use crate::content::{Body, Commit, Place, Refused, commit_all, sync_all};
 use crate::finish::Finisher;
 use crate::job::{Job, JobEnd, Live};
-use crate::pass::Pass;
 use crate::ports::{Event, Failure, Location};
 
 impl Finisher {
     /// Gives the content of what survived its final names, flushed.
-    pub(crate) async fn commit(&mut self, pass: &mut Pass) {
+    pub(crate) async fn commit(&mut self, jobs: &mut [Job]) {
         let mut commits = Vec::new();
         let mut whose = Vec::new();
-        for (number, job) in pass.jobs.iter_mut().enumerate() {
+        for (number, job) in jobs.iter_mut().enumerate() {
             for (place, live) in job.live.iter_mut().enumerate() {
                 if let Some(commit) = self.to_commit(live) {
                     whose.push((number, place));
@@ -28,16 +27,16 @@ impl Finisher {
         match done {
             Ok(done) => {
                 for ((number, place), result) in whose.into_iter().zip(done) {
-                    self.committed(&mut pass.jobs[number], place, result);
+                    self.committed(&mut jobs[number], place, result);
                 }
-                for job in &mut pass.jobs {
+                for job in jobs {
                     job.live.retain(|live| !live.meta.refused);
                     job.close_if_rejected();
                 }
             }
             Err(failure) => {
                 for (number, _) in whose {
-                    pass.jobs[number].finish(JobEnd::Failed(failure.clone(), 1));
+                    jobs[number].finish(JobEnd::Failed(failure.clone(), 1));
                 }
             }
         }

@@ -40,11 +40,12 @@ use flow_config::{Digest, Flow, IdentityMethod, Inflight};
 use flow_message::{Identity, Message};
 
 use crate::filter::NAME_MAX;
-use crate::ports::{Content, Failure, Location};
+use crate::nodupe::same_identity;
+use crate::ports::{Content, Failure};
 
 pub(crate) use call::{Body, CallContent, Finished, Source, decode_inline, store};
-pub(crate) use commit::{Commit, Place, Refused, commit_all, sync_all};
-pub(crate) use file::{Method, Stored, identify};
+pub(crate) use commit::{Commit, Place, Refused, commit_all, sync, sync_all};
+pub(crate) use file::{Inflight as Spare, Method, Stored, identify};
 pub(crate) use held::{Held, Written};
 
 /// The files of one worker.
@@ -105,12 +106,24 @@ impl Local {
     }
 
     /// The directories that got a directory as a new entry since this was last asked.
-    fn take_grown(&self) -> Vec<PathBuf> {
+    pub(crate) fn take_grown(&self) -> Vec<PathBuf> {
         let made = std::mem::take(&mut self.directories().made);
         made.iter()
             .filter_map(|path| path.parent())
             .map(Path::to_owned)
             .collect()
+    }
+
+    /// A directory is to go away: it is looked for again, and so is what is below.
+    pub(crate) fn forget_directory(&self, gone: &Path) {
+        self.directories()
+            .known
+            .retain(|known| !known.starts_with(gone));
+    }
+
+    /// A name in `directory` that nothing else has, for something that is to become `name`.
+    pub(crate) fn spare(self: &Arc<Self>, directory: &Path, name: &str) -> Result<Spare, Failure> {
+        Spare::claim(self, directory, name)
     }
 
     /// The fingerprint to compute while content streams by.
@@ -171,7 +184,7 @@ impl Local {
     }
 
     /// Makes sure the directory is there that unfinished content of `directory` is in.
-    fn ensure_inflight(&self, root: &Path, directory: &Path) -> Result<(), Failure> {
+    pub(crate) fn ensure_inflight(&self, root: &Path, directory: &Path) -> Result<(), Failure> {
         let Inflight::Directory(inflight) = &self.inflight else {
             return Ok(());
         };
@@ -187,7 +200,7 @@ impl Local {
 
     /// Makes sure that `directory`, at or below `root`, is there and is not led out of `root` by a
     /// symbolic link.
-    fn ensure_directory(&self, root: &Path, directory: &Path) -> Result<(), Failure> {
+    pub(crate) fn ensure_directory(&self, root: &Path, directory: &Path) -> Result<(), Failure> {
         if self.directories().known.contains(directory) {
             return Ok(());
         }
@@ -276,18 +289,17 @@ impl Local {
     }
 }
 
-/// Whether the file at `location` is the content `message` announces: none where there is no file,
+/// Whether the file at `path` is the content `message` announces: none where there is no file,
 /// or it takes the content itself to know.
-pub(crate) fn is_announced(location: &Location, message: &Message) -> Option<bool> {
-    let path = location.path();
-    let found = fs::symlink_metadata(&path).ok()?;
+pub(crate) fn is_announced(path: &Path, message: &Message) -> Option<bool> {
+    let found = fs::symlink_metadata(path).ok()?;
     if !found.is_file() || message.size.is_some_and(|size| size != found.len()) {
         return Some(false);
     }
     let identity = message.identity.as_ref()?;
     let method = Method::named(&identity.method).filter(|method| *method != Method::None)?;
-    let found = identify(&path, method).ok()?;
-    Some(found.as_ref() == Some(identity))
+    let found = identify(path, method).ok()?;
+    Some(found.is_some_and(|found| same_identity(&found, identity)))
 }
 
 /// The path a `file:` URL names, read as sr3 does: no percent-decoding.
@@ -329,7 +341,7 @@ pub(crate) fn copy(path: &Path, target: &dyn Content, id: u64) -> Result<(), Fai
 }
 
 /// What a failed file operation means for the message.
-fn io_failure(verb: &str, path: &Path, error: &io::Error) -> Failure {
+pub(crate) fn io_failure(verb: &str, path: &Path, error: &io::Error) -> Failure {
     let reason = format!("can't {verb} `{}`: {error}", path.display());
     match error.kind() {
         io::ErrorKind::InvalidFilename

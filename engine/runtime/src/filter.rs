@@ -60,7 +60,9 @@ pub(crate) fn ages(flow: &Flow, message: &Message, tried: bool, now: Timestamp) 
         return Age::TooOld(Rejection { code: 410, reason });
     }
     let due = later(mtime, flow.file_age_min);
-    if !flow.file_age_min.is_zero() && due > now.as_millisecond() {
+    // What is gone is not being written any more.
+    let gone = message.file_op.as_ref().is_some_and(|op| op.remove);
+    if !flow.file_age_min.is_zero() && !gone && due > now.as_millisecond() {
         return Age::TooYoung { due };
     }
     Age::Fine
@@ -286,7 +288,7 @@ mod tests {
 
     use flow_config::template::Context;
     use flow_config::{Filters, Placement, Rule, Strip, Template};
-    use flow_message::{Message, Timestamp};
+    use flow_message::{FileOp, Message, Timestamp};
     use regex::Regex;
 
     use super::{Age, ages, directory_below, place, rules};
@@ -575,5 +577,14 @@ mod tests {
         assert_eq!(check(900, Some(980), false), 0);
         assert_eq!(check(900, Some(995), false), 1_005_000);
         assert_eq!(check(900, Some(995), true), 1_005_000);
+
+        let now = Timestamp::from_unix(1000, 0);
+        let mut gone = Message::new(now, "http://origin", "a");
+        gone.mtime = Some(Timestamp::from_unix(995, 0));
+        gone.file_op = Some(FileOp {
+            remove: true,
+            ..FileOp::default()
+        });
+        assert_eq!(ages(&flow, &gone, false, now), Age::Fine);
     }
 }

@@ -160,7 +160,7 @@ impl Finisher {
     }
 
     async fn finish(&mut self, mut pass: Pass, started: Instant) -> Result<Finished, Error> {
-        self.commit(&mut pass).await;
+        self.commit(&mut pass.jobs).await;
         self.post(&mut pass).await;
         self.settle(pass, started).await
     }

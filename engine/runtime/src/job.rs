@@ -76,6 +76,8 @@ pub(crate) struct Meta {
     pub(crate) fresh: bool,
     /// Its content was not given its final name, on purpose.
     pub(crate) refused: bool,
+    /// It is an operation on a file that takes the content to carry out.
+    pub(crate) fetch: bool,
 }
 
 impl Meta {
@@ -88,6 +90,7 @@ impl Meta {
             derived: false,
             fresh: false,
             refused: false,
+            fetch: false,
         }
     }
 }

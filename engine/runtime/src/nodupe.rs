@@ -5,8 +5,10 @@
 //! duplicate of something still in retry must not tell its origin that all is well.
 //! Messages from retry bypass the check: they are the holders.
 
+use std::borrow::Cow;
+
 use flow_config::{Nodupe, NodupeBasis};
-use flow_message::{Identity, Message};
+use flow_message::{FileOp, Identity, Message};
 use ring::digest::{Context, SHA256};
 
 /// What makes two messages the same, as a fixed-size key.
@@ -49,7 +51,76 @@ pub(crate) fn item_key(callback: &str, message: &Message) -> String {
     if let Some(Identity { method, value }) = &message.identity {
         digest.text(method).text(value);
     }
+    if let Some(op) = &message.file_op {
+        let (verb, object) = operation(op);
+        digest.text("\0fileOp").text(verb).text(object);
+        // What went away may come back and go away again, with nothing else to tell them apart.
+        if op.remove || op.rename.is_some() {
+            digest.text(&message.pub_time.to_string());
+        }
+    }
     hex(&digest.finish())
+}
+
+/// What a file operation does, and to what besides the path of its message.
+fn operation(op: &FileOp) -> (&'static str, &str) {
+    match op {
+        FileOp {
+            rename: Some(old), ..
+        } => ("rename", old),
+        FileOp {
+            remove: true,
+            directory: true,
+            ..
+        } => ("rmdir", ""),
+        FileOp { remove: true, .. } => ("remove", ""),
+        FileOp {
+            link: Some(target), ..
+        } => ("link", target),
+        FileOp {
+            hlink: Some(target),
+            ..
+        } => ("hlink", target),
+        FileOp {
+            directory: true, ..
+        } => ("mkdir", ""),
+        _ => ("", ""),
+    }
+}
+
+/// Whether two identities are about the same bytes, however they are written.
+pub(crate) fn same_identity(one: &Identity, other: &Identity) -> bool {
+    one.method == other.method && canonical(one) == canonical(other)
+}
+
+/// The value of an identity, the same for all ways to write a digest: base64 with and without line
+/// breaks or padding, and hex.
+fn canonical(identity: &Identity) -> Cow<'_, str> {
+    let value = identity.value.as_str();
+    let length = match identity.method.as_str() {
+        "sha512" => 64,
+        "md5" => 16,
+        _ => return Cow::Borrowed(value),
+    };
+    let bytes = match identity.digest().filter(|bytes| bytes.len() == length) {
+        Some(bytes) => bytes,
+        None => match unhex(value.trim()).filter(|bytes| bytes.len() == length) {
+            Some(bytes) => bytes,
+            None => return Cow::Borrowed(value),
+        },
+    };
+    Cow::Owned(Identity::of_digest("", &bytes).value)
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| match *pair {
+            [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Eight characters that tell contents of different messages apart in a file name.
@@ -90,15 +161,26 @@ impl Digest {
     /// What the message says of its data; as little as that is.
     fn data(&mut self, message: &Message) -> &mut Self {
         if let Some(op) = &message.file_op {
-            if let Some(target) = op.link.as_ref().or(op.hlink.as_ref()) {
-                return self.text("link").text(target);
-            }
-            if op.directory {
-                return self.text("directory").text(&message.rel_path);
+            let (verb, object) = operation(op);
+            match verb {
+                "" => {}
+                "link" | "hlink" => return self.text(verb).text(object),
+                // The same can be done again after it was undone; that is another time.
+                _ => {
+                    let made = message.mtime.filter(|_| verb == "mkdir");
+                    let time = made.unwrap_or(message.pub_time);
+                    return self
+                        .text(verb)
+                        .text(object)
+                        .text(message.rel_path.trim_start_matches('/'))
+                        .text(&time.to_string());
+                }
             }
         }
         match &message.identity {
-            Some(Identity { method, value }) if method != "cod" => self.text(method).text(value),
+            Some(identity) if identity.method != "cod" => {
+                self.text(&identity.method).text(&canonical(identity))
+            }
             _ => {
                 let time = message.mtime.unwrap_or(message.pub_time);
                 let size = message.size.map(|size| size.to_string());
@@ -207,6 +289,59 @@ mod tests {
         assert_ne!(item_key("mail", &one), item_key("mail", &again));
         // Stored keys outlive versions of this program.
         assert_eq!(item_key("mail", &one), "d6b32da99876d24fb06e2eb6af196548");
+    }
+
+    fn about(change: fn(&mut FileOp)) -> Message {
+        let mut message = message("a/x", None);
+        let mut op = FileOp::default();
+        change(&mut op);
+        message.file_op = Some(op);
+        message
+    }
+
+    #[test]
+    fn every_operation_is_another_thing() {
+        let mut things = vec![
+            message("a/x", None),
+            about(|op| op.remove = true),
+            about(|op| op.directory = true),
+            about(|op| (op.remove, op.directory) = (true, true)),
+            about(|op| op.link = Some("t".into())),
+            about(|op| op.link = Some("u".into())),
+            about(|op| op.hlink = Some("t".into())),
+            about(|op| op.rename = Some("t".into())),
+            about(|op| op.rename = Some("u".into())),
+            about(|op| (op.rename, op.directory) = (Some("v".into()), true)),
+        ];
+        let mut later = about(|op| op.remove = true);
+        later.pub_time = Timestamp::from_unix(10, 0);
+        things.push(later);
+        for (index, one) in things.iter().enumerate() {
+            assert!(same(NodupeBasis::Data, one, &one.clone()));
+            assert_eq!(item_key("x", one), item_key("x", &one.clone()));
+            for other in &things[index + 1..] {
+                assert!(!same(NodupeBasis::Data, one, other), "{one:?} {other:?}");
+                assert_ne!(item_key("x", one), item_key("x", other), "{other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_digest_is_the_same_however_it_is_written() {
+        let hex = "900150983cd24fb0d6963f7d28e17f72";
+        let base64 = "kAFQmDzST7DWlj99KOF/cg==";
+        let one = message("a/x", Some(("md5", base64)));
+        for value in [
+            hex,
+            &hex.to_uppercase(),
+            "kAFQmDzST7DW\nlj99KOF/cg==\n",
+            "kAFQmDzST7DWlj99KOF/cg",
+        ] {
+            let other = message("a/x", Some(("md5", value)));
+            assert!(same(NodupeBasis::Path, &one, &other), "{value}");
+        }
+        let other = message("a/x", Some(("arbitrary", hex)));
+        assert!(!same(NodupeBasis::Path, &one, &other));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One pass: filter, suppress, work, commit. Gathering, posting and settling have their own modules.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock::later;
 use crate::delivery::{Delivery, Origin};
 use crate::error::Error;
+use crate::fileop;
 use crate::filter::{self, Age};
 use crate::finish::{Behind, Hand};
 use crate::job::{Job, JobEnd, Live};
@@ -127,7 +128,7 @@ impl Running {
             return Ok(());
         }
         let keys = self.nodupe_keys(pass);
-        if hand.saw_any(&keys) || hand.meets(&pass.jobs) {
+        if hand.saw_any(&keys) || hand.meets(&pass.jobs) || self.operates(&pass.jobs) {
             self.end_last(behind, Some(pass)).await?;
         }
         Behind::beside(behind, self.suppress(pass, keys)).await?;
@@ -166,8 +167,16 @@ impl Running {
             Age::TooOld(rejection) => return self.reject(job, rejection),
             Age::TooYoung { due } => return job.finish(JobEnd::Wait(due)),
         }
+        let mut matched = filter::rules(&flow.filters, &live.item.message);
+        if matched.is_err()
+            && flow.download
+            && let Some(removal) = fileop::removal_of_old(flow, &live.item.message)
+        {
+            live.item.message = removal;
+            matched = filter::rules(&flow.filters, &live.item.message);
+        }
         let message = &live.item.message;
-        let rule = match filter::rules(&flow.filters, message) {
+        let rule = match matched {
             Err(rejection) => return self.reject(job, rejection),
             Ok(found) => {
                 if flow.download {
@@ -321,23 +330,33 @@ impl Running {
         let (open, ended): (Vec<Job>, Vec<Job>) = std::mem::take(&mut pass.jobs)
             .into_iter()
             .partition(Job::is_open);
-        let work = self.lanes.begin(&self.shared, &pass.overlay, open);
-        if work.is_shared() && self.may_look_ahead() {
-            let mut next = Pass::new(Overlay::after(&pass.overlay));
-            let ahead = self.look_ahead(&mut next, [hand, &own]);
-            Behind::beside(behind, ahead).await;
-            self.ahead = Some(next);
-        }
-        let (
-            done,
-            Report {
-                counts,
-                failed_calls,
-            },
-        ) = Behind::beside(behind, self.lanes.finish(work)).await;
         pass.jobs = ended;
-        pass.jobs.extend(done);
+        let mut report = Report::default();
+        let mut rest = VecDeque::from(open);
+        loop {
+            let step = self.next_step(&mut rest).await;
+            let work = self.lanes.begin(&self.shared, &pass.overlay, step);
+            if rest.is_empty() && work.is_shared() && self.may_look_ahead() {
+                let mut next = Pass::new(Overlay::after(&pass.overlay));
+                let ahead = self.look_ahead(&mut next, [hand, &own]);
+                Behind::beside(behind, ahead).await;
+                self.ahead = Some(next);
+            }
+            let (mut done, said) = Behind::beside(behind, self.lanes.finish(work)).await;
+            report.add(said);
+            if !rest.is_empty() {
+                self.end_step(&mut done, &mut rest).await;
+            }
+            pass.jobs.append(&mut done);
+            if rest.is_empty() {
+                break;
+            }
+        }
         pass.jobs.sort_by_key(|job| job.index);
+        let Report {
+            counts,
+            failed_calls,
+        } = report;
         pass.counts.fetched += counts.fetched;
         pass.counts.derived += counts.derived;
         pass.counts.bytes += counts.bytes;

@@ -5,7 +5,8 @@
 //! into the jobs; nothing here decides what follows from them.
 //!
 //! The built-in transfers are two: content that came inside its message, and a file of this machine
-//! (`file:`), which is copied. Every other scheme is a callback's.
+//! (`file:`), which is copied. Every other scheme is a callback's. Operations on files are carried out
+//! before (see [`steps`](crate::steps)).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use crate::content::{self, Body, CallContent, Finished, Identify, Source, Written};
 use crate::edit;
+use crate::fileop;
 use crate::filter::Placed;
 use crate::job::{Job, JobEnd, Live, Meta};
 use crate::lanes::Lane;
@@ -254,15 +256,15 @@ impl Worker<'_> {
         if !matches!(live.meta.body, Body::Away) {
             return Route::Ready(live);
         }
-        if live.item.message.file_op.is_some() {
-            let reason = "this flow does not carry out file operations".to_owned();
-            return Route::Rejected(live, Rejection { code: 503, reason });
-        }
         let Some(location) = &live.item.location else {
             return Route::Ready(live);
         };
+        if !self.shared.flow.events.include(&live.item.message) {
+            let rejection = fileop::not_an_event(&live.item.message);
+            return Route::Rejected(live, rejection);
+        }
         if !self.shared.local.overwrite {
-            match content::is_announced(location, &live.item.message) {
+            match content::is_announced(&location.path(), &live.item.message) {
                 Some(true) => {
                     live.meta.body = Body::Here(location.path());
                     return Route::Ready(live);

@@ -61,7 +61,8 @@ pub(crate) async fn sync_all(paths: Vec<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn sync(path: &Path) -> Result<(), Failure> {
+/// Flushes a file or a directory to the disk.
+pub(crate) fn sync(path: &Path) -> Result<(), Failure> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|error| io_failure("flush", path, &error))

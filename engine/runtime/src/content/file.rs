@@ -91,7 +91,7 @@ pub(crate) fn identify(path: &Path, method: Method) -> io::Result<Option<Identit
 
 /// An inflight file; removed when dropped, unless it was moved away.
 #[derive(Debug)]
-pub(super) struct Inflight {
+pub(crate) struct Inflight {
     pub(super) path: PathBuf,
     local: Arc<Local>,
     moved: bool,
@@ -127,7 +127,28 @@ impl Inflight {
         Ok((inflight, file))
     }
 
-    pub(super) fn set_moved(&mut self) {
+    /// As [`create`](Self::create), but leaves the making to the caller.
+    pub(super) fn claim(local: &Arc<Local>, directory: &Path, name: &str) -> Result<Self, Failure> {
+        let inflight = Self {
+            path: claim(local, directory, name, false),
+            local: Arc::clone(local),
+            moved: false,
+        };
+        match fs::remove_file(&inflight.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_failure("replace", &inflight.path, &error))
+            }
+            _ => Ok(inflight),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It has another name now, and is not removed.
+    pub(crate) fn set_moved(&mut self) {
         self.moved = true;
     }
 }

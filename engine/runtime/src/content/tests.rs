@@ -375,18 +375,18 @@ fn a_file_is_recognised_by_what_is_announced() {
         filename: name.into(),
     };
     let mut message = Message::new(Timestamp::from_unix(0, 0), "http://origin/", "x");
-    assert_eq!(is_announced(&location("gone"), &message), None);
-    assert_eq!(is_announced(&location("x"), &message), None);
+    assert_eq!(is_announced(&location("gone").path(), &message), None);
+    assert_eq!(is_announced(&location("x").path(), &message), None);
     message.size = Some(4);
-    assert_eq!(is_announced(&location("x"), &message), Some(false));
+    assert_eq!(is_announced(&location("x").path(), &message), Some(false));
     message.size = Some(3);
     message.identity = Some(Identity {
         method: "md5".into(),
         value: "kAFQmDzST7DWlj99KOF/cg==".into(),
     });
-    assert_eq!(is_announced(&location("x"), &message), Some(true));
+    assert_eq!(is_announced(&location("x").path(), &message), Some(true));
     fs::write(fixture.path("x"), "abd").unwrap();
-    assert_eq!(is_announced(&location("x"), &message), Some(false));
+    assert_eq!(is_announced(&location("x").path(), &message), Some(false));
 }
 
 #[test]

@@ -88,6 +88,8 @@ pub(crate) struct World {
     pub(crate) pauses: Vec<(String, Duration)>,
     pub(crate) events: Vec<String>,
     pub(crate) passes: Vec<PassCounts>,
+    /// How messages ended, by path.
+    pub(crate) fates: Vec<(String, flow_runtime::ports::Fate)>,
     pub(crate) next_tag: u64,
     pub(crate) queue_wanted: Arc<Notify>,
     pub(crate) stopped: usize,
@@ -474,6 +476,10 @@ impl Observer for Watcher {
             Event::Pass(counts) => world.passes.push(**counts),
             Event::Paused { reason, wait } => world.pauses.push(((*reason).to_owned(), *wait)),
             other => {
+                if let Event::Settled { message, fate } = other {
+                    let path = message.rel_path.clone();
+                    world.fates.push((path, (*fate).clone()));
+                }
                 let text = format!("{other:?}");
                 let name = text.split([' ', '{']).next().unwrap_or_default().to_owned();
                 world.events.push(name);
