@@ -8,6 +8,8 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use crate::{Origin, explain as code};
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -82,6 +84,29 @@ impl Finding {
             hints: Vec::new(),
             source: None,
         }
+    }
+
+    /// For an option this version reads but does not carry out yet; none where nobody wrote it.
+    pub fn not_yet(option: &str, origin: &Origin, what: &str) -> Option<Self> {
+        let place = match origin {
+            Origin::Default | Origin::Kind => return None,
+            Origin::File(place) | Origin::Environment { file: place, .. } => place.as_str(),
+            Origin::CommandLine => "--set",
+        };
+        let mut parts = place.rsplitn(3, ':');
+        let column = parts.next().and_then(|column| column.parse().ok());
+        let line = parts.next().and_then(|line| line.parse().ok());
+        let file = match (line, parts.next()) {
+            (Some(_), Some(file)) => file,
+            _ => place,
+        };
+        let message = format!("`{option}`: {what} is not carried out by this version of flow yet");
+        let mut finding = Self::about(code::NOT_YET, file.to_owned(), message);
+        (finding.line, finding.column) = (line, column);
+        finding.notes.push("nothing was started".to_owned());
+        Some(finding.with_hint(format!(
+            "remove `{option}`, if the flow can do without for now"
+        )))
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {

@@ -60,18 +60,23 @@ pub(crate) fn found(flow: &Flow) -> Report {
     let mut findings = Vec::new();
     for setting in &flow.settings {
         if OPTIONS.contains(&setting.name.as_str()) {
-            findings.extend(Finding::not_yet(&setting.name, &setting.origin, "this option"));
-        }
-        let embedded = |broker: Option<&SafeUrl>| {
-            broker.is_some_and(|broker| broker.scheme() == "embedded")
-        };
-        let output = flow.output.as_ref().map(|output| &output.broker);
-        match setting.name.as_str() {
-            "post_format" if embedded(output) && setting.value != "v03" => findings.extend(Finding::not_yet(
+            findings.extend(Finding::not_yet(
                 &setting.name,
                 &setting.origin,
-                "another format than v03 on the broker built into flow",
-            )),
+                "this option",
+            ));
+        }
+        let embedded =
+            |broker: Option<&SafeUrl>| broker.is_some_and(|broker| broker.scheme() == "embedded");
+        let output = flow.output.as_ref().map(|output| &output.broker);
+        match setting.name.as_str() {
+            "post_format" if embedded(output) && setting.value != "v03" => {
+                findings.extend(Finding::not_yet(
+                    &setting.name,
+                    &setting.origin,
+                    "another format than v03 on the broker built into flow",
+                ));
+            }
             "post_exchangeSplit"
                 if output.is_some_and(|broker| !broker.scheme().starts_with("amqp")) =>
             {
@@ -87,7 +92,11 @@ pub(crate) fn found(flow: &Flow) -> Report {
                     .as_ref()
                     .is_some_and(|url| STORES.contains(&url.scheme())) =>
             {
-                findings.extend(Finding::not_yet(&setting.name, &setting.origin, "an object store"));
+                findings.extend(Finding::not_yet(
+                    &setting.name,
+                    &setting.origin,
+                    "an object store",
+                ));
             }
             _ => {}
         }
@@ -119,23 +128,35 @@ mod tests {
         found
             .findings()
             .iter()
-            .map(|finding| finding.to_string().lines().take(2).collect::<Vec<_>>().join(" "))
+            .map(|finding| {
+                finding
+                    .to_string()
+                    .lines()
+                    .take(2)
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
             .collect()
     }
 
     #[test]
     fn what_is_written_and_not_carried_out_is_refused() {
-        let shovel = "broker: amqp://me@a/\nexchange: x\npost_broker: amqp://me@b/\npost_exchange: y\n";
+        let shovel =
+            "broker: amqp://me@a/\nexchange: x\npost_broker: amqp://me@b/\npost_exchange: y\n";
         assert_eq!(findings("shovel/one", shovel), Vec::<String>::new());
         let text = format!("{shovel}instances: 3\n");
         assert_eq!(
             findings("shovel/one", &text),
-            ["error[config/not-yet]: `instances`: this option is not carried out by this version of flow yet   --> shovel/one.yaml:5:12"]
+            [
+                "error[config/not-yet]: `instances`: this option is not carried out by this version of flow yet   --> shovel/one.yaml:5:12"
+            ]
         );
         let text = "broker: amqp://me@a/\nexchange: x\npost_broker: 'embedded:'\npost_exchange: y\npost_format: v02\n";
         assert_eq!(
             findings("shovel/one", text),
-            ["error[config/not-yet]: `post_format`: another format than v03 on the broker built into flow is not carried out by this version of flow yet   --> shovel/one.yaml:5:14"]
+            [
+                "error[config/not-yet]: `post_format`: another format than v03 on the broker built into flow is not carried out by this version of flow yet   --> shovel/one.yaml:5:14"
+            ]
         );
     }
 }
