@@ -177,7 +177,7 @@ fn a_polled_listing_is_fetched_once_over_mqtt() {
     let mut get = spawn(&flow, "subscribe/get");
     get.wait_for("started", SOON);
     let poll = spawn(&flow, "poll/listing");
-    arrives(&flow.path("got"), &files, &[&poll, &get]);
+    arrives(&flow.path("got"), &files, &[&get, &poll]);
     // Polled again and again, announced once.
     let before = web
         .requests()

@@ -94,6 +94,10 @@ impl Brokers {
             }
             Family::Mqtt => {
                 let broker = mqtt_broker(manner, &input.broker, input.tls)?;
+                if input.exchanges().len() > 1 {
+                    let reason = "a queue on an MQTT broker takes from one exchange: make a flow for each";
+                    return Err(Error::Post(Failure::Config(reason.into())));
+                }
                 let wanted = embedded(input);
                 if_there(broker.declare(&wanted).await)?;
                 let prefetch = input
@@ -279,12 +283,12 @@ fn without_number(exchange: &str) -> &str {
 
 /// The queue of a flow, as the embedded broker and MQTT declare it.
 fn embedded(input: &Input) -> Declaration {
-    let none: [&str; 0] = [];
     let first = input.exchanges().first().copied().unwrap_or_default();
-    let declaration = Declaration::new(&input.queue, first, none)
+    let declaration = Declaration::new(&input.queue, first, input.topics(first))
         .expire(input.expire)
         .message_ttl(input.message_ttl);
-    input.bindings.iter().fold(declaration, |wanted, binding| {
+    let others = input.bindings.iter().filter(|other| other.exchange != first);
+    others.fold(declaration, |wanted, binding| {
         wanted.and(&binding.exchange, &binding.topic)
     })
 }

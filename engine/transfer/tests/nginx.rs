@@ -74,7 +74,9 @@ async fn many_files_over_kept_connections() {
     // Eight at a time; a few more are made when one is given back a moment too late.
     assert!(connections.len() <= 24, "{} connections", connections.len());
     assert!(
-        requests[0].starts_with("GET /d0/f%200 200 HTTP/1.1"),
+        requests
+            .iter()
+            .any(|line| line.starts_with("GET /d0/f%200 200 HTTP/1.1")),
         "{}",
         requests[0]
     );

@@ -200,7 +200,7 @@ mod tests {
             "SACN31 CWAO 321200",
             "SACN31 CWAO 012460",
             "SACN31 CWAO 0112",
-            "SACN31 CWAO 011200 XXX",
+            "SACN31 CWAO 011200 YYY",
             "SACN31 CWAO 011200 RRA METAR",
             "SÄCN1 CWAO 011200",
         ] {

@@ -261,7 +261,10 @@ impl Builder<'_> {
             && !self.is_given("bindings")
         {
             let of_input = options().iter().filter(|option| {
-                option.kinds.len() < Kind::ALL.len() && option.is_for(Kind::Shovel)
+                option.kinds.len() < Kind::ALL.len()
+                    && option.is_for(Kind::Shovel)
+                    // What gathers has it for itself.
+                    && !option.is_for(Kind::Poll)
             });
             idle.extend(of_input.map(|option| (option.name, "exchange")));
         }

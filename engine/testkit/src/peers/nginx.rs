@@ -196,6 +196,8 @@ impl Nginx {
 
     fn config(&self) -> String {
         let home = self.home.path().display();
+        let web = self.home.path().join("root");
+        let web = web.display();
         let Self { http, https, .. } = self;
         let user = match rustix::process::geteuid().is_root() {
             // Its workers have to read what tests write, whatever the umask is.
@@ -228,13 +230,13 @@ http {{
     server_name localhost;
     ssl_certificate {home}/cert.pem;
     ssl_certificate_key {home}/key.pem;
-    root {home}/root;
+    root {web};
     autoindex on;
     location / {{ }}
-    location /json/ {{ alias {home}/root/; autoindex_format json; }}
-    location /slow/ {{ alias {home}/root/; limit_rate 256k; }}
+    location /json/ {{ alias {web}/; autoindex_format json; }}
+    location /slow/ {{ alias {web}/; limit_rate 256k; }}
     location /private/ {{
-      alias {home}/root/;
+      alias {web}/;
       auth_basic private;
       auth_basic_user_file {home}/users;
     }}

@@ -366,6 +366,8 @@ impl RabbitMq {
         let mut command = Command::new(program);
         command
             .env_clear()
+            // What the Erlang machine drops when it is killed, it drops where it runs.
+            .current_dir(home)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", home)
             .env("LANG", "C.UTF-8")

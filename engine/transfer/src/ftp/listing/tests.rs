@@ -1,3 +1,5 @@
+//! Listings of FTP servers as they come.
+
 use flow_message::Timestamp;
 use jiff::tz::TimeZone;
 

@@ -1,3 +1,5 @@
+//! Listings of web servers as they come.
+
 use std::collections::VecDeque;
 
 use jiff::tz::TimeZone;
