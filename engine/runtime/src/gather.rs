@@ -351,6 +351,12 @@ impl Running {
         for (number, end) in ends {
             jobs[number].finish(end);
         }
+        for job in jobs {
+            if let Origin::Queue { tag } = job.delivery.origin() {
+                let first = !found.redelivered.contains(tag);
+                job.live.iter_mut().for_each(|live| live.meta.first = first);
+            }
+        }
         Ok(())
     }
 }
