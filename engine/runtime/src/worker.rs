@@ -35,7 +35,7 @@ const PLUGIN_WINDOW: Duration = Duration::from_secs(60);
 /// The longest a call to a plugin or a broker may take while everything shuts down.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// So many empty pages in a row end a flow that runs once.
-const EMPTY_PAGES_ONCE: u32 = 10_000;
+const EMPTY_PAGES_ONCE: u32 = 1_000;
 /// How often an idle flow looks for rows another process requeued.
 const RETRY_LOOK: Duration = Duration::from_secs(2);
 
@@ -294,7 +294,18 @@ impl Running {
             }
             let busy = self.pass().await?;
             if !busy && self.pause.is_none() {
-                if self.options.once && !self.is_walking() {
+                if self.options.once && self.is_walking() {
+                    let left = until(self.shared.now(), self.next_gather);
+                    self.wait(left).await;
+                    continue;
+                }
+                if self.options.once {
+                    if self.empty_pages > 0 {
+                        tracing::warn!(
+                            pages = self.empty_pages,
+                            "An origin says that there is more, but brings nothing; the run ends without it."
+                        );
+                    }
                     return Ok(());
                 }
                 self.idle().await;
