@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::content::{Body, Commit, Place, Refused, commit_all, sync_all};
+use crate::content::{Body, Commit, Looks, Place, Refused, commit_all, sync_all};
 use crate::finish::Finisher;
 use crate::job::{Job, JobEnd, Live};
 use crate::ports::{Event, Failure, Location};
@@ -59,7 +59,22 @@ impl Finisher {
             stored,
             placed,
             place,
+            looks: self.looks(live),
         })
+    }
+
+    /// What the file of a download gets from its message.
+    fn looks(&self, live: &Live) -> Looks {
+        let (transfer, message) = (&self.shared.flow.transfer, &live.item.message);
+        if live.meta.derived {
+            return Looks::default();
+        }
+        let times = transfer.time_copy;
+        Looks {
+            mode: message.mode.filter(|mode| transfer.perm_copy && *mode != 0),
+            modified: message.mtime.filter(|_| times),
+            accessed: message.atime.filter(|_| times),
+        }
     }
 
     async fn commit_files(

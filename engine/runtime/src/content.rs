@@ -44,7 +44,7 @@ use crate::nodupe::same_identity;
 use crate::ports::{Content, Failure};
 
 pub(crate) use call::{Body, CallContent, Finished, Source, decode_inline, store};
-pub(crate) use commit::{Commit, Place, Refused, commit_all, sync, sync_all};
+pub(crate) use commit::{Commit, Looks, Place, Refused, commit_all, sync, sync_all};
 pub(crate) use file::{Inflight as Spare, Method, Stored, identify};
 pub(crate) use held::{Held, Written};
 
@@ -300,6 +300,46 @@ pub(crate) fn is_announced(path: &Path, message: &Message) -> Option<bool> {
     let method = Method::named(&identity.method).filter(|method| *method != Method::None)?;
     let found = identify(path, method).ok()?;
     Some(found.is_some_and(|found| same_identity(&found, identity)))
+}
+
+/// What a file that is there already means for a message that would replace it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum There {
+    /// It is fetched: nothing is there, or something else is, or nobody can tell.
+    Other,
+    /// It is the announced content.
+    Same,
+    /// It is newer.
+    Newer,
+}
+
+/// Compares the file at `path` with what `message` announces: what is cheap first, the content only
+/// where all else is equal. With `times`, files have the times of their data. Blocks.
+pub(crate) fn compare(path: &Path, message: &Message, times: bool) -> There {
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return There::Other;
+    };
+    if !found.is_file() || message.size.is_some_and(|size| size != found.len()) {
+        return There::Other;
+    }
+    let named = message
+        .identity
+        .as_ref()
+        .and_then(|identity| Method::named(&identity.method));
+    if named.is_none_or(|method| method == Method::None) {
+        return There::Other;
+    }
+    let here = found.modified().map(flow_message::Timestamp::from).ok();
+    if let (true, Some(here), Some(announced)) = (times, here, message.mtime)
+        // Not every file system keeps fractions of a second.
+        && announced.as_millisecond() < here.as_millisecond() / 1000 * 1000
+    {
+        return There::Newer;
+    }
+    match is_announced(path, message) {
+        Some(true) => There::Same,
+        _ => There::Other,
+    }
 }
 
 /// The path a `file:` URL names, read as sr3 does: no percent-decoding.

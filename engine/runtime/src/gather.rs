@@ -22,6 +22,9 @@ use crate::state::Overlay;
 use crate::store::RetryRow;
 use crate::worker::{Running, Trouble};
 
+/// So many empty pages in a row are asked for without much of a pause.
+const EMPTY_PAGES: u32 = 100;
+
 /// What was gathered, beside the messages.
 pub(crate) struct Found {
     /// Tags of what was delivered before.
@@ -225,6 +228,8 @@ impl Running {
             .filter(|(_, ability)| ability.entry_points.gather);
         let first_new = pass.jobs.len();
         let mut more = false;
+        // One that says `more` and has nothing yet is still looking.
+        let mut walking = false;
         let mut failed = None;
         for (index, _) in gatherers {
             let limit = pass.room(batch);
@@ -247,6 +252,7 @@ impl Running {
                 }) => {
                     layer.merge();
                     more |= again && !messages.is_empty();
+                    walking |= again && messages.is_empty();
                     self.add_gathered(pass, index, messages);
                 }
                 Err(failure) => {
@@ -258,7 +264,15 @@ impl Running {
         let page = page_of(&pass.jobs[first_new..]);
         // An origin that says `more` and offers the same once more has nothing new to say.
         more &= page.is_none() || page != self.last_page;
-        self.last_page = page;
+        if !walking {
+            self.empty_pages = 0;
+        } else if page.is_none() {
+            self.empty_pages += 1;
+        }
+        // The page before an empty one is still the last that brought something.
+        if page.is_some() || !walking {
+            self.last_page = page;
+        }
         let wait = match failed {
             Some(failure) => {
                 let wait =
@@ -270,6 +284,8 @@ impl Running {
                 self.gather_step = 0;
                 if more {
                     Duration::ZERO
+                } else if walking {
+                    empty_pause(self.empty_pages)
                 } else {
                     self.shared.flow.sleep.max(Duration::from_millis(10))
                 }
@@ -351,7 +367,22 @@ impl Running {
         for (number, end) in ends {
             jobs[number].finish(end);
         }
+        for job in jobs {
+            if let Origin::Queue { tag } = job.delivery.origin() {
+                let first = !found.redelivered.contains(tag);
+                job.live.iter_mut().for_each(|live| live.meta.first = first);
+            }
+        }
         Ok(())
+    }
+}
+
+/// How long to leave an origin alone that has brought nothing so many times, but says there is more:
+/// not at all at first, as it may walk a large tree; then a little longer each time.
+fn empty_pause(pages: u32) -> Duration {
+    match pages.checked_sub(EMPTY_PAGES) {
+        None => Duration::from_millis(1),
+        Some(over) => Duration::from_millis(10 << over.min(3)).min(Duration::from_millis(50)),
     }
 }
 

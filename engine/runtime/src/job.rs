@@ -78,6 +78,10 @@ pub(crate) struct Meta {
     pub(crate) refused: bool,
     /// It is an operation on a file that takes the content to carry out.
     pub(crate) fetch: bool,
+    /// It was never in hand before, not even by a worker that crashed.
+    pub(crate) first: bool,
+    /// Something before it in its pass has the same place: what is there now says nothing.
+    pub(crate) contested: bool,
 }
 
 impl Meta {
@@ -91,6 +95,8 @@ impl Meta {
             fresh: false,
             refused: false,
             fetch: false,
+            first: false,
+            contested: false,
         }
     }
 }

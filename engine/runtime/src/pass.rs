@@ -1,6 +1,6 @@
 //! One pass: filter, suppress, work, commit. Gathering, posting and settling have their own modules.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -327,10 +327,15 @@ impl Running {
             return;
         }
         let own = Hand::of(&pass.jobs);
-        let (open, ended): (Vec<Job>, Vec<Job>) = std::mem::take(&mut pass.jobs)
+        let (mut open, ended): (Vec<Job>, Vec<Job>) = std::mem::take(&mut pass.jobs)
             .into_iter()
             .partition(Job::is_open);
         pass.jobs = ended;
+        let mut places = HashSet::new();
+        for live in open.iter_mut().flat_map(|job| &mut job.live) {
+            let place = live.item.location.as_ref().map(|location| location.path());
+            live.meta.contested = place.is_some_and(|place| !places.insert(place));
+        }
         let mut report = Report::default();
         let mut rest = VecDeque::from(open);
         loop {

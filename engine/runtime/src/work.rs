@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::content::{self, Body, CallContent, Finished, Identify, Source, Written};
+use crate::content::{self, Body, CallContent, Finished, Identify, Source, There, Written};
 use crate::edit;
 use crate::fileop;
 use crate::filter::Placed;
@@ -263,7 +263,24 @@ impl Worker<'_> {
             let rejection = fileop::not_an_event(&live.item.message);
             return Route::Rejected(live, rejection);
         }
-        if !self.shared.local.overwrite {
+        let most = self.shared.flow.file_size_max;
+        if let Some(size) = live
+            .item
+            .message
+            .size
+            .filter(|size| most > 0 && *size > most)
+        {
+            let reason = format!("{size} bytes are more than `fileSizeMax`, {most}");
+            return Route::Rejected(live, Rejection { code: 413, reason });
+        }
+        if self.shared.local.overwrite {
+            if let Some(rejection) = self.compare(&mut live).await {
+                return Route::Rejected(live, rejection);
+            }
+            if !matches!(live.meta.body, Body::Away) {
+                return Route::Ready(live);
+            }
+        } else {
             match content::is_announced(&location.path(), &live.item.message) {
                 Some(true) => {
                     live.meta.body = Body::Here(location.path());
@@ -296,6 +313,36 @@ impl Worker<'_> {
         Route::Failed(Failure::Permanent(format!(
             "no callback of this flow downloads `{scheme}:` URLs"
         )))
+    }
+
+    /// Looks whether the content is here already. One that was in hand before may have got here by
+    /// that, and goes on; otherwise it is done with.
+    async fn compare(&mut self, live: &mut Live) -> Option<Rejection> {
+        let path = live.item.location.as_ref()?.path();
+        let message = &live.item.message;
+        let own = content::file_path(message).is_some_and(|own| own == path);
+        if own || live.meta.contested {
+            return None;
+        }
+        message.identity.as_ref()?;
+        let times = self.shared.flow.transfer.time_copy;
+        let (at, asked) = (path.clone(), message.clone());
+        let compared = tokio::task::spawn_blocking(move || content::compare(&at, &asked, times));
+        match compared.await.unwrap_or(There::Other) {
+            There::Other => None,
+            There::Newer => Some(Rejection {
+                code: 406,
+                reason: format!("`{}` is newer than what is announced", path.display()),
+            }),
+            There::Same if live.meta.first => Some(Rejection {
+                code: 304,
+                reason: format!("`{}` is this content already", path.display()),
+            }),
+            There::Same => {
+                live.meta.body = Body::Here(path);
+                None
+            }
+        }
     }
 
     /// Writes content that came inside its message.

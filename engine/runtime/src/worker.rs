@@ -34,6 +34,8 @@ const PLUGIN_FAILURES: usize = 5;
 const PLUGIN_WINDOW: Duration = Duration::from_secs(60);
 /// The longest a call to a plugin or a broker may take while everything shuts down.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// So many empty pages in a row end a flow that runs once.
+const EMPTY_PAGES_ONCE: u32 = 1_000;
 /// How often an idle flow looks for rows another process requeued.
 const RETRY_LOOK: Duration = Duration::from_secs(2);
 
@@ -159,6 +161,8 @@ pub(crate) struct Running {
     next_housekeeping: i64,
     /// What the last gather brought.
     pub(crate) last_page: Option<u64>,
+    /// How often in a row an origin brought nothing and said that there is more.
+    pub(crate) empty_pages: u32,
     /// How often each failed in a row.
     pub(crate) gather_step: u32,
     pub(crate) receive_step: u32,
@@ -227,6 +231,7 @@ impl Running {
             next_tell: millis,
             next_housekeeping: later(now, shared.flow.housekeeping),
             last_page: None,
+            empty_pages: 0,
             gather_step: 0,
             receive_step: 0,
             tell_step: 0,
@@ -289,13 +294,30 @@ impl Running {
             }
             let busy = self.pass().await?;
             if !busy && self.pause.is_none() {
+                if self.options.once && self.is_walking() {
+                    let left = until(self.shared.now(), self.next_gather);
+                    self.wait(left).await;
+                    continue;
+                }
                 if self.options.once {
+                    if self.empty_pages > 0 {
+                        tracing::warn!(
+                            pages = self.empty_pages,
+                            "An origin says that there is more, but brings nothing; the run ends without it."
+                        );
+                    }
                     return Ok(());
                 }
                 self.idle().await;
             }
         }
         self.end_behind().await
+    }
+
+    /// Whether an origin has brought nothing lately but says there is more. One that says so for too
+    /// long is not believed by a flow that runs once.
+    fn is_walking(&self) -> bool {
+        (1..EMPTY_PAGES_ONCE).contains(&self.empty_pages)
     }
 
     /// Whether something is due that must not run beside the end of a pass.

@@ -234,3 +234,28 @@ async fn an_origin_that_fails_is_waited_for_but_not_by_a_flow_run_once() {
         assert!(pauses.is_empty(), "waiting changes nothing: {pauses:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_with_more_to_come_is_not_the_end() {
+    let mut bench = Bench::new();
+    bench.with_queue = false;
+    let pages = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&pages);
+    bench.plugin(Plugin {
+        gather: Some(Arc::new(move |_, _| {
+            let page = count.fetch_add(1, Ordering::Relaxed);
+            let messages = match page {
+                200 | 300 => vec![message(&format!("page-{page}"))],
+                _ => Vec::new(),
+            };
+            Ok(Gathered {
+                messages,
+                more: page < 400,
+            })
+        })),
+        ..Plugin::default()
+    });
+    let counts = bench.once().await.unwrap();
+    assert_eq!(counts.posted, 2);
+    assert_eq!(pages.load(Ordering::Relaxed), 401);
+}

@@ -405,3 +405,73 @@ async fn a_drain_waits_for_what_is_in_hand_but_not_for_ever() {
     assert!(world.queue[0].redelivered);
     assert!(world.events.contains(&"Stopped".to_owned()));
 }
+
+/// A message with the identity of `text`, which is not what the downloader brings.
+fn identified(path: &str, text: &str, modified: i64) -> flow_message::Message {
+    let mut message = message(path);
+    let digest = ring::digest::digest(&ring::digest::SHA512, text.as_bytes());
+    message.identity = Some(flow_message::Identity::of_digest("sha512", digest.as_ref()));
+    message.size = Some(text.len() as u64);
+    message.mtime = Some(flow_message::Timestamp::from_unix(modified, 0));
+    message
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_gets_its_announced_mode_and_times_and_is_not_fetched_twice() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let mut bench = Bench::new();
+    bench.flow.download = true;
+    bench.flow.file_size_max = 100;
+    bench.plugin(downloader());
+    let mut first = identified("a", "content of a", 1_000_000_000);
+    first.mode = Some(0o4640);
+    bench.world.enqueue("first", first.clone());
+    let mut large = message("large");
+    large.size = Some(101);
+    bench.world.enqueue("large", large);
+    bench.once().await.unwrap();
+    let found = std::fs::metadata(bench.files().join("a")).unwrap();
+    assert_eq!(found.mtime(), 1_000_000_000);
+    assert_eq!(found.permissions().mode() & 0o7777, 0o640);
+    let code = |path: &str| {
+        let world = bench.world.lock();
+        let (_, fate) = world.fates.iter().rev().find(|(at, _)| at == path).unwrap();
+        match fate {
+            Fate::Rejected(rejection) => rejection.code,
+            _ => 201,
+        }
+    };
+    assert_eq!((code("a"), code("large")), (201, 413));
+
+    // The same again.
+    bench.world.enqueue("again", first.clone());
+    bench.once().await.unwrap();
+    assert_eq!(code("a"), 304);
+    // As after a crash between its file and its ack: it goes on, and is not fetched.
+    bench.world.enqueue("crashed", first.clone());
+    bench.world.lock().queue[0].redelivered = true;
+    let counts = bench.once().await.unwrap();
+    assert_eq!((code("a"), counts.posted, counts.fetched), (201, 1, 0));
+    // Of the same size and time, but something else.
+    std::fs::write(bench.files().join("a"), "CONTENT OF A").unwrap();
+    let touched = std::fs::File::open(bench.files().join("a")).unwrap();
+    touched.set_modified(found.modified().unwrap()).unwrap();
+    bench.world.enqueue("changed", first);
+    let counts = bench.once().await.unwrap();
+    assert_eq!((code("a"), counts.fetched), (201, 1));
+    assert_eq!(bench.tree()["a"], "content of a");
+    // Older than what is here.
+    let older = identified("a", "content of b", 999_999_000);
+    bench.world.enqueue("older", older);
+    bench.once().await.unwrap();
+    assert_eq!(code("a"), 406);
+    // There and back again within a pass: what is there before it says nothing.
+    bench
+        .world
+        .enqueue("b", identified("a", "other than a", 1_000_000_001));
+    bench
+        .world
+        .enqueue("a", identified("a", "content of a", 1_000_000_002));
+    let counts = bench.once().await.unwrap();
+    assert_eq!((code("a"), counts.fetched), (201, 2));
+}

@@ -1,11 +1,14 @@
 //! From inflight names to final ones.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, FileTimes};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use flow_message::Timestamp;
 use tokio::task::JoinSet;
 
 use super::{Local, Stored, io_failure};
@@ -32,6 +35,47 @@ pub(crate) struct Commit {
     pub(crate) stored: Stored,
     pub(crate) placed: Placed,
     pub(crate) place: Place,
+    pub(crate) looks: Looks,
+}
+
+/// What a file gets from its message besides its content. What can't be given is left out, with a
+/// warning: not every file system keeps it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Looks {
+    /// Permission bits.
+    pub(crate) mode: Option<u32>,
+    pub(crate) modified: Option<Timestamp>,
+    pub(crate) accessed: Option<Timestamp>,
+}
+
+impl Looks {
+    fn give(self, path: &Path) {
+        let given = self.give_times(path).and_then(|()| match self.mode {
+            // Nobody far away decides that a program runs as somebody else here.
+            Some(mode) => fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o777)),
+            None => Ok(()),
+        });
+        if let Err(error) = given {
+            tracing::warn!(path = %path.display(), %error, "A file could not be given its announced mode or times.");
+        }
+    }
+
+    fn give_times(self, path: &Path) -> io::Result<()> {
+        let system = |time: Timestamp| SystemTime::from(time.as_jiff());
+        let mut times = FileTimes::new();
+        match (self.modified, self.accessed) {
+            (None, None) => return Ok(()),
+            (modified, accessed) => {
+                if let Some(time) = modified {
+                    times = times.set_modified(system(time));
+                }
+                if let Some(time) = accessed {
+                    times = times.set_accessed(system(time));
+                }
+            }
+        }
+        File::open(path)?.set_times(times)
+    }
 }
 
 /// Why content was not committed.
@@ -97,6 +141,7 @@ fn commit_one(local: &Local, commit: Commit) -> Result<Location, Refused> {
         mut stored,
         placed,
         place,
+        looks,
     } = commit;
     let Location {
         directory,
@@ -109,6 +154,7 @@ fn commit_one(local: &Local, commit: Commit) -> Result<Location, Refused> {
         );
         return Err(Failure::temporary(reason).into());
     }
+    looks.give(stored.path());
     local.ensure_directory(&placed.root, &directory)?;
     let target = directory.join(&filename);
     let filename = match place {

@@ -73,6 +73,7 @@ impl Fixture {
                 stored,
                 placed,
                 place,
+                looks: super::Looks::default(),
             }],
             true,
         )
@@ -223,6 +224,7 @@ fn another_process_on_the_same_name_is_noticed() {
         stored,
         placed,
         place: Place::Replace,
+        looks: super::Looks::default(),
     };
     let done = commit_all(&fixture.local, vec![commit], false).unwrap();
     assert!(
