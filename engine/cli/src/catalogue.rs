@@ -153,15 +153,17 @@ mod tests {
         for example in examples() {
             assert!(!example.summary().is_empty(), "{}", example.file);
             let edits = example.edits();
-            assert_eq!(
-                edits.len(),
-                1,
-                "{}: one line in the flow, one in credentials.conf",
-                example.file
-            );
             assert!(edits.iter().all(|edit| !edit.what.is_empty()));
-            let credentials = example.credentials().expect("mail needs a password");
-            assert!(credentials.starts_with("imaps://"), "{credentials}");
+            if example.file.ends_with("mail.yaml") {
+                assert_eq!(
+                    edits.len(),
+                    1,
+                    "{}: one line in the flow, one in credentials.conf",
+                    example.file
+                );
+                let credentials = example.credentials().expect("mail needs a password");
+                assert!(credentials.starts_with("imaps://"), "{credentials}");
+            }
         }
         assert_eq!(example("poll/mail.yaml"), example("poll/mail"));
         assert_eq!(example("poll/nothing"), None);

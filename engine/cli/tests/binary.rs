@@ -106,7 +106,16 @@ fn every_example_is_added_passes_check_and_is_removed() {
         .collect();
     assert_eq!(
         names,
-        ["flow/mail.yaml", "poll/mail.yaml", "subscribe/mail.yaml"]
+        [
+            "flow/mail.yaml",
+            "flow/region.yaml",
+            "flow/relabel.yaml",
+            "poll/mail.yaml",
+            "subscribe/bulletins.yaml",
+            "subscribe/latest.yaml",
+            "subscribe/mail.yaml",
+            "subscribe/scanned-files.yaml",
+        ]
     );
     let mut arguments = vec!["add"];
     arguments.extend(&names);
@@ -115,11 +124,11 @@ fn every_example_is_added_passes_check_and_is_removed() {
     let checked = home.flow(&["check"]).code(0);
     assert_eq!(
         (checked.out.as_str(), checked.err.as_str()),
-        ("", "3 flows checked, nothing found\n")
+        ("", "8 flows checked, nothing found\n")
     );
 
     let listed = home.flow(&["list"]).code(0);
-    assert_eq!(listed.out.lines().count(), 4, "{}", listed.out);
+    assert_eq!(listed.out.lines().count(), 9, "{}", listed.out);
     assert!(
         home.flow(&["add", "flow/mail"])
             .code(2)

@@ -26,7 +26,6 @@ const OPTIONS: &[&str] = &[
     "messageCountMax",
     "messageRateMax",
     "messageRateMin",
-    "permCopy",
     "persistent",
     "post_messageAgeMax",
     "post_topic",
@@ -50,7 +49,6 @@ const OPTIONS: &[&str] = &[
     "source",
     "sourceFromExchange",
     "sourceFromMessage",
-    "timeCopy",
     "topicCopy",
     "vip",
 ];

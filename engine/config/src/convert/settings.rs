@@ -37,6 +37,8 @@ impl Walk {
             )) => entries.clone(),
             _ => Vec::new(),
         };
+        // The last one counts, as in sr3.
+        entries.retain(|(known, _)| *known != entry.0);
         entries.push(entry);
         self.put(line, "amqp_queue_args", Value::Map(entries));
     }
