@@ -141,8 +141,8 @@ fn every_example_is_added_passes_check_and_is_removed() {
         "{}",
         refused.err
     );
-    home.flow(&["remove", "*/mail", "--dry-run"]).code(0);
-    home.flow(&["remove", "*/mail", "--yes"]).code(0);
+    home.flow(&["remove", "*/*", "--dry-run"]).code(0);
+    home.flow(&["remove", "*/*", "--yes"]).code(0);
     let empty = home.flow(&["list"]).code(0);
     assert!(empty.out.is_empty() && empty.err.contains("flow list examples"));
     assert!(

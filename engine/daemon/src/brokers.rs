@@ -95,7 +95,8 @@ impl Brokers {
             Family::Mqtt => {
                 let broker = mqtt_broker(manner, &input.broker, input.tls)?;
                 if input.exchanges().len() > 1 {
-                    let reason = "a queue on an MQTT broker takes from one exchange: make a flow for each";
+                    let reason =
+                        "a queue on an MQTT broker takes from one exchange: make a flow for each";
                     return Err(Error::Post(Failure::Config(reason.into())));
                 }
                 let wanted = embedded(input);
@@ -287,7 +288,10 @@ fn embedded(input: &Input) -> Declaration {
     let declaration = Declaration::new(&input.queue, first, input.topics(first))
         .expire(input.expire)
         .message_ttl(input.message_ttl);
-    let others = input.bindings.iter().filter(|other| other.exchange != first);
+    let others = input
+        .bindings
+        .iter()
+        .filter(|other| other.exchange != first);
     others.fold(declaration, |wanted, binding| {
         wanted.and(&binding.exchange, &binding.topic)
     })
