@@ -9,7 +9,7 @@
 //!   manage, one to post. A broker that runs short of memory stops reading from connections that post;
 //!   on one connection that would also hold up the acks that free its memory.
 //! - A lost connection is made again when it is needed, channels, topology and consumers with it. Until
-//!   then calls fail with [`Kind::Unreachable`](crate::Kind::Unreachable); the broker is left alone
+//!   then calls fail with [`Kind::Unreachable`]; the broker is left alone
 //!   for a while after each failure, from a second to a minute, randomly shortened.
 //!
 //! # What it does not
