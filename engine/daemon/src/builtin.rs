@@ -18,7 +18,7 @@ use flow_local::{
     Announcing, Digest, FileEvents, Naming, OnStart, Post, PostOptions, Watch, WatchOptions, Xattr,
 };
 use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure};
-use flow_transfer::{Carrier, Inflight, PollOptions, Proxies, Rigour, Settings, Tls};
+use flow_transfer::{Carrier, Inflight, PollOptions, Proxies, Rigour, Settings, Ssh, Tls};
 
 /// One of the built-in callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,6 +274,20 @@ fn settings(flow: &Flow, variables: &BTreeMap<String, String>) -> Result<Setting
             ca_file: flow.ca_file.clone(),
         },
         proxies: Proxies::of_variables(variables),
+        ssh: ssh(variables),
         ..defaults
     })
+}
+
+/// Host keys, keys and agent of the user who runs the flow, as `ssh` finds them.
+fn ssh(variables: &BTreeMap<String, String>) -> Ssh {
+    const KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+    let set = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    let home = set("HOME").map(|home| Path::new(home).join(".ssh"));
+    let keys = home.iter().flat_map(|home| KEYS.map(|key| home.join(key)));
+    Ssh {
+        keys: keys.filter(|key| key.is_file()).collect(),
+        known_hosts: home.as_ref().map(|home| home.join("known_hosts")),
+        agent: set("SSH_AUTH_SOCK").map(PathBuf::from),
+    }
 }
