@@ -21,10 +21,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use flow_message::Message;
-use flow_runtime::ports::{
-    Callback, Content, EntryPoints, Failure, Gathered, Item, Outcome, State, Verdict, Worked,
-};
-use tokio::sync::Notify;
+use flow_runtime::ports::{Callback, EntryPoints, Failure, Gathered, State};
 use tokio::task::JoinHandle;
 
 use crate::announce::{Announcer, Made, Op, Work};
@@ -116,14 +113,6 @@ impl Callback for Post {
         }
     }
 
-    fn schemes(&self) -> &[String] {
-        &[]
-    }
-
-    async fn start(&mut self) -> Result<Option<u32>, Failure> {
-        Ok(None)
-    }
-
     /// Waits for the first message; an empty page is the end. Cancel safe.
     ///
     /// # Errors
@@ -166,62 +155,11 @@ impl Callback for Post {
         Ok(Gathered::default())
     }
 
-    async fn wait(&mut self, _: Duration, _: Arc<Notify>) -> Result<bool, Failure> {
-        Ok(false)
-    }
-
-    async fn settled(&mut self, _: &[Outcome], _: Arc<dyn State>) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn after_accept(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
-
-    async fn download(
-        &mut self,
-        _: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure> {
-        Err(only_gathers(&self.name))
-    }
-
-    async fn send(
-        &mut self,
-        _: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure> {
-        Err(only_gathers(&self.name))
-    }
-
-    async fn after_work(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
-
-    async fn housekeeping(&mut self, _: Arc<dyn State>) -> Result<(), Failure> {
-        Ok(())
-    }
-
     async fn stop(&mut self) {
         if let Some(page) = self.page.take() {
             page.abort();
         }
     }
-}
-
-pub(crate) fn only_gathers(name: &str) -> Failure {
-    Failure::Permanent(format!("`{name}` gathers; it moves no content"))
 }
 
 /// Makes one page after the other. Lives on blocking threads.

@@ -57,14 +57,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flow_runtime::ports::{
-    Callback, Content, EntryPoints, Failure, Gathered, Item, Outcome, State, Verdict, Worked,
-};
+use flow_runtime::ports::{Callback, EntryPoints, Failure, Gathered, State};
 use tokio::sync::Notify;
 
 use crate::announce::Announcer;
 use crate::options::Announcing;
-use crate::post::only_gathers;
 use kernel::Kernel;
 use poll::Poller;
 
@@ -208,18 +205,10 @@ impl Callback for Watch {
         }
     }
 
-    fn schemes(&self) -> &[String] {
-        &[]
-    }
-
-    /// Nothing is watched before the first gather: only one of several instances gathers.
-    async fn start(&mut self) -> Result<Option<u32>, Failure> {
-        Ok(None)
-    }
-
     /// What happened, oldest first; what a scan found comes after what was told.
     ///
-    /// The first one returns when everything is watched, or after a second.
+    /// The first one returns when everything is watched, or after a second. Nothing is watched before
+    /// it: only one of several instances gathers.
     ///
     /// # Errors
     /// `Config`: the kernel refuses more watches; the message names the limit to raise.
@@ -245,45 +234,6 @@ impl Callback for Watch {
                 Ok(false)
             }
         }
-    }
-
-    async fn settled(&mut self, _: &[Outcome], _: Arc<dyn State>) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn after_accept(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
-
-    async fn download(
-        &mut self,
-        _: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure> {
-        Err(only_gathers(&self.name))
-    }
-
-    async fn send(
-        &mut self,
-        _: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure> {
-        Err(only_gathers(&self.name))
-    }
-
-    async fn after_work(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
     }
 
     /// Notes until when nothing was missed, so that a restart after a quiet time looks back less far.

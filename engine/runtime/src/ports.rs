@@ -268,11 +268,13 @@ pub struct EntryPoints {
     pub post: bool,
 }
 
-/// One instance of a plugin in one flow.
+/// One instance of a plugin in one flow, or of what is built in.
 ///
 /// Life: `start` once, then any calls, `housekeeping` between batches, `stop` last. After a
 /// [`Failure::Plugin`] the implementation has replaced the instance (and started the new one before
 /// its next call); the messages of that call are the caller's to try again.
+///
+/// Only what [`entry_points`](Self::entry_points) names is ever called; the rest need not be written.
 #[async_trait]
 pub trait Callback: Send {
     /// The plugin's name.
@@ -280,47 +282,73 @@ pub trait Callback: Send {
     /// What it can do.
     fn entry_points(&self) -> EntryPoints;
     /// URL schemes `download` and `send` serve.
-    fn schemes(&self) -> &[String];
+    fn schemes(&self) -> &[String] {
+        &[]
+    }
     /// Starts the instance; returns how many instances may work at the same time.
-    async fn start(&mut self) -> Result<Option<u32>, Failure>;
+    async fn start(&mut self) -> Result<Option<u32>, Failure> {
+        Ok(None)
+    }
     /// Asks the origin what is new.
-    async fn gather(&mut self, limit: usize, state: Arc<dyn State>) -> Result<Gathered, Failure>;
+    async fn gather(&mut self, _limit: usize, _state: Arc<dyn State>) -> Result<Gathered, Failure> {
+        Ok(Gathered::default())
+    }
     /// Waits for the origin to call; returns early and false when `wanted` fires.
-    async fn wait(&mut self, timeout: Duration, wanted: Arc<Notify>) -> Result<bool, Failure>;
+    async fn wait(&mut self, _timeout: Duration, _wanted: Arc<Notify>) -> Result<bool, Failure> {
+        Ok(false)
+    }
     /// Side effects at the origin.
-    async fn settled(&mut self, outcomes: &[Outcome], state: Arc<dyn State>)
-    -> Result<(), Failure>;
+    async fn settled(
+        &mut self,
+        _outcomes: &[Outcome],
+        _state: Arc<dyn State>,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
     /// Decides; one verdict per item, in order.
     async fn after_accept(
         &mut self,
         batch: &[Item],
-        state: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure>;
+        _state: Arc<dyn State>,
+    ) -> Result<Vec<Verdict>, Failure> {
+        Ok(batch.iter().map(|_| Verdict::Keep).collect())
+    }
     /// Fetches; one result per item, in order.
     async fn download(
         &mut self,
-        batch: &[Item],
-        content: Arc<dyn Content>,
-        state: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure>;
+        _batch: &[Item],
+        _content: Arc<dyn Content>,
+        _state: Arc<dyn State>,
+    ) -> Result<Vec<Worked>, Failure> {
+        Err(Failure::Config(format!(
+            "`{}` does not download",
+            self.name()
+        )))
+    }
     /// Delivers; one result per item, in order.
     async fn send(
         &mut self,
-        batch: &[Item],
-        content: Arc<dyn Content>,
-        state: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure>;
+        _batch: &[Item],
+        _content: Arc<dyn Content>,
+        _state: Arc<dyn State>,
+    ) -> Result<Vec<Worked>, Failure> {
+        Err(Failure::Config(format!("`{}` does not send", self.name())))
+    }
     /// Looks at content; one verdict per item, in order.
     async fn after_work(
         &mut self,
         batch: &[Item],
-        content: Arc<dyn Content>,
-        state: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure>;
+        _content: Arc<dyn Content>,
+        _state: Arc<dyn State>,
+    ) -> Result<Vec<Verdict>, Failure> {
+        Ok(batch.iter().map(|_| Verdict::Keep).collect())
+    }
     /// Upkeep.
-    async fn housekeeping(&mut self, state: Arc<dyn State>) -> Result<(), Failure>;
+    async fn housekeeping(&mut self, _state: Arc<dyn State>) -> Result<(), Failure> {
+        Ok(())
+    }
     /// Ends the instance.
-    async fn stop(&mut self);
+    async fn stop(&mut self) {}
 }
 
 /// Makes callback instances: one chain per lane.

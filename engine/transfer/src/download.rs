@@ -7,16 +7,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_message::Message;
 use flow_runtime::ports::{
-    Callback, Content, Edit, EntryPoints, Failure, Fate, Gathered, Item, Outcome, Rejection, State,
-    Verdict, Worked,
+    Callback, Content, Edit, EntryPoints, Failure, Fate, Item, Outcome, Rejection, State, Worked,
 };
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::sink::Sink;
@@ -349,10 +347,6 @@ impl Callback for Download {
         &self.schemes
     }
 
-    async fn start(&mut self) -> Result<Option<u32>, Failure> {
-        Ok(None)
-    }
-
     async fn download(
         &mut self,
         batch: &[Item],
@@ -402,38 +396,4 @@ impl Callback for Download {
     }
 
     // The entry points a transfer does not have.
-
-    async fn gather(&mut self, _: usize, _: Arc<dyn State>) -> Result<Gathered, Failure> {
-        Ok(Gathered::default())
-    }
-
-    async fn wait(&mut self, _: Duration, _: Arc<Notify>) -> Result<bool, Failure> {
-        Ok(false)
-    }
-
-    async fn after_accept(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
-
-    async fn send(
-        &mut self,
-        _: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure> {
-        Err(Failure::Config("a download does not send".into()))
-    }
-
-    async fn after_work(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
 }

@@ -9,15 +9,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_config::SafeUrl;
 use flow_message::{Identity, Message, Timestamp};
-use flow_runtime::ports::{
-    Callback, Content, EntryPoints, Failure, Gathered, Item, Outcome, State, Verdict, Worked,
-};
-use tokio::sync::Notify;
+use flow_runtime::ports::{Callback, EntryPoints, Failure, Gathered, State};
 
 use crate::{Carrier, Connection, Entry, EntryKind, Error, Kind, RemotePath, Site, check_name};
 
@@ -356,14 +352,6 @@ impl Callback for Poll {
         }
     }
 
-    fn schemes(&self) -> &[String] {
-        &[]
-    }
-
-    async fn start(&mut self) -> Result<Option<u32>, Failure> {
-        Ok(None)
-    }
-
     async fn gather(&mut self, limit: usize, _state: Arc<dyn State>) -> Result<Gathered, Failure> {
         let limit = limit.max(1);
         let mut walk = match self.walk.take() {
@@ -412,47 +400,4 @@ impl Callback for Poll {
     }
 
     // The entry points a poll does not have.
-
-    async fn wait(&mut self, _: Duration, _: Arc<Notify>) -> Result<bool, Failure> {
-        Ok(false)
-    }
-
-    async fn settled(&mut self, _: &[Outcome], _: Arc<dyn State>) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn after_accept(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
-
-    async fn download(
-        &mut self,
-        _: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure> {
-        Err(Failure::Config("a poll does not download".into()))
-    }
-
-    async fn send(
-        &mut self,
-        _: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure> {
-        Err(Failure::Config("a poll does not send".into()))
-    }
-
-    async fn after_work(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
 }

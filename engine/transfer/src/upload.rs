@@ -11,15 +11,11 @@ mod target;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_config::SafeUrl;
 use flow_message::Message;
-use flow_runtime::ports::{
-    Callback, Content, Edit, EntryPoints, Failure, Gathered, Item, Outcome, State, Verdict, Worked,
-};
-use tokio::sync::Notify;
+use flow_runtime::ports::{Callback, Content, Edit, EntryPoints, Failure, Item, State, Worked};
 use tokio::time::Instant;
 
 use self::body::{Body, of_content};
@@ -329,10 +325,6 @@ impl Callback for Upload {
         std::slice::from_ref(&self.shared.site.scheme)
     }
 
-    async fn start(&mut self) -> Result<Option<u32>, Failure> {
-        Ok(None)
-    }
-
     async fn send(
         &mut self,
         batch: &[Item],
@@ -362,42 +354,4 @@ impl Callback for Upload {
     }
 
     // The entry points an upload does not have.
-
-    async fn gather(&mut self, _: usize, _: Arc<dyn State>) -> Result<Gathered, Failure> {
-        Ok(Gathered::default())
-    }
-
-    async fn wait(&mut self, _: Duration, _: Arc<Notify>) -> Result<bool, Failure> {
-        Ok(false)
-    }
-
-    async fn settled(&mut self, _: &[Outcome], _: Arc<dyn State>) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn after_accept(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
-
-    async fn download(
-        &mut self,
-        _: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Worked>, Failure> {
-        Err(Failure::Config("a send does not download".into()))
-    }
-
-    async fn after_work(
-        &mut self,
-        batch: &[Item],
-        _: Arc<dyn Content>,
-        _: Arc<dyn State>,
-    ) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|_| Verdict::Keep).collect())
-    }
 }
