@@ -1,12 +1,11 @@
 //! From inflight names to final ones.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, FileTimes};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use flow_message::Timestamp;
 use tokio::task::JoinSet;
@@ -61,20 +60,30 @@ impl Looks {
     }
 
     fn give_times(self, path: &Path) -> io::Result<()> {
-        let system = |time: Timestamp| SystemTime::from(time.as_jiff());
-        let mut times = FileTimes::new();
-        match (self.modified, self.accessed) {
-            (None, None) => return Ok(()),
-            (modified, accessed) => {
-                if let Some(time) = modified {
-                    times = times.set_modified(system(time));
-                }
-                if let Some(time) = accessed {
-                    times = times.set_accessed(system(time));
+        use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+        if self.modified.is_none() && self.accessed.is_none() {
+            return Ok(());
+        }
+        let spec = |time: Option<Timestamp>| match time {
+            Some(time) => {
+                let nanoseconds = time.as_jiff().as_nanosecond();
+                // In i64: what jiff holds ends with the year 9999.
+                Timespec {
+                    tv_sec: nanoseconds.div_euclid(1_000_000_000) as i64,
+                    tv_nsec: nanoseconds.rem_euclid(1_000_000_000) as i64,
                 }
             }
-        }
-        File::open(path)?.set_times(times)
+            None => Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+        };
+        let times = Timestamps {
+            last_access: spec(self.accessed),
+            last_modification: spec(self.modified),
+        };
+        // By its path: opening the file for it would cost more than the change.
+        utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(Into::into)
     }
 }
 

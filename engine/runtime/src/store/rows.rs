@@ -338,6 +338,8 @@ impl Store {
         now: i64,
     ) -> Result<Vec<Option<(String, bool)>>, StoreError> {
         self.read(move |connection| {
+            // In a transaction, because each SELECT by itself takes and leaves a lock.
+            let _view = connection.unchecked_transaction()?;
             let mut statement = connection.prepare_cached(
                 "SELECT holder, EXISTS (SELECT 1 FROM retry WHERE retry.key = holder)
                  FROM nodupe WHERE key = ?1 AND expires > ?2",
@@ -382,6 +384,8 @@ fn find_known(
     connection: &Connection,
     keys: Vec<String>,
 ) -> Result<HashMap<String, Known>, StoreError> {
+    // As in `seen`.
+    let _view = connection.unchecked_transaction()?;
     let mut statement = connection.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM retry WHERE key = ?1),
                 EXISTS (SELECT 1 FROM dead WHERE key = ?1),
