@@ -14,6 +14,7 @@ use flow_config::{
     Argument, Credentials, Flow, Input, Output, PostFormat, QueueType, SafeUrl, Secret, TlsRigour,
 };
 use flow_message::Format;
+use flow_runtime::Links;
 use flow_runtime::ports::{Consumer, Failure, Publisher};
 
 use crate::Error;
@@ -21,11 +22,12 @@ use crate::Error;
 /// What a flow consumes from and posts to.
 #[derive(Default)]
 pub(crate) struct Brokers {
-    pub(crate) consumer: Option<Box<dyn Consumer>>,
-    pub(crate) publisher: Option<Box<dyn Publisher>>,
+    /// For each worker of the flow; at least one.
+    pub(crate) links: Vec<Links>,
     /// Kept for its upkeep, and closed at the end.
     pub(crate) embedded: Option<EmbeddedBroker>,
     amqp: Vec<(String, AmqpBroker)>,
+    mqtt: Vec<(String, MqttBroker)>,
 }
 
 /// What connections are made with.
@@ -51,13 +53,24 @@ impl Brokers {
             state,
         };
         let mut brokers = Self::default();
-        if let Some(input) = &flow.input {
-            let consumer = brokers.consumer(&manner, input).await?;
-            brokers.consumer = Some(consumer);
-        }
-        if let Some(output) = &flow.output {
-            let publisher = brokers.publisher(&manner, output)?;
-            brokers.publisher = Some(publisher);
+        // Only a queue can be shared.
+        let workers = match &flow.input {
+            Some(_) => flow.instances.max(1),
+            None => 1,
+        };
+        for _ in 0..workers {
+            let consumer = match &flow.input {
+                Some(input) => Some(brokers.consumer(&manner, input).await?),
+                None => None,
+            };
+            let publisher = match &flow.output {
+                Some(output) => Some(brokers.publisher(&manner, output)?),
+                None => None,
+            };
+            brokers.links.push(Links {
+                consumer,
+                publisher,
+            });
         }
         Ok(brokers)
     }
@@ -89,18 +102,24 @@ impl Brokers {
             Family::Amqp => {
                 let broker = self.amqp(manner, &input.broker, input.tls)?;
                 let wanted = queue(input);
-                if_there(broker.declare(&wanted).await)?;
+                if self.links.is_empty() {
+                    if_there(broker.declare(&wanted).await)?;
+                }
                 Box::new(broker.consumer(&wanted, input.prefetch).await?)
             }
             Family::Mqtt => {
-                let broker = mqtt_broker(manner, &input.broker, input.tls)?;
+                let broker = self.mqtt(manner, &input.broker, input.tls)?;
                 if input.exchanges().len() > 1 {
                     let reason =
                         "a queue on an MQTT broker takes from one exchange: make a flow for each";
                     return Err(Error::Post(Failure::Config(reason.into())));
                 }
                 let wanted = embedded(input);
-                if_there(broker.declare(&wanted).await)?;
+                if self.links.is_empty() {
+                    let instances = u32::try_from(manner.flow.instances.max(1));
+                    let declared = broker.declare_instances(&wanted, instances.unwrap_or(1));
+                    if_there(declared.await)?;
+                }
                 let prefetch = input
                     .mqtt
                     .receive_maximum
@@ -132,7 +151,7 @@ impl Brokers {
                 Box::new(broker.publisher_to(posting)?)
             }
             Family::Mqtt => {
-                let broker = mqtt_broker(manner, &output.broker, output.tls)?;
+                let broker = self.mqtt(manner, &output.broker, output.tls)?;
                 let mut posting = mqtt::Posting::new(&output.exchange);
                 posting.format = format;
                 posting.topic_prefix.clone_from(&output.topic_prefix);
@@ -168,6 +187,22 @@ impl Brokers {
         checked(url, tls)?;
         let broker = AmqpBroker::new(&with_password(manner, url)?, options)?;
         self.amqp.push((name, broker.clone()));
+        Ok(broker)
+    }
+
+    /// One for each URL: it numbers the instances of a queue.
+    fn mqtt(
+        &mut self,
+        manner: &Manner<'_>,
+        url: &SafeUrl,
+        tls: TlsRigour,
+    ) -> Result<MqttBroker, Error> {
+        let name = url.without_password();
+        if let Some((_, broker)) = self.mqtt.iter().find(|(other, _)| *other == name) {
+            return Ok(broker.clone());
+        }
+        let broker = mqtt_broker(manner, url, tls)?;
+        self.mqtt.push((name, broker.clone()));
         Ok(broker)
     }
 }

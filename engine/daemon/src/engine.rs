@@ -9,7 +9,7 @@ use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
 use flow_message::{Message, Topic};
 use flow_runtime::ports::{Clock, Observer, Outgoing, Publisher};
-use flow_runtime::{Drain, Options, Ports, Store, Summary, SystemClock, Worker};
+use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
@@ -230,14 +230,16 @@ impl Engine {
             &self.inner.source.env,
             Arc::clone(&clock) as Arc<dyn Clock>,
         )?;
-        let Brokers {
+        let mut links = std::mem::take(&mut brokers.links).into_iter();
+        let Links {
             consumer,
             publisher,
-            ..
-        } = &mut brokers;
+        } = links.next().expect("there is one for the first worker");
+        // To look it takes one.
+        let more = links.filter(|_| !options.dry_run).collect();
         let ports = Ports {
-            consumer: consumer.take(),
-            publisher: publisher.take(),
+            consumer,
+            publisher,
             callbacks: Arc::new(chain),
             store: self.store(&flow.name)?,
             clock,
@@ -256,7 +258,7 @@ impl Engine {
         let kept = brokers.embedded.as_ref().filter(|_| !options.dry_run);
         let upkeep = upkeep::keep(kept, flow.housekeeping);
         let summary = tokio::select! {
-            result = Worker::new(flow, ports, options).run(drain) => result?,
+            result = Worker::new(flow, ports, options).joined_by(more).run(drain) => result?,
             never = upkeep => match never {},
         };
         brokers.close().await?;

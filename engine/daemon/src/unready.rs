@@ -16,7 +16,6 @@ const OPTIONS: &[&str] = &[
     "inlineByteMax",
     "inlineEncoding",
     "inlineOnly",
-    "instances",
     "logDuplicates",
     "logEvents",
     "logLevel",
@@ -142,11 +141,11 @@ mod tests {
         let shovel =
             "broker: amqp://me@a/\nexchange: x\npost_broker: amqp://me@b/\npost_exchange: y\n";
         assert_eq!(findings("shovel/one", shovel), Vec::<String>::new());
-        let text = format!("{shovel}instances: 3\n");
+        let text = format!("{shovel}rename: x\n");
         assert_eq!(
             findings("shovel/one", &text),
             [
-                "error[config/not-yet]: `instances`: this option is not carried out by this version of flow yet   --> shovel/one.yaml:5:12"
+                "error[config/not-yet]: `rename`: this option is not carried out by this version of flow yet   --> shovel/one.yaml:5:9"
             ]
         );
         let text = "broker: amqp://me@a/\nexchange: x\npost_broker: 'embedded:'\npost_exchange: y\npost_format: v02\n";

@@ -59,10 +59,10 @@ pub(crate) struct Local {
     /// Where relative directories start.
     pub(crate) here: PathBuf,
     handles: AtomicU64,
-    /// Bytes of content held in memory.
-    held: AtomicUsize,
-    /// Inflight names in use.
-    busy: Mutex<HashSet<PathBuf>>,
+    /// Bytes of content held in memory, by all workers of the flow.
+    held: Arc<AtomicUsize>,
+    /// Inflight names in use, by all workers of the flow.
+    busy: Arc<Mutex<HashSet<PathBuf>>>,
     /// Directories known to be there and safe, and those made, in this pass.
     directories: Mutex<Directories>,
 }
@@ -94,9 +94,23 @@ impl Local {
             overwrite: flow.overwrite,
             here,
             handles: AtomicU64::new(1),
-            held: AtomicUsize::new(0),
-            busy: Mutex::default(),
+            held: Arc::default(),
+            busy: Arc::default(),
             directories: Mutex::default(),
+        })
+    }
+
+    /// The files of one more worker of the same flow.
+    pub(crate) fn beside(&self) -> Arc<Self> {
+        Arc::new(Self {
+            inflight: self.inflight.clone(),
+            identity: self.identity.clone(),
+            here: self.here.clone(),
+            handles: AtomicU64::new(1),
+            held: Arc::clone(&self.held),
+            busy: Arc::clone(&self.busy),
+            directories: Mutex::default(),
+            ..*self
         })
     }
 

@@ -37,6 +37,7 @@ impl Running {
             acks,
             tell,
             due,
+            claim,
         } = finished?;
         if let Some(due) = due {
             self.next_retry_check = self.next_retry_check.min(due);
@@ -48,6 +49,7 @@ impl Running {
         let mut ahead = self.ahead.take();
         let told = self.to_tell(tell);
         self.tell(told, ahead.as_mut().or(pass)).await;
+        drop(claim);
         self.ahead = ahead;
         self.ack(&acks).await;
         if !ended.is_empty() || unreadable > 0 {
@@ -145,7 +147,7 @@ impl Running {
     }
 }
 
-fn add(totals: &mut PassCounts, counts: &PassCounts) {
+pub(crate) fn add(totals: &mut PassCounts, counts: &PassCounts) {
     totals.gathered += counts.gathered;
     totals.rejected += counts.rejected;
     totals.fetched += counts.fetched;

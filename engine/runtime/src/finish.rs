@@ -26,6 +26,7 @@ use crate::ports::{Failure, Item, PassCounts, Publisher, Settlement};
 use crate::shared::{Ability, Shared};
 use crate::state::Overlay;
 use crate::store::Pending;
+use crate::team::Claim;
 
 /// Ends passes.
 pub(crate) struct Finisher {
@@ -55,6 +56,8 @@ pub(crate) struct Finished {
     pub(crate) tell: Vec<Pending>,
     /// The first of the retries booked, milliseconds.
     pub(crate) due: Option<i64>,
+    /// Kept until callbacks were told.
+    pub(crate) claim: Option<Claim>,
 }
 
 /// The end of a pass, and whoever can end the next.
@@ -92,6 +95,28 @@ impl Hand {
             hand.paths.extend(places);
         }
         hand
+    }
+
+    /// What open jobs are about before nodupe was asked, which knows them by `seen`.
+    pub(crate) fn of_open(jobs: &[Job], seen: &[Vec<u8>]) -> Self {
+        let open = || jobs.iter().filter(|job| job.is_open());
+        Self {
+            keys: open()
+                .map(|job| job.delivery.item().key.clone())
+                .collect(),
+            seen: seen.iter().cloned().collect(),
+            paths: open()
+                .flat_map(|job| &job.live)
+                .filter_map(|live| place(&live.item))
+                .collect(),
+        }
+    }
+
+    /// Whether both are about something.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        !self.keys.is_disjoint(&other.keys)
+            || !self.seen.is_disjoint(&other.seen)
+            || !self.paths.is_disjoint(&other.paths)
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {

@@ -96,7 +96,10 @@ impl Running {
     /// Due retries, at most half of the room, so that new messages pass as well.
     async fn take_due(&mut self, pass: &mut Pass, limit: usize, hand: &Hand) -> Result<(), Error> {
         let now = self.shared.now().as_millisecond();
-        if self.options.dry_run || (!self.options.once && now < self.next_retry_check) {
+        if self.options.dry_run
+            || !self.seat.leads()
+            || (!self.options.once && now < self.next_retry_check)
+        {
             return Ok(());
         }
         // Run once, a message is tried once.

@@ -24,6 +24,7 @@ use crate::job::{Job, JobEnd};
 use crate::ports::{Callback, CallbackFactory, Failure};
 use crate::shared::{Ability, Shared};
 use crate::state::Overlay;
+use crate::team::Seat;
 use crate::work::{Report, work};
 
 /// Messages in a share, where there are enough of them.
@@ -43,21 +44,30 @@ pub(crate) struct Lane {
 /// All lanes of a worker.
 pub(crate) struct Lanes {
     factory: Arc<dyn CallbackFactory>,
+    seat: Arc<Seat>,
     /// How many callbacks a chain has.
     length: usize,
-    /// How many lanes may work.
+    /// How many lanes may work; none where other workers have all that may.
     cap: usize,
+    /// How many the flow asks for.
+    most: usize,
     lanes: Vec<Option<Lane>>,
     /// What each callback can do, known once lane 0 was started.
     pub(crate) abilities: Arc<Vec<Ability>>,
 }
 
 impl Lanes {
-    pub(crate) fn new(factory: Arc<dyn CallbackFactory>, shared: &Shared) -> Self {
+    pub(crate) fn new(
+        factory: Arc<dyn CallbackFactory>,
+        shared: &Shared,
+        seat: &Arc<Seat>,
+    ) -> Self {
         Self {
             factory,
+            seat: Arc::clone(seat),
             length: shared.flow.callbacks.len(),
             cap: shared.flow.concurrency.max(1),
+            most: shared.flow.concurrency.max(1),
             lanes: Vec::new(),
             abilities: Arc::default(),
         }
@@ -77,7 +87,7 @@ impl Lanes {
         let abilities = lane
             .callbacks
             .iter()
-            .map(|callback| Ability::of(&**callback, flow))
+            .map(|callback| Ability::of(&**callback, flow, self.seat.leads()))
             .collect();
         self.abilities = Arc::new(abilities);
         if self.lanes.is_empty() {
@@ -87,16 +97,22 @@ impl Lanes {
         Ok(())
     }
 
+    /// Whether other workers have all the instances that may work, and this one none.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.cap == 0
+    }
+
     /// Makes and starts a chain.
     async fn start(&mut self, number: u32) -> Result<Lane, Failure> {
         let mut callbacks = Vec::with_capacity(self.length);
+        // No two lanes of a flow have the same number.
+        let ordinal = u32::try_from(self.seat.number() * self.most).unwrap_or(u32::MAX);
+        let ordinal = ordinal.saturating_add(number);
         for index in 0..self.length {
-            let mut callback = self.factory.create(index, number).await?;
+            let mut callback = self.factory.create(index, ordinal).await?;
             if let Some(most) = callback.start().await? {
-                self.cap = self
-                    .cap
-                    .min(usize::try_from(most).unwrap_or(usize::MAX))
-                    .max(1);
+                let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+                self.cap = self.cap.min(self.seat.share(most));
             }
             callbacks.push(callback);
         }

@@ -10,11 +10,13 @@ use crate::error::Error;
 use crate::fileop;
 use crate::filter::{self, Age};
 use crate::finish::{Behind, Hand};
+use crate::gather::Found;
 use crate::job::{Job, JobEnd, Live};
 use crate::nodupe;
 use crate::ports::{Event, Item, PassCounts, Rejection};
 use crate::state::Overlay;
 use crate::store::{Pending, Renewal};
+use crate::team::Claim;
 use crate::verdict::{self, Stage, apply_verdicts};
 use crate::work::{Report, fail_all, matching, put_entries, sub_batches, take_entries};
 use crate::worker::Running;
@@ -34,6 +36,8 @@ pub(crate) struct Pass {
     pub(crate) again: Vec<Pending>,
     /// Its callbacks wrote something: work that left traces is not simply given back.
     pub(crate) traces: bool,
+    /// Keeps other workers of the flow away from what is in hand.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Pass {
@@ -47,6 +51,7 @@ impl Pass {
             told: Vec::new(),
             again: Vec::new(),
             traces: false,
+            claim: None,
         }
     }
 
@@ -131,9 +136,52 @@ impl Running {
         if hand.saw_any(&keys) || hand.meets(&pass.jobs) || self.operates(&pass.jobs) {
             self.end_last(behind, Some(pass)).await?;
         }
+        let keys = match self.seat.is_alone() {
+            true => keys,
+            false => self.claim(pass, behind, keys, &found).await?,
+        };
         Behind::beside(behind, self.suppress(pass, keys)).await?;
         self.work(pass, behind, &hand).await;
         Ok(())
+    }
+
+    /// Claims what is in hand, which nodupe knows by `keys`; waits for the workers that decide about
+    /// some of it. Returns the keys of what is in hand then. Once a drain is requested nothing is
+    /// waited for: what is in hand goes back.
+    async fn claim(
+        &mut self,
+        pass: &mut Pass,
+        behind: &mut Option<Behind>,
+        keys: Vec<Vec<u8>>,
+        found: &Found,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let seat = Arc::clone(&self.seat);
+        let hand = Arc::new(Hand::of_open(&pass.jobs, &keys));
+        let mut waited = false;
+        loop {
+            let changed = seat.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            pass.claim = seat.claim(&hand);
+            if pass.claim.is_some() {
+                break;
+            }
+            // Who waits must not be waited for.
+            self.end_last(behind, Some(pass)).await?;
+            waited = true;
+            tokio::select! {
+                () = changed => {}
+                () = self.drain.requested() => {
+                    pass.jobs.iter_mut().for_each(|job| job.finish(JobEnd::Back));
+                    return Ok(Vec::new());
+                }
+            }
+        }
+        if !waited {
+            return Ok(keys);
+        }
+        self.drop_known(&mut pass.jobs, found).await?;
+        Ok(self.nodupe_keys(pass))
     }
 
     /// Ages, rules, placement, then `after_accept`.

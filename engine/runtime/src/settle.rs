@@ -37,6 +37,7 @@ impl Finisher {
             told,
             again,
             traces,
+            claim,
         } = pass;
         let config = jobs.iter().find_map(|job| match &job.end {
             Some(JobEnd::Failed(failure @ Failure::Config(_), _)) => Some(failure.clone()),
@@ -82,6 +83,7 @@ impl Finisher {
             acks,
             tell,
             due,
+            claim,
         })
     }
 

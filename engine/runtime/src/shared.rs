@@ -33,10 +33,11 @@ pub(crate) struct Ability {
 
 impl Ability {
     /// What `callback` can do in `flow`. Where messages come from a queue, a plugin that could
-    /// gather is there to download; it gathers as well only if the flow says from where.
-    pub(crate) fn of(callback: &dyn Callback, flow: &Flow) -> Self {
+    /// gather is there to download; it gathers as well only if the flow says from where. Of several
+    /// workers only the one that `leads` gathers.
+    pub(crate) fn of(callback: &dyn Callback, flow: &Flow, leads: bool) -> Self {
         let mut entry_points = callback.entry_points();
-        if flow.input.is_some() && flow.poll_url.is_none() {
+        if !leads || (flow.input.is_some() && flow.poll_url.is_none()) {
             entry_points.gather = false;
             entry_points.wake = false;
         }

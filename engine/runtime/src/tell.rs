@@ -33,10 +33,12 @@ impl Running {
 
     /// Tells outcomes left over from an earlier pass or process, when it is time.
     pub(crate) async fn tell_pending(&mut self) -> Result<(), Error> {
-        if self.options.dry_run || self.shared.now().as_millisecond() < self.next_tell {
+        let now = self.shared.now().as_millisecond();
+        if self.options.dry_run || now < self.next_tell() {
             return Ok(());
         }
         self.next_tell = i64::MAX;
+        self.seat.telling();
         let pending = self.shared.store.pending(TELL_BATCH).await?;
         if pending.len() == TELL_BATCH {
             self.next_tell = self.shared.now().as_millisecond();
@@ -174,7 +176,18 @@ impl Running {
             self.shared
                 .trouble_delay(Trouble::Connection, self.tell_step, &Failure::temporary(""));
         self.tell_step += 1;
-        self.next_tell = self.next_tell.min(later(self.shared.now(), wait));
+        let due = later(self.shared.now(), wait);
+        if self.seat.leads() {
+            self.next_tell = self.next_tell.min(due);
+        } else {
+            self.seat.tell_at(due);
+        }
+    }
+
+    /// When outcomes are told again that could not be told, milliseconds: by the worker that leads,
+    /// for all.
+    pub(crate) fn next_tell(&self) -> i64 {
+        self.next_tell.min(self.seat.next_tell())
     }
 
     async fn call_settled(

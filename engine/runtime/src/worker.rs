@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use flow_config::Flow;
 use flow_message::Timestamp;
-use tokio::sync::Notify;
 
 use crate::clock::{later, until};
 use crate::content::Local;
+use crate::crew;
 use crate::delivery::Floor;
 use crate::drain::Drain;
 use crate::error::Error;
@@ -27,17 +27,16 @@ use crate::retry::backoff;
 use crate::shared::Shared;
 use crate::state::Overlay;
 use crate::store::Store;
+use crate::team::Seat;
 
 /// So many plugin failures within [`PLUGIN_WINDOW`] pause the flow.
 const PLUGIN_FAILURES: usize = 5;
 /// See [`PLUGIN_FAILURES`]; also the length of the pause.
 const PLUGIN_WINDOW: Duration = Duration::from_secs(60);
 /// The longest a call to a plugin or a broker may take while everything shuts down.
-const FAREWELL: Duration = Duration::from_secs(10);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
 /// So many empty pages in a row end a flow that runs once.
 const EMPTY_PAGES_ONCE: u32 = 1_000;
-/// How often an idle flow looks for rows another process requeued.
-const RETRY_LOOK: Duration = Duration::from_secs(2);
 
 /// What a flow is connected to.
 pub struct Ports {
@@ -53,6 +52,14 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Sees what happens.
     pub observer: Arc<dyn Observer>,
+}
+
+/// A queue and an exchange for one more worker.
+pub struct Links {
+    /// The queue messages come from, where they come from one.
+    pub consumer: Option<Box<dyn Consumer>>,
+    /// The exchange messages go to, where they go to one.
+    pub publisher: Option<Box<dyn Publisher>>,
 }
 
 /// How a flow runs.
@@ -88,6 +95,7 @@ pub type Summary = PassCounts;
 pub struct Worker {
     flow: Arc<Flow>,
     ports: Ports,
+    more: Vec<Links>,
     options: Options,
 }
 
@@ -97,8 +105,17 @@ impl Worker {
         Self {
             flow,
             ports,
+            more: Vec::new(),
             options,
         }
+    }
+
+    /// The same flow with more workers beside the first, each with links of its own. They share its
+    /// queue, its store and its memory of what was seen; only the first gathers.
+    #[must_use]
+    pub fn joined_by(mut self, more: Vec<Links>) -> Self {
+        self.more = more;
+        self
     }
 
     /// Runs the flow until `drain` is requested, or until there is nothing more where it runs once.
@@ -114,18 +131,24 @@ impl Worker {
         let Self {
             flow,
             ports,
+            more,
             options,
         } = self;
-        let _lock = ports.store.lock()?;
+        let lock = Arc::new(ports.store.lock()?);
         if flow.output.is_some() && ports.publisher.is_none() && !options.dry_run {
             return Err(Error::Config("the flow posts, but has no publisher".into()));
         }
-        let mut running = Running::new(flow, ports, options, drain.clone());
-        running.shared.observer.event(&Event::Started);
-        let result = running.run_to_the_end(&drain).await;
-        running.shut_down().await;
-        running.shared.observer.event(&Event::Stopped);
-        result.map(|()| running.totals)
+        let observer = Arc::clone(&ports.observer);
+        observer.event(&Event::Started);
+        let result = if more.is_empty() {
+            let seat = Seat::of(1).remove(0);
+            let running = Running::new(flow, ports, options, drain, seat);
+            running.live().await
+        } else {
+            crew::run_all(flow, ports, more, options, &drain, &lock).await
+        };
+        observer.event(&Event::Stopped);
+        result
     }
 }
 
@@ -140,6 +163,8 @@ pub(crate) struct Running {
     /// What was gathered for the next pass.
     pub(crate) ahead: Option<Pass>,
     pub(crate) lanes: Lanes,
+    factory: Arc<dyn CallbackFactory>,
+    pub(crate) seat: Arc<Seat>,
     pub(crate) options: Options,
     pub(crate) floor: Floor,
     pub(crate) drain: Drain,
@@ -158,7 +183,7 @@ pub(crate) struct Running {
     pub(crate) next_receive: i64,
     pub(crate) next_retry_check: i64,
     pub(crate) next_tell: i64,
-    next_housekeeping: i64,
+    pub(crate) next_housekeeping: i64,
     /// What the last gather brought.
     pub(crate) last_page: Option<u64>,
     /// How often in a row an origin brought nothing and said that there is more.
@@ -185,7 +210,13 @@ pub(crate) enum Trouble {
 }
 
 impl Running {
-    fn new(flow: Arc<Flow>, ports: Ports, options: Options, drain: Drain) -> Self {
+    pub(crate) fn new(
+        flow: Arc<Flow>,
+        ports: Ports,
+        options: Options,
+        drain: Drain,
+        seat: Seat,
+    ) -> Self {
         let Ports {
             consumer,
             publisher,
@@ -195,8 +226,48 @@ impl Running {
             observer,
         } = ports;
         let local = Local::new(&flow, options.directory.clone());
-        let name = flow.name.to_string();
         let shared = Arc::new(Shared::new(flow, store, clock, observer, local));
+        let links = Links {
+            consumer,
+            publisher,
+        };
+        Self::with(shared, callbacks, links, options, drain, seat)
+    }
+
+    /// Another worker of the same flow.
+    pub(crate) fn beside(&self, links: Links, seat: Seat) -> Self {
+        let shared = &self.shared;
+        let shared = Arc::new(Shared::new(
+            Arc::clone(&shared.flow),
+            shared.store.clone(),
+            Arc::clone(&shared.clock),
+            Arc::clone(&shared.observer),
+            shared.local.beside(),
+        ));
+        Self::with(
+            shared,
+            Arc::clone(&self.factory),
+            links,
+            self.options.clone(),
+            self.drain.clone(),
+            seat,
+        )
+    }
+
+    fn with(
+        shared: Arc<Shared>,
+        callbacks: Arc<dyn CallbackFactory>,
+        links: Links,
+        options: Options,
+        drain: Drain,
+        seat: Seat,
+    ) -> Self {
+        let Links {
+            consumer,
+            publisher,
+        } = links;
+        let seat = Arc::new(seat);
+        let name = shared.flow.name.to_string();
         let now = shared.now();
         let millis = now.as_millisecond();
         let floor = Floor::default();
@@ -211,7 +282,8 @@ impl Running {
             stop: None,
         };
         Self {
-            lanes: Lanes::new(callbacks, &shared),
+            lanes: Lanes::new(Arc::clone(&callbacks), &shared, &seat),
+            factory: callbacks,
             consumer,
             finisher: Some(finisher),
             behind: None,
@@ -228,7 +300,7 @@ impl Running {
             next_gather: millis,
             next_receive: millis,
             next_retry_check: millis,
-            next_tell: millis,
+            next_tell: if seat.leads() { millis } else { i64::MAX },
             next_housekeeping: later(now, shared.flow.housekeeping),
             last_page: None,
             empty_pages: 0,
@@ -239,20 +311,31 @@ impl Running {
             start_step: 0,
             dry_overlay: Arc::default(),
             held_tags: Vec::new(),
+            seat,
             shared,
         }
     }
 
+    /// Runs, and ends everything.
+    pub(crate) async fn live(mut self) -> Result<Summary, Error> {
+        let result = self.run_to_the_end().await;
+        self.shut_down().await;
+        result.map(|()| self.totals)
+    }
+
     /// Runs the loop; once a drain is requested, for no longer than the grace time.
-    async fn run_to_the_end(&mut self, drain: &Drain) -> Result<(), Error> {
+    async fn run_to_the_end(&mut self) -> Result<(), Error> {
         let (clock, observer) = (
             Arc::clone(&self.shared.clock),
             Arc::clone(&self.shared.observer),
         );
+        let (drain, leads) = (self.drain.clone(), self.seat.leads());
         let grace = self.options.grace;
         let patience = async {
             drain.requested().await;
-            observer.event(&Event::Draining);
+            if leads {
+                observer.event(&Event::Draining);
+            }
             clock.sleep(grace).await;
         };
         tokio::select! {
@@ -284,6 +367,9 @@ impl Running {
             if !self.start().await? {
                 continue;
             }
+            if self.lanes.is_idle() {
+                return self.stand_aside().await;
+            }
             self.keep_house().await?;
             self.tell_pending().await?;
             if let Some(error) = self.stop.take() {
@@ -314,6 +400,24 @@ impl Running {
         self.end_behind().await
     }
 
+    /// The callbacks of this flow may not work so often at the same time as it has workers: this one
+    /// takes nothing.
+    async fn stand_aside(&mut self) -> Result<(), Error> {
+        tracing::info!(
+            worker = self.seat.number(),
+            "A plugin allows fewer instances than the flow has; this one does nothing."
+        );
+        let clock = Arc::clone(&self.shared.clock);
+        within(&*clock, self.lanes.stop()).await;
+        if let Some(mut consumer) = self.consumer.take() {
+            log_failure(within(&*clock, consumer.close()).await);
+        }
+        if !self.options.once {
+            self.drain.requested().await;
+        }
+        Ok(())
+    }
+
     /// Whether an origin has brought nothing lately but says there is more. One that says so for too
     /// long is not believed by a flow that runs once.
     fn is_walking(&self) -> bool {
@@ -322,7 +426,7 @@ impl Running {
 
     /// Whether something is due that must not run beside the end of a pass.
     fn upkeep_is_due(&self) -> bool {
-        self.shared.now().as_millisecond() >= self.next_housekeeping.min(self.next_tell)
+        self.shared.now().as_millisecond() >= self.next_housekeeping.min(self.next_tell())
     }
 
     /// Starts the callbacks, if they do not run; says whether they do.
@@ -364,100 +468,10 @@ impl Running {
             ..Default::default()
         };
         self.shared.store.commit(Arc::new(batch)).await?;
-        self.shared.store.expire(now.as_millisecond()).await?;
+        if self.seat.leads() {
+            self.shared.store.expire(now.as_millisecond()).await?;
+        }
         Ok(())
-    }
-
-    /// Nothing to do: waits for a time to come, for the queue, for the origin, or for a drain.
-    async fn idle(&mut self) {
-        let now = self.shared.now();
-        let mut next = self.next_housekeeping.min(self.next_tell);
-        let gathers = self
-            .lanes
-            .abilities
-            .iter()
-            .any(|ability| ability.entry_points.gather);
-        if gathers {
-            next = next.min(self.next_gather);
-        }
-        let timeout = until(now, next);
-        let wakeable = self
-            .lanes
-            .abilities
-            .iter()
-            .position(|ability| ability.entry_points.gather && ability.entry_points.wake);
-        let clock = Arc::clone(&self.shared.clock);
-        let others = {
-            let store = self.shared.store.clone();
-            let drain = self.drain.clone();
-            let (consumer, next_receive) = (self.consumer.as_mut(), self.next_receive);
-            let clock = Arc::clone(&clock);
-            async move {
-                tokio::select! {
-                    () = drain.requested() => {}
-                    () = retry_due(&store, &*clock) => {}
-                    () = queue_ready(consumer, next_receive, &*clock) => {}
-                }
-            }
-        };
-        let callback = wakeable.and_then(|index| self.lanes.first()?.callbacks.get_mut(index));
-        let (Some(callback), false) = (callback, timeout.is_zero()) else {
-            tokio::select! {
-                () = others => {}
-                () = clock.sleep(timeout) => {}
-            }
-            return;
-        };
-        let wanted = Arc::new(Notify::new());
-        let woken = {
-            let waiting = callback.wait(timeout, Arc::clone(&wanted));
-            tokio::pin!(waiting, others);
-            tokio::select! {
-                woken = &mut waiting => match woken {
-                    // The origin can't push: plain sleep, as long as is left.
-                    Ok(false) => {
-                        let left = until(clock.now(), next);
-                        tokio::select! {
-                            () = others => {}
-                            () = clock.sleep(left) => {}
-                        }
-                        Ok(false)
-                    }
-                    woken => woken,
-                },
-                () = &mut others => {
-                    // The instance is wanted; it leaves its connection usable and returns.
-                    wanted.notify_one();
-                    tokio::select! {
-                        woken = &mut waiting => woken,
-                        () = clock.sleep(FAREWELL) => Ok(false),
-                    }
-                }
-            }
-        };
-        match woken {
-            Ok(true) => self.next_gather = self.shared.now().as_millisecond(),
-            Ok(false) => {}
-            Err(failure) => self.wake_failed(&failure).await,
-        }
-    }
-
-    /// The origin could not be waited for; its gather will say more.
-    async fn wake_failed(&mut self, failure: &Failure) {
-        self.note_plugin_failure(failure);
-        tracing::warn!(reason = %failure, "Waiting for the origin failed; it is asked again.");
-        match failure {
-            Failure::Config(_) => self.stop_for(failure),
-            Failure::Auth(_) => self.pause_for_credentials(failure),
-            _ => {
-                let wait =
-                    self.shared
-                        .trouble_delay(Trouble::Connection, self.gather_step, failure);
-                let now = self.shared.now();
-                self.next_gather = self.next_gather.min(later(now, wait));
-                self.wait(wait).await;
-            }
-        }
     }
 
     /// Waits; says whether to go on, which it is not once a drain is requested.
@@ -586,34 +600,5 @@ fn error_of(failure: &Failure) -> Error {
         Failure::Config(_) | Failure::Permanent(_) => Error::Config(reason),
         Failure::Auth(_) => Error::Auth(reason),
         Failure::Temporary { .. } | Failure::Plugin(_) => Error::Unavailable(reason),
-    }
-}
-
-/// Waits until a retry is due. Another process may make one due, so it looks now and then.
-async fn retry_due(store: &Store, clock: &dyn Clock) {
-    loop {
-        let now = clock.now();
-        let wait = match store.next_due().await {
-            Ok(Some(due)) if due <= now.as_millisecond() => return,
-            Ok(Some(due)) => until(now, due).min(RETRY_LOOK),
-            Ok(None) => RETRY_LOOK,
-            Err(error) => {
-                tracing::warn!(%error, "What is due in retry can't be seen.");
-                RETRY_LOOK
-            }
-        };
-        clock.sleep(wait).await;
-    }
-}
-
-/// Waits until the queue may have something; for ever where there is none.
-async fn queue_ready(consumer: Option<&mut Box<dyn Consumer>>, not_before: i64, clock: &dyn Clock) {
-    let Some(consumer) = consumer else {
-        return std::future::pending().await;
-    };
-    clock.sleep(until(clock.now(), not_before)).await;
-    if consumer.ready().await.is_err() {
-        // The next receive says what is wrong, and waits longer each time.
-        clock.sleep(Duration::from_secs(1)).await;
     }
 }

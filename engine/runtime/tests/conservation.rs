@@ -58,6 +58,7 @@ struct Plan {
     from_queue: bool,
     nodupe: bool,
     lanes: usize,
+    workers: usize,
     batch: usize,
     post_failures: usize,
     settled_failures: usize,
@@ -92,7 +93,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         messages,
         any::<bool>(),
         any::<bool>(),
-        1usize..4,
+        (1usize..4, 1usize..4),
         1usize..9,
         0usize..3,
         0usize..3,
@@ -103,7 +104,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 messages,
                 from_queue,
                 nodupe,
-                lanes,
+                (lanes, workers),
                 batch,
                 post_failures,
                 settled_failures,
@@ -113,6 +114,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 from_queue,
                 nodupe,
                 lanes,
+                workers,
                 batch,
                 post_failures,
                 settled_failures,
@@ -400,6 +402,7 @@ fn bench_for(plan: &Plan, course: &Course) -> Bench {
     bench.flow.download = true;
     bench.flow.batch = plan.batch;
     bench.flow.concurrency = plan.lanes;
+    bench.flow.instances = plan.workers;
     // Enough for every trip and for the traps of others.
     bench.flow.retry.attempts = 40;
     bench.flow.nodupe = plan.nodupe.then_some(Nodupe {
@@ -600,7 +603,8 @@ fn killed_at_every_point() {
         from_queue,
         nodupe: number.is_multiple_of(2),
         lanes: 1 + number % 3,
-        batch: 10,
+        workers: 1 + number % 2,
+        batch: if number % 4 == 1 { 2 } else { 10 },
         post_failures: 0,
         settled_failures: 0,
         kills: vec![kill],

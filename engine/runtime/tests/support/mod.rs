@@ -18,7 +18,7 @@ use flow_runtime::ports::{
     Gathered, Item, Observer, Outcome, Outgoing, PassCounts, Publisher, Received, Settlement,
     State, Verdict, Worked,
 };
-use flow_runtime::{Options, Ports, Store, Worker};
+use flow_runtime::{Links, Options, Ports, Store, Worker};
 use tokio::sync::Notify;
 
 /// 2026-01-01, where test time starts.
@@ -153,16 +153,26 @@ pub(crate) fn message(path: &str) -> Message {
     Message::new(Timestamp::from_unix(START - 60, 0), "fake://origin/", path)
 }
 
-pub(crate) struct FakeConsumer(pub(crate) Shared);
+/// A consumer with the tags it holds.
+pub(crate) struct FakeConsumer(pub(crate) Shared, HashSet<u64>);
+
+impl FakeConsumer {
+    pub(crate) fn new(world: Shared) -> Self {
+        Self(world, HashSet::new())
+    }
+}
 
 impl Drop for FakeConsumer {
     /// What was not acked is offered again.
     fn drop(&mut self) {
-        for queued in &mut self.0.lock().queue {
-            if queued.tag.take().is_some() {
+        let mut world = self.0.lock();
+        for queued in &mut world.queue {
+            if queued.tag.is_some_and(|tag| self.1.contains(&tag)) {
+                queued.tag = None;
                 queued.redelivered = true;
             }
         }
+        world.queue_wanted.notify_one();
     }
 }
 
@@ -181,6 +191,7 @@ impl Consumer for FakeConsumer {
         {
             world.next_tag += 1;
             queued.tag = Some(world.next_tag);
+            self.1.insert(world.next_tag);
             received.push(Received {
                 message: queued.message.clone(),
                 tag: world.next_tag,
@@ -568,16 +579,24 @@ impl Bench {
 
     pub(crate) fn worker(&self) -> Worker {
         let world = self.world.clone();
-        let consumer = FakeConsumer(world.clone());
-        let ports = Ports {
+        let links = || Links {
             consumer: self
                 .with_queue
-                .then(|| Box::new(consumer) as Box<dyn Consumer>),
+                .then(|| Box::new(FakeConsumer::new(world.clone())) as Box<dyn Consumer>),
             publisher: self
                 .flow
                 .output
                 .as_ref()
                 .map(|_| Box::new(FakePublisher(world.clone())) as Box<dyn Publisher>),
+        };
+        let more = (1..self.flow.instances).map(|_| links()).collect();
+        let Links {
+            consumer,
+            publisher,
+        } = links();
+        let ports = Ports {
+            consumer,
+            publisher,
             callbacks: Arc::new(FakeFactory {
                 world: world.clone(),
                 plugins: self.plugins.clone(),
@@ -585,11 +604,11 @@ impl Bench {
             store: self.store(),
             clock: Arc::new(TestClock::new(self.offset)),
             observer: Arc::new(Watcher {
-                world,
+                world: world.clone(),
                 messages: true,
             }),
         };
-        Worker::new(Arc::new(self.flow.clone()), ports, self.options.clone())
+        Worker::new(Arc::new(self.flow.clone()), ports, self.options.clone()).joined_by(more)
     }
 
     /// Runs once, from the bench's time on.

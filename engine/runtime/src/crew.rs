@@ -1,0 +1,77 @@
+//! Running the workers of one flow beside each other.
+//!
+//! Each is a task of its own; what they share is in [`team`](crate::team). They end together: where
+//! one has to stop, the others are drained.
+
+use std::sync::Arc;
+
+use flow_config::Flow;
+use tokio::task::JoinSet;
+
+use crate::drain::Drain;
+use crate::ended::add;
+use crate::error::Error;
+use crate::store::Lock;
+use crate::team::Seat;
+use crate::worker::{Links, Options, Ports, Running, Summary};
+
+/// Runs several workers until all have ended. Where one has to stop, all do.
+pub(crate) async fn run_all(
+    flow: Arc<Flow>,
+    ports: Ports,
+    more: Vec<Links>,
+    options: Options,
+    drain: &Drain,
+    lock: &Arc<Lock>,
+) -> Result<Summary, Error> {
+    let mut seats = Seat::of(1 + more.len()).into_iter();
+    let end = Drain::new();
+    let lead = Running::new(flow, ports, options, end.clone(), seats.next().expect("one at least"));
+    let others: Vec<_> = more
+        .into_iter()
+        .zip(seats)
+        .map(|(links, seat)| lead.beside(links, seat))
+        .collect();
+    let mut tasks = JoinSet::new();
+    for running in std::iter::once(lead).chain(others) {
+        // Whoever runs last gives the flow up, also where nobody waits for them any more.
+        let lock = Arc::clone(lock);
+        tasks.spawn(async move {
+            let result = running.live().await;
+            drop(lock);
+            result
+        });
+    }
+    let mut totals = Summary::default();
+    let mut failed = None;
+    loop {
+        let ended = tokio::select! {
+            biased;
+            () = drain.requested(), if !end.is_requested() => {
+                end.request();
+                continue;
+            }
+            ended = tasks.join_next() => ended,
+        };
+        match ended {
+            None => break,
+            Some(Ok(Ok(summary))) => {
+                let elapsed = totals.elapsed.max(summary.elapsed);
+                add(&mut totals, &summary);
+                totals.elapsed = elapsed;
+            }
+            Some(Ok(Err(error))) => {
+                failed.get_or_insert(error);
+                end.request();
+            }
+            Some(Err(error)) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => tracing::error!(%error, "A worker was cancelled."),
+            },
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(totals),
+    }
+}

@@ -1,0 +1,139 @@
+//! Nothing to do: waiting for a time to come, for the queue, for the origin, or for a drain.
+//!
+//! Waiting changes nothing but when the loop looks again; it is cut short by whatever comes first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::clock::{later, until};
+use crate::ports::{Clock, Consumer, Failure};
+use crate::store::Store;
+use crate::worker::{FAREWELL, Running, Trouble};
+
+/// How often an idle flow looks for rows another process requeued.
+const RETRY_LOOK: Duration = Duration::from_secs(2);
+
+impl Running {
+    /// Nothing to do: waits for a time to come, for the queue, for the origin, or for a drain.
+    pub(crate) async fn idle(&mut self) {
+        let now = self.shared.now();
+        let mut next = self.next_housekeeping.min(self.next_tell());
+        let gathers = self
+            .lanes
+            .abilities
+            .iter()
+            .any(|ability| ability.entry_points.gather);
+        if gathers {
+            next = next.min(self.next_gather);
+        }
+        let timeout = until(now, next);
+        let wakeable = self
+            .lanes
+            .abilities
+            .iter()
+            .position(|ability| ability.entry_points.gather && ability.entry_points.wake);
+        let clock = Arc::clone(&self.shared.clock);
+        let others = {
+            let store = self.shared.store.clone();
+            let (drain, leads) = (self.drain.clone(), self.seat.leads());
+            let (consumer, next_receive) = (self.consumer.as_mut(), self.next_receive);
+            let clock = Arc::clone(&clock);
+            async move {
+                tokio::select! {
+                    () = drain.requested() => {}
+                    () = retry_due(&store, &*clock), if leads => {}
+                    () = queue_ready(consumer, next_receive, &*clock) => {}
+                }
+            }
+        };
+        let callback = wakeable.and_then(|index| self.lanes.first()?.callbacks.get_mut(index));
+        let (Some(callback), false) = (callback, timeout.is_zero()) else {
+            tokio::select! {
+                () = others => {}
+                () = clock.sleep(timeout) => {}
+            }
+            return;
+        };
+        let wanted = Arc::new(Notify::new());
+        let woken = {
+            let waiting = callback.wait(timeout, Arc::clone(&wanted));
+            tokio::pin!(waiting, others);
+            tokio::select! {
+                woken = &mut waiting => match woken {
+                    // The origin can't push: plain sleep, as long as is left.
+                    Ok(false) => {
+                        let left = until(clock.now(), next);
+                        tokio::select! {
+                            () = others => {}
+                            () = clock.sleep(left) => {}
+                        }
+                        Ok(false)
+                    }
+                    woken => woken,
+                },
+                () = &mut others => {
+                    // The instance is wanted; it leaves its connection usable and returns.
+                    wanted.notify_one();
+                    tokio::select! {
+                        woken = &mut waiting => woken,
+                        () = clock.sleep(FAREWELL) => Ok(false),
+                    }
+                }
+            }
+        };
+        match woken {
+            Ok(true) => self.next_gather = self.shared.now().as_millisecond(),
+            Ok(false) => {}
+            Err(failure) => self.wake_failed(&failure).await,
+        }
+    }
+
+    /// The origin could not be waited for; its gather will say more.
+    async fn wake_failed(&mut self, failure: &Failure) {
+        self.note_plugin_failure(failure);
+        tracing::warn!(reason = %failure, "Waiting for the origin failed; it is asked again.");
+        match failure {
+            Failure::Config(_) => self.stop_for(failure),
+            Failure::Auth(_) => self.pause_for_credentials(failure),
+            _ => {
+                let wait =
+                    self.shared
+                        .trouble_delay(Trouble::Connection, self.gather_step, failure);
+                let now = self.shared.now();
+                self.next_gather = self.next_gather.min(later(now, wait));
+                self.wait(wait).await;
+            }
+        }
+    }
+}
+
+/// Waits until a retry is due. Another process may make one due, so it looks now and then.
+async fn retry_due(store: &Store, clock: &dyn Clock) {
+    loop {
+        let now = clock.now();
+        let wait = match store.next_due().await {
+            Ok(Some(due)) if due <= now.as_millisecond() => return,
+            Ok(Some(due)) => until(now, due).min(RETRY_LOOK),
+            Ok(None) => RETRY_LOOK,
+            Err(error) => {
+                tracing::warn!(%error, "What is due in retry can't be seen.");
+                RETRY_LOOK
+            }
+        };
+        clock.sleep(wait).await;
+    }
+}
+
+/// Waits until the queue may have something; for ever where there is none.
+async fn queue_ready(consumer: Option<&mut Box<dyn Consumer>>, not_before: i64, clock: &dyn Clock) {
+    let Some(consumer) = consumer else {
+        return std::future::pending().await;
+    };
+    clock.sleep(until(clock.now(), not_before)).await;
+    if consumer.ready().await.is_err() {
+        // The next receive says what is wrong, and waits longer each time.
+        clock.sleep(Duration::from_secs(1)).await;
+    }
+}
