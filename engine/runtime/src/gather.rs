@@ -129,6 +129,7 @@ impl Running {
             attempt: row.attempt,
             message: row.message,
             location: None,
+            other: None,
         };
         let origin = Origin::Retry {
             gatherer: row.gatherer,
@@ -153,6 +154,7 @@ impl Running {
             attempt: 0,
             message,
             location: None,
+            other: None,
         };
         let born = self.shared.now();
         Delivery::new(
@@ -193,6 +195,7 @@ impl Running {
             tag,
             key,
             redelivered: again,
+            route,
         } in received
         {
             if self.options.dry_run {
@@ -202,7 +205,8 @@ impl Running {
                 redelivered.insert(tag);
             }
             match message {
-                Ok(message) => {
+                Ok(mut message) => {
+                    self.shared.stamp.received(&mut message, route);
                     self.shared.tell(|| Event::Gathered {
                         message: &message,
                         from: "queue",
@@ -298,6 +302,7 @@ impl Running {
         let name = &self.shared.names[callback];
         for mut message in messages {
             message.base_url = crate::post::without_password(message.base_url);
+            self.shared.stamp.gathered(&mut message, self.shared.now());
             self.shared.tell(|| Event::Gathered {
                 message: &message,
                 from: name,

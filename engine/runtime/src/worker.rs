@@ -197,6 +197,10 @@ impl Running {
         let local = Local::new(&flow, options.directory.clone());
         let name = flow.name.to_string();
         let shared = Arc::new(Shared::new(flow, store, clock, observer, local));
+        let mut consumer = consumer;
+        if let Some(consumer) = consumer.as_mut().filter(|_| shared.stamp.takes_routes()) {
+            consumer.with_routes();
+        }
         let now = shared.now();
         let millis = now.as_millisecond();
         let floor = Floor::default();
