@@ -32,23 +32,35 @@ pub fn declare(flow: &Flow, exchange: &str) {
 /// When the broker's file can't be read, or holds something that is no message.
 #[track_caller]
 pub fn queued(flow: &Flow, exchange: &str) -> Vec<Message> {
+    let with_topics = with_topics(flow, exchange).into_iter();
+    with_topics.map(|(_, message)| message).collect()
+}
+
+/// As [`queued`], with the topics they were posted under.
+///
+/// # Panics
+/// As [`queued`].
+#[track_caller]
+pub fn with_topics(flow: &Flow, exchange: &str) -> Vec<(String, Message)> {
     let connection = open(flow);
     let mut statement = connection
         .prepare(
-            "SELECT m.body FROM delivery d JOIN message m ON m.id = d.message
+            "SELECT m.topic, m.body FROM delivery d JOIN message m ON m.id = d.message
              WHERE d.queue IN (SELECT b.queue FROM binding b JOIN exchange e ON e.id = b.exchange
                                WHERE e.name = ?1)
              ORDER BY m.id",
         )
         .expect("the broker's tables are those of its schema");
-    let bodies = statement
-        .query_map([exchange], |row| row.get::<_, Vec<u8>>(0))
-        .expect("the query runs");
-    bodies
-        .map(|body| {
-            v03::decode(&body.expect("a row can be read")).expect("what is queued is a message")
+    let rows = statement
+        .query_map([exchange], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
         })
-        .collect()
+        .expect("the query runs");
+    rows.map(|row| {
+        let (topic, body) = row.expect("a row can be read");
+        (topic, v03::decode(&body).expect("what is queued is a message"))
+    })
+    .collect()
 }
 
 /// The file names of the messages waiting, sorted; a message posted twice is there twice.

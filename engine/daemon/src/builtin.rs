@@ -11,14 +11,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flow_config::template::Context;
 use flow_config::{
-    CallbackSpec, Credentials, Digest as ConfigDigest, FileEvent, Flow, IdentityMethod,
-    Inflight as ConfigInflight, Kind, Limits, TlsRigour,
+    CallbackSpec, Credentials, Digest as ConfigDigest, FileEvent, Flow, IdentityMethod, Kind,
+    Limits,
 };
 use flow_local::{
     Announcing, Digest, FileEvents, Naming, OnStart, Post, PostOptions, Watch, WatchOptions, Xattr,
 };
 use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure};
-use flow_transfer::{Carrier, Inflight, PollOptions, Proxies, Rigour, Settings, Ssh, Tls};
+use flow_transfer::{Carrier, PollOptions, Proxies, Settings, Ssh, Tls};
 
 /// One of the built-in callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,15 @@ impl Builtin {
     }
 }
 
+/// What plugins of a flow do themselves, so that nothing built in does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Taken {
+    /// One asks `pollUrl`.
+    pub(crate) gathers: bool,
+    /// One delivers to `sendTo`.
+    pub(crate) sends: bool,
+}
+
 /// The plugins of a flow, and behind them what is built in.
 pub(crate) struct Chain {
     plugins: Arc<dyn CallbackFactory>,
@@ -56,14 +65,13 @@ pub(crate) struct Chain {
 
 impl Chain {
     /// The chain of `flow`, whose plugins `plugins` makes; and the flow as the loop is to see it.
-    /// `gathers` says whether one of the plugins asks `pollUrl` itself.
     ///
     /// # Errors
     /// An option can't be used here.
     pub(crate) fn new(
         flow: &Flow,
         plugins: Arc<dyn CallbackFactory>,
-        gathers: bool,
+        taken: Taken,
         credentials: Credentials,
         variables: &BTreeMap<String, String>,
         clock: Arc<dyn Clock>,
@@ -74,11 +82,11 @@ impl Chain {
             Kind::Post => builtins.push(Builtin::Post),
             _ => {}
         }
-        if flow.poll_url.is_some() && !gathers {
+        if flow.poll_url.is_some() && !taken.gathers {
             builtins.push(Builtin::Poll);
         }
         if flow.send_to.is_some() {
-            builtins.push(Builtin::Upload);
+            builtins.extend((!taken.sends).then_some(Builtin::Upload));
         } else if flow.download {
             builtins.push(Builtin::Download);
         }
@@ -243,36 +251,22 @@ fn settings(flow: &Flow, variables: &BTreeMap<String, String>) -> Result<Setting
         time_copy: transfer.time_copy,
         perm_default: some(flow.perm_default),
         perm_directory: some(flow.perm_dir_default),
-        inflight: match &flow.inflight {
-            ConfigInflight::None => Inflight::None,
-            ConfigInflight::Dot => Inflight::Dot,
-            ConfigInflight::Suffix(suffix) => Inflight::Suffix(suffix.clone()),
-            ConfigInflight::Directory(directory) => Inflight::Directory(directory.clone()),
-            ConfigInflight::Umask => Inflight::Umask,
-        },
+        overwrite: flow.overwrite,
+        inflight: flow.inflight.clone(),
         fsync: flow.fsync,
         timezone,
         delete: transfer.delete_source,
-        file_events: flow_transfer::FileEvents {
-            create: flow.events.contains(FileEvent::Create),
-            delete: flow.events.contains(FileEvent::Delete),
-            link: flow.events.contains(FileEvent::Link),
-            mkdir: flow.events.contains(FileEvent::Mkdir),
-            modify: flow.events.contains(FileEvent::Modify),
-            rmdir: flow.events.contains(FileEvent::Rmdir),
-        },
+        file_events: flow.events,
         user_agent: transfer
             .http_user_agent
             .clone()
             .unwrap_or_else(|| defaults.user_agent.clone()),
         safe_quote: transfer.https_safe_quote.clone(),
         tls: Tls {
-            rigour: match transfer.tls {
-                TlsRigour::Lax => Rigour::Lax,
-                TlsRigour::Normal | TlsRigour::Strict => Rigour::Normal,
-            },
+            rigour: transfer.tls,
             ca_file: flow.ca_file.clone(),
         },
+        own_urls: flow.own_urls.clone(),
         proxies: Proxies::of_variables(variables),
         ssh: ssh(variables),
         ..defaults

@@ -13,7 +13,7 @@ use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Wo
 
 use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
-use crate::builtin::Chain;
+use crate::builtin::{Chain, Taken};
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::secrets::{self, FileSecrets};
 use crate::{unready, upkeep};
@@ -220,12 +220,12 @@ impl Engine {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
         let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
-        let gathers = self.gathers(&flow)?;
+        let taken = self.taken(&flow)?;
         let mut brokers = Brokers::open(&flow, &credentials, &self.inner.directories.state).await?;
         let (chain, flow) = Chain::new(
             &flow,
             Arc::new(plugins),
-            gathers,
+            taken,
             credentials,
             &self.inner.source.env,
             Arc::clone(&clock) as Arc<dyn Clock>,
@@ -265,14 +265,24 @@ impl Engine {
         Ok(summary)
     }
 
-    /// Whether a plugin of `flow` asks `pollUrl` itself.
-    fn gathers(&self, flow: &Flow) -> Result<bool, Error> {
+    /// What plugins of `flow` do themselves.
+    fn taken(&self, flow: &Flow) -> Result<Taken, Error> {
         let catalogue = self.catalogue()?;
-        let gathers = |spec: &CallbackSpec| match catalogue.manifest(&spec.plugin) {
-            Some(Ok(manifest)) => manifest.entry_points.iter().any(|entry| entry == "gather"),
+        let does = |spec: &CallbackSpec, entry: &str, scheme: Option<&str>| match catalogue
+            .manifest(&spec.plugin)
+        {
+            Some(Ok(manifest)) => {
+                manifest.entry_points.iter().any(|other| other == entry)
+                    && scheme.is_none_or(|scheme| manifest.schemes.iter().any(|own| own == scheme))
+            }
             _ => false,
         };
-        Ok(flow.callbacks.iter().any(gathers))
+        let scheme = flow.send_to.as_ref().map(|url| url.scheme());
+        let any = |entry, scheme| flow.callbacks.iter().any(|spec| does(spec, entry, scheme));
+        Ok(Taken {
+            gathers: any("gather", None),
+            sends: scheme.is_some() && any("send", scheme),
+        })
     }
 
     /// Where a flow keeps its store.

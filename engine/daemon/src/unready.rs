@@ -7,9 +7,7 @@ use flow_config::{Finding, Flow, Report, SafeUrl};
 
 /// By name.
 const OPTIONS: &[&str] = &[
-    "baseUrl_relPath",
     "clean_session",
-    "delete_destination",
     "exchangeSplit",
     "ftpFilenameEncoding",
     "inline",
@@ -27,10 +25,7 @@ const OPTIONS: &[&str] = &[
     "messageRateMin",
     "persistent",
     "post_messageAgeMax",
-    "post_topic",
     "qos",
-    "realpathFilter",
-    "rename",
     "retryEmptyBeforeExit",
     "retry_refilter",
     "runStateThreshold_disconnected",
@@ -44,11 +39,6 @@ const OPTIONS: &[&str] = &[
     "scheduled_interval",
     "scheduled_minute",
     "scheduled_time",
-    "sendTo",
-    "source",
-    "sourceFromExchange",
-    "sourceFromMessage",
-    "topicCopy",
     "vip",
 ];
 
@@ -83,11 +73,11 @@ pub(crate) fn found(flow: &Flow) -> Report {
                     "more than one exchange on a broker that is not AMQP",
                 ));
             }
-            "pollUrl"
-                if flow
-                    .poll_url
-                    .as_ref()
-                    .is_some_and(|url| STORES.contains(&url.scheme())) =>
+            "pollUrl" | "sendTo"
+                if [&flow.poll_url, &flow.send_to]
+                    .into_iter()
+                    .flatten()
+                    .any(|url| STORES.contains(&url.scheme())) =>
             {
                 findings.extend(Finding::not_yet(
                     &setting.name,

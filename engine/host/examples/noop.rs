@@ -108,6 +108,8 @@ fn item(id: u64) -> Item {
         attempt: 0,
         message,
         location: Some(location),
+          other: None,
+        other: None,
     }
 }
 

@@ -48,6 +48,7 @@ impl Consumer for Source {
                     tag: self.tag,
                     key: self.tag.to_string(),
                     redelivered: false,
+                    route: None,
                 }
             })
             .collect())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::content::{Body, Commit, Looks, Place, Refused, commit_all, sync_all};
+use crate::content::{Body, Commit, Looks, Place, Refused, commit_all, move_file, sync_all};
 use crate::finish::Finisher;
 use crate::job::{Job, JobEnd, Live};
 use crate::ports::{Event, Failure, Location};
@@ -10,6 +10,7 @@ use crate::ports::{Event, Failure, Location};
 impl Finisher {
     /// Gives the content of what survived its final names, flushed.
     pub(crate) async fn commit(&mut self, jobs: &mut [Job]) {
+        self.move_files(jobs).await;
         let mut commits = Vec::new();
         let mut whose = Vec::new();
         for (number, job) in jobs.iter_mut().enumerate() {
@@ -39,6 +40,47 @@ impl Finisher {
                     jobs[number].finish(JobEnd::Failed(failure.clone(), 1));
                 }
             }
+        }
+    }
+
+    /// Moves what was here before, and what a callback wants elsewhere.
+    async fn move_files(&mut self, jobs: &mut [Job]) {
+        for job in jobs {
+            let mut end = None;
+            for live in &mut job.live {
+                let (Body::Here(from), Some(placed)) = (&live.meta.body, live.placed()) else {
+                    continue;
+                };
+                let to = placed.location.path();
+                if *from == to {
+                    continue;
+                }
+                let (local, from) = (Arc::clone(&self.shared.local), from.clone());
+                let flush = self.shared.flow.fsync;
+                let moving = move || move_file(&local, &from, &placed, flush);
+                let moved = tokio::task::spawn_blocking(moving).await;
+                let lost = |error: tokio::task::JoinError| {
+                    Err(Refused::Failed(Failure::temporary(error.to_string())))
+                };
+                match moved.unwrap_or_else(lost) {
+                    Ok(()) => live.meta.body = Body::Here(to),
+                    Err(Refused::Failed(failure)) => end = Some(JobEnd::Failed(failure, 1)),
+                    Err(Refused::Rejected(rejection)) => {
+                        live.meta.refused = true;
+                        self.shared.tell(|| Event::Rejected {
+                            message: &live.item.message,
+                            rejection: &rejection,
+                            stage: "work",
+                        });
+                        job.rejected.get_or_insert(rejection);
+                    }
+                }
+            }
+            if let Some(end) = end {
+                job.finish(end);
+            }
+            job.live.retain(|live| !live.meta.refused);
+            job.close_if_rejected();
         }
     }
 

@@ -44,7 +44,7 @@ use crate::nodupe::same_identity;
 use crate::ports::{Content, Failure};
 
 pub(crate) use call::{Body, CallContent, Finished, Source, decode_inline, store};
-pub(crate) use commit::{Commit, Looks, Place, Refused, commit_all, sync, sync_all};
+pub(crate) use commit::{Commit, Looks, Place, Refused, commit_all, move_file, sync, sync_all};
 pub(crate) use file::{Inflight as Spare, Method, Stored, identify};
 pub(crate) use held::{Held, Written};
 
@@ -356,7 +356,8 @@ pub(crate) fn compare(path: &Path, message: &Message, times: bool) -> There {
     }
 }
 
-/// The path a `file:` URL names, read as sr3 does: no percent-decoding.
+/// The path the `file:` URL of a message names, `retrievePath` heeded; read as sr3 does: no
+/// percent-decoding.
 pub(crate) fn file_path(message: &Message) -> Option<PathBuf> {
     let rest = message.base_url.strip_prefix("file:")?;
     let root = match rest.strip_prefix("//") {
@@ -370,7 +371,8 @@ pub(crate) fn file_path(message: &Message) -> Option<PathBuf> {
         }
     };
     let mut path = PathBuf::from("/");
-    for part in root.split('/').chain(message.rel_path.split('/')) {
+    let below = message.retrieve_path.as_ref().unwrap_or(&message.rel_path);
+    for part in root.split('/').chain(below.split('/')) {
         if part == ".." || part.contains('\0') {
             return None;
         }

@@ -214,6 +214,7 @@ pub(crate) mod tests {
             attempt: 0,
             message,
             location: None,
+            other: None,
         };
         let origin = Origin::Queue { tag: 7 };
         let born = Timestamp::from_unix(0, 0);

@@ -111,6 +111,7 @@ mod tests {
             attempt: 0,
             message,
             location,
+            other: None,
         };
         Live {
             item,

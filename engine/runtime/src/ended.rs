@@ -151,6 +151,7 @@ pub(crate) fn add(totals: &mut PassCounts, counts: &PassCounts) {
     totals.gathered += counts.gathered;
     totals.rejected += counts.rejected;
     totals.fetched += counts.fetched;
+    totals.sent += counts.sent;
     totals.derived += counts.derived;
     totals.posted += counts.posted;
     totals.duplicates += counts.duplicates;

@@ -27,6 +27,7 @@ use crate::content::{Local, Refused, io_failure, is_announced, sync};
 use crate::filter::{self, Placed};
 use crate::job::Live;
 use crate::ports::{Failure, Rejection};
+use crate::shared::Shared;
 
 /// An operation to be carried out.
 #[derive(Debug)]
@@ -47,7 +48,8 @@ pub(crate) enum Outcome {
 }
 
 /// The operation of a message that is placed, or why there is none.
-pub(crate) fn of(flow: &Flow, local: &Local, live: &Live) -> Result<Operation, Rejection> {
+pub(crate) fn of(shared: &Shared, live: &Live) -> Result<Operation, Rejection> {
+    let flow = &shared.flow;
     let message = &live.item.message;
     let (Some(op), Some(placed)) = (&message.file_op, live.placed()) else {
         return Err(Rejection {
@@ -65,25 +67,36 @@ pub(crate) fn of(flow: &Flow, local: &Local, live: &Live) -> Result<Operation, R
         return Err(Rejection { code: 503, reason });
     }
     let born = live.meta.born;
-    let other = match op {
+    let other = other(shared, message, op, born)?;
+    Ok(Operation {
+        message: message.clone(),
+        placed,
+        other,
+    })
+}
+
+/// Where the old name, or what is linked, is where the flow puts things; none where it never came
+/// there.
+pub(crate) fn other(
+    shared: &Shared,
+    message: &Message,
+    op: &FileOp,
+    born: Timestamp,
+) -> Result<Option<Placed>, Rejection> {
+    Ok(match op {
         FileOp {
             rename: Some(path), ..
         }
         | FileOp {
             hlink: Some(path), ..
-        } => place_other(flow, local, message, path, born)?,
+        } => place_other(shared, message, path, born)?,
         FileOp {
             link: Some(target), ..
-        } => match below_base(flow, message, target, born) {
-            Some(path) => place_other(flow, local, message, &path, born)?,
+        } => match below_base(&shared.flow, message, target, born) {
+            Some(path) => place_other(shared, message, &path, born)?,
             None => None,
         },
         _ => None,
-    };
-    Ok(Operation {
-        message: message.clone(),
-        placed,
-        other,
     })
 }
 
@@ -127,16 +140,18 @@ fn old_message(message: &Message, path: &str) -> Message {
 
 /// Where another path of `message` is here, by the rule for it; none where no rule accepts it.
 fn place_other(
-    flow: &Flow,
-    local: &Local,
+    shared: &Shared,
     message: &Message,
     path: &str,
     now: Timestamp,
 ) -> Result<Option<Placed>, Rejection> {
     let message = old_message(message, path);
-    match filter::rules(&flow.filters, &message) {
+    match filter::rules(&shared.flow.filters, &message) {
         Err(_) => filter::elements(path).map(|_| None),
-        Ok(found) => found.place(&message, path, &local.here, now).map(Some),
+        Ok(found) => {
+            let places = &shared.places;
+            places.place(&found, &message, &shared.local, now).map(Some)
+        }
     }
 }
 

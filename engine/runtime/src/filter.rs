@@ -129,11 +129,12 @@ pub(crate) fn rules<'a>(filters: &'a Filters, message: &Message) -> Result<Match
 
 impl Match<'_> {
     /// Where the content of `message` goes. Relative directories are below `here`; `path` is what
-    /// the names come from, usually `relPath`.
+    /// the names come from, usually `relPath`, and `base_dir` is not made again.
     pub(crate) fn place(
         &self,
         message: &Message,
         path: &str,
+        base_dir: Option<&Template>,
         here: &Path,
         now: Timestamp,
     ) -> Result<Placed, Rejection> {
@@ -142,7 +143,7 @@ impl Match<'_> {
             message: Some(message),
             groups: &self.groups,
         };
-        place(self.placement, &context, path, here)
+        place(self.placement, &context, path, base_dir, here)
     }
 }
 
@@ -151,12 +152,17 @@ pub(crate) fn place(
     placement: &Placement,
     context: &Context<'_>,
     path: &str,
+    base_dir: Option<&Template>,
     here: &Path,
 ) -> Result<Placed, Rejection> {
     let elements = strip(&placement.strip, &elements(path)?)?;
-    let (last, directories) = elements
+    let (last, mut directories) = elements
         .split_last()
         .ok_or_else(|| unusable(path, "names nothing"))?;
+    if let Some(base_dir) = base_dir {
+        let base: Vec<String> = self::elements(&base_dir.render(context))?;
+        directories = directories.strip_prefix(&base[..]).unwrap_or(directories);
+    }
     let mut filename = match &placement.flatten {
         Some(joint) if joint != "/" => elements.join(joint),
         _ => last.clone(),
@@ -316,7 +322,7 @@ mod tests {
             message: Some(&message),
             groups: &[],
         };
-        place(placement, &context, path, Path::new("/here"))
+        place(placement, &context, path, None, Path::new("/here"))
             .map(|placed| placed.location.path().to_str().unwrap().to_owned())
             .map_err(|rejection| format!("{} {}", rejection.code, rejection.reason))
     }
@@ -512,6 +518,7 @@ mod tests {
             found.place(
                 &message,
                 "x",
+                None,
                 Path::new("/here"),
                 Timestamp::from_unix(0, 0),
             )
@@ -539,6 +546,7 @@ mod tests {
             found.place(
                 &message,
                 "x",
+                None,
                 Path::new("/here"),
                 Timestamp::from_unix(0, 0),
             )

@@ -132,6 +132,7 @@ impl Running {
             attempt: row.attempt,
             message: row.message,
             location: None,
+            other: None,
         };
         let origin = Origin::Retry {
             gatherer: row.gatherer,
@@ -156,6 +157,7 @@ impl Running {
             attempt: 0,
             message,
             location: None,
+            other: None,
         };
         let born = self.shared.now();
         Delivery::new(
@@ -196,6 +198,7 @@ impl Running {
             tag,
             key,
             redelivered: again,
+            route,
         } in received
         {
             if self.options.dry_run {
@@ -205,7 +208,8 @@ impl Running {
                 redelivered.insert(tag);
             }
             match message {
-                Ok(message) => {
+                Ok(mut message) => {
+                    self.shared.stamp.received(&mut message, route);
                     self.shared.tell(|| Event::Gathered {
                         message: &message,
                         from: "queue",
@@ -301,6 +305,7 @@ impl Running {
         let name = &self.shared.names[callback];
         for mut message in messages {
             message.base_url = crate::post::without_password(message.base_url);
+            self.shared.stamp.gathered(&mut message, self.shared.now());
             self.shared.tell(|| Event::Gathered {
                 message: &message,
                 from: name,

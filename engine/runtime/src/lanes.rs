@@ -138,14 +138,19 @@ impl Lanes {
         }
     }
 
-    /// Begins to work on `jobs`, in every lane that runs but lane 0, which is still free.
+    /// Begins to work on `jobs`, in every lane that runs but lane 0, which is still free; `ordered`,
+    /// one lane works on all of them.
     pub(crate) fn begin(
         &mut self,
         shared: &Arc<Shared>,
         overlay: &Arc<Overlay>,
         jobs: Vec<Job>,
+        ordered: bool,
     ) -> Work {
-        let count = self.cap.min(jobs.len()).max(1);
+        let count = match ordered {
+            true => 1,
+            false => self.cap.min(jobs.len()).max(1),
+        };
         let shares = match count {
             1 => 1,
             _ => (jobs.len() / SHARE).clamp(count, count * SHARES),

@@ -13,6 +13,7 @@ use crate::finish::{Behind, Hand};
 use crate::gather::Found;
 use crate::job::{Job, JobEnd, Live};
 use crate::nodupe;
+use crate::places;
 use crate::ports::{Event, Item, PassCounts, Rejection};
 use crate::state::Overlay;
 use crate::store::{Pending, Renewal};
@@ -215,9 +216,15 @@ impl Running {
             Age::TooOld(rejection) => return self.reject(job, rejection),
             Age::TooYoung { due } => return job.finish(JobEnd::Wait(due)),
         }
-        let mut matched = filter::rules(&flow.filters, &live.item.message);
+        let real;
+        let mut matched = if flow.listing.realpath_filter {
+            real = places::with_real_path(flow, &live.item.message);
+            filter::rules(&flow.filters, &real)
+        } else {
+            filter::rules(&flow.filters, &live.item.message)
+        };
         if matched.is_err()
-            && flow.download
+            && self.shared.places.is_anywhere()
             && let Some(removal) = fileop::removal_of_old(flow, &live.item.message)
         {
             live.item.message = removal;
@@ -227,10 +234,9 @@ impl Running {
         let rule = match matched {
             Err(rejection) => return self.reject(job, rejection),
             Ok(found) => {
-                if flow.download {
-                    let path = message.rename.as_deref().unwrap_or(&message.rel_path);
-                    let here = &self.shared.local.here;
-                    match found.place(message, path, here, live.meta.born) {
+                let places = &self.shared.places;
+                if places.is_anywhere() {
+                    match places.place(&found, message, &self.shared.local, live.meta.born) {
                         Ok(placed) => {
                             live.item.location = Some(placed.location);
                             live.meta.root = placed.root;
@@ -387,8 +393,8 @@ impl Running {
         let mut report = Report::default();
         let mut rest = VecDeque::from(open);
         loop {
-            let step = self.next_step(&mut rest).await;
-            let work = self.lanes.begin(&self.shared, &pass.overlay, step);
+            let (step, ordered) = self.next_step(&mut rest).await;
+            let work = self.lanes.begin(&self.shared, &pass.overlay, step, ordered);
             if rest.is_empty() && work.is_shared() && self.may_look_ahead() {
                 let mut next = Pass::new(Overlay::after(&pass.overlay));
                 let ahead = self.look_ahead(&mut next, [hand, &own]);
@@ -411,12 +417,13 @@ impl Running {
             failed_calls,
         } = report;
         pass.counts.fetched += counts.fetched;
+        pass.counts.sent += counts.sent;
         pass.counts.derived += counts.derived;
         pass.counts.bytes += counts.bytes;
         for failure in &failed_calls {
             self.note_plugin_failure(failure);
         }
-        if pass.counts.fetched > 0 {
+        if pass.counts.fetched + pass.counts.sent > 0 {
             self.credentials_work();
         }
     }

@@ -57,6 +57,17 @@ pub struct Received {
     pub key: String,
     /// Whether it was delivered before.
     pub redelivered: bool,
+    /// How it got into the queue, where that was [asked for](Consumer::with_routes).
+    pub route: Option<Route>,
+}
+
+/// How a message got into a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The exchange it was posted to.
+    pub exchange: String,
+    /// The topic it was posted under, dotted as [`Topic::of`] has it.
+    pub topic: String,
 }
 
 /// What becomes of a delivery at its queue.
@@ -71,6 +82,9 @@ pub enum Settlement {
 /// A queue being consumed.
 #[async_trait]
 pub trait Consumer: Send {
+    /// From now on, deliveries say their [`Route`]. Most flows do without: nothing is spent on it
+    /// before.
+    fn with_routes(&mut self) {}
     /// Takes what is there now, at most `limit`; an empty list means nothing.
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure>;
     /// Waits until there may be something to receive. Cancel safe.
@@ -135,8 +149,12 @@ pub struct Item {
     pub attempt: u32,
     /// The message.
     pub message: Message,
-    /// Where its content is, or will be.
+    /// Where its content is, or will be: here, or in a flow that sends, there. Then a relative
+    /// directory is below `sendTo`.
     pub location: Option<Location>,
+    /// In a flow that sends, for an operation on files: where the old name, or what is linked, is
+    /// there.
+    pub other: Option<Location>,
 }
 
 /// A place for content.
@@ -387,6 +405,10 @@ pub trait Content: Send + Sync {
 pub trait ContentReader: Send {
     /// The next bytes, at most `max`; empty means the end.
     fn read(&mut self, max: usize) -> Result<Vec<u8>, Failure>;
+    /// When it was last changed, where it is a file of this machine.
+    fn modified(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// Content being written. Dropped unfinished, it leaves nothing behind.
@@ -446,6 +468,13 @@ pub enum Event<'a> {
         bytes: u64,
         elapsed: Duration,
     },
+    /// Its content, or the operation it is about, is at `path` at the server the flow sends to.
+    Sent {
+        message: &'a Message,
+        path: &'a Path,
+        bytes: u64,
+        elapsed: Duration,
+    },
     Derived {
         message: &'a Message,
         from: &'a Message,
@@ -497,6 +526,7 @@ pub struct PassCounts {
     pub gathered: u64,
     pub rejected: u64,
     pub fetched: u64,
+    pub sent: u64,
     pub derived: u64,
     pub posted: u64,
     pub duplicates: u64,

@@ -165,15 +165,20 @@ impl Finisher {
             }
             if let Some(path) = path {
                 message.rel_path = path;
+                message.retrieve_path = None;
             }
         }
         message.base_url = without_password(message.base_url);
         self.set_headers(&mut message, live.meta.born)?;
-        let prefix = flow
-            .output
-            .as_ref()
-            .map_or("v03", |output| &output.topic_prefix);
-        let topic = Topic::of(prefix, &message);
+        let copied = self.shared.stamp.take_topic(&mut message);
+        let given = flow.output.as_ref().and_then(|output| output.topic.clone());
+        let topic = given.or(copied).map(Topic::from).unwrap_or_else(|| {
+            let prefix = flow
+                .output
+                .as_ref()
+                .map_or("v03", |output| &output.topic_prefix);
+            Topic::of(prefix, &message)
+        });
         let key = Some(format!("{}:{}", self.name, live.item.key));
         Ok(Outgoing {
             message,

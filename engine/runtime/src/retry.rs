@@ -110,6 +110,7 @@ mod tests {
             attempt,
             message,
             location: None,
+            other: None,
         };
         let born = Timestamp::from_unix(1_000, 0);
         let origin = Origin::Retry { gatherer: None };

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use flow_config::Flow;
+use flow_config::{Flow, SafeUrl};
 use flow_message::{Message, Timestamp};
 
 use crate::content::Local;
+use crate::places::Places;
 use crate::ports::{Callback, Clock, EntryPoints, Event, Observer, State};
+use crate::stamp::Stamp;
 use crate::state::{Overlay, StateView};
 use crate::store::Store;
 
@@ -19,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) local: Arc<Local>,
+    pub(crate) places: Places,
+    pub(crate) stamp: Stamp,
     /// By number of the callback: its name in the store.
     pub(crate) names: Vec<String>,
     ids: AtomicU64,
@@ -47,6 +51,16 @@ impl Ability {
         }
     }
 
+    /// Whether it is what delivers to `send_to`.
+    pub(crate) fn sends_to(&self, send_to: &SafeUrl) -> bool {
+        let scheme = send_to.scheme();
+        self.entry_points.send
+            && self
+                .schemes
+                .iter()
+                .any(|own| own.eq_ignore_ascii_case(scheme))
+    }
+
     /// Whether it downloads what `message` announces.
     pub(crate) fn downloads(&self, message: &Message) -> bool {
         self.entry_points.download
@@ -71,6 +85,7 @@ impl Shared {
         observer: Arc<dyn Observer>,
         local: Arc<Local>,
     ) -> Self {
+        let (places, stamp) = (Places::new(&flow), Stamp::new(&flow));
         let names = store_names(&flow);
         Self {
             flow,
@@ -78,6 +93,8 @@ impl Shared {
             clock,
             observer,
             local,
+            places,
+            stamp,
             names,
             ids: AtomicU64::new(1),
         }

@@ -19,18 +19,28 @@ use crate::verdict;
 use crate::worker::Running;
 
 impl Running {
-    /// Whether something in hand is an operation on files here.
+    /// Whether something in hand is an operation on files.
     pub(crate) fn operates(&self, jobs: &[Job]) -> bool {
         jobs.iter().any(|job| self.is_operation(job))
     }
 
     fn is_operation(&self, job: &Job) -> bool {
-        self.shared.flow.download && job.live.iter().any(is_operation)
+        let thrown_away = self.shared.flow.transfer.delete_destination;
+        !thrown_away && self.shared.places.is_anywhere() && job.live.iter().any(is_operation)
     }
 
-    /// Takes the next step from `rest`: its operations are carried out already.
-    pub(crate) async fn next_step(&mut self, rest: &mut VecDeque<Job>) -> Vec<Job> {
+    /// Takes the next step from `rest`, and says whether it has to be worked on in order. Operations
+    /// on files here are carried out already.
+    pub(crate) async fn next_step(&mut self, rest: &mut VecDeque<Job>) -> (Vec<Job>, bool) {
         let mut step = Vec::new();
+        if self.shared.places.is_there() {
+            // They are sent like content, but one after the other.
+            let ordered = rest.front().is_some_and(|job| self.is_operation(job));
+            while let Some(job) = rest.pop_front_if(|job| self.is_operation(job) == ordered) {
+                step.push(job);
+            }
+            return (step, ordered);
+        }
         while let Some(job) = rest.pop_front_if(|job| self.is_operation(job)) {
             step.push(job);
         }
@@ -44,7 +54,7 @@ impl Running {
         for job in left.into_iter().rev() {
             rest.push_front(job);
         }
-        step
+        (step, false)
     }
 
     /// Gives what a step wrote its final names, before the next one.
@@ -75,7 +85,7 @@ async fn carry_out(shared: &Shared, jobs: &mut Vec<Job>) -> Vec<Job> {
                 place += 1;
                 continue;
             }
-            match fileop::of(&shared.flow, &shared.local, live) {
+            match fileop::of(shared, live) {
                 Ok(operation) => {
                     operations.push(operation);
                     whose.push((number, place));

@@ -205,6 +205,7 @@ impl Running {
                     attempt: row.attempt,
                     message: row.message.clone(),
                     location: None,
+                    other: None,
                 },
                 fate: row.fate.clone(),
             })

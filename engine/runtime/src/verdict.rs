@@ -141,6 +141,7 @@ impl Stage<'_> {
                 attempt: parent.item.attempt,
                 message,
                 location: None,
+                other: None,
             };
             let mut live = Live {
                 item,
@@ -176,8 +177,8 @@ impl Stage<'_> {
             .remove(&handle)
             .filter(|found| found.item == parent.item.id);
         let Some((stored, derivation)) = found.and_then(|found| match found.written {
-            // Only downloads are held.
-            Written::Held(_) => None,
+            // Only downloads are held, or thrown away.
+            Written::Held(_) | Written::Dropped { .. } => None,
             Written::Stored(stored) => Some((stored, found.derivation?)),
         }) else {
             return Err(Failure::Plugin(format!(
@@ -208,9 +209,9 @@ impl Stage<'_> {
             });
         }
         let found = filter::rules(&flow.filters, message)?;
-        if flow.download {
-            let here = &self.shared.local.here;
-            let placed = found.place(message, &message.rel_path, here, job.delivery.born())?;
+        if self.shared.places.is_anywhere() {
+            let (places, born) = (&self.shared.places, job.delivery.born());
+            let placed = places.place(&found, message, &self.shared.local, born)?;
             live.item.location = Some(placed.location);
             live.meta.root = placed.root;
         }

@@ -34,6 +34,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn add(&mut self, other: Self) {
         self.counts.fetched += other.counts.fetched;
+        self.counts.sent += other.counts.sent;
         self.counts.derived += other.counts.derived;
         self.counts.bytes += other.counts.bytes;
         self.failed_calls.extend(other.failed_calls);
@@ -113,7 +114,7 @@ pub(crate) fn put_entries(jobs: &mut [Job], entries: Vec<Entry>) {
 }
 
 /// Parts items from what callbacks don't see, for a call.
-fn part(entries: Vec<Entry>) -> (Vec<(usize, Meta)>, Vec<Item>) {
+pub(crate) fn part(entries: Vec<Entry>) -> (Vec<(usize, Meta)>, Vec<Item>) {
     entries
         .into_iter()
         .map(|(number, live)| ((number, live.meta), live.item))
@@ -121,7 +122,7 @@ fn part(entries: Vec<Entry>) -> (Vec<(usize, Meta)>, Vec<Item>) {
 }
 
 /// Undoes [`part`].
-fn join(metas: Vec<(usize, Meta)>, items: Vec<Item>) -> Vec<Entry> {
+pub(crate) fn join(metas: Vec<(usize, Meta)>, items: Vec<Item>) -> Vec<Entry> {
     metas
         .into_iter()
         .zip(items)
@@ -155,12 +156,19 @@ pub(crate) fn fail_all(jobs: &mut [Job], entries: &[Entry], failure: &Failure) {
 impl Worker<'_> {
     async fn chunk(&mut self, jobs: &mut [Job]) {
         let mut entries = take_entries(jobs);
-        if self.shared.flow.download {
+        if self.shared.flow.download && !self.shared.places.is_there() {
             entries = self.fetch(jobs, entries).await;
+        }
+        let sender = self.sender();
+        if let Some(index) = sender
+            && !entries.is_empty()
+        {
+            entries = self.deliver(jobs, entries, index).await;
         }
         for index in 0..self.lane.callbacks.len() {
             let points = self.abilities[index].entry_points;
-            if points.send && !points.download && !entries.is_empty() {
+            let sends = points.send && !points.download && sender != Some(index);
+            if sends && !entries.is_empty() {
                 entries = self.send(jobs, entries, index).await;
             }
             if points.after_work && !entries.is_empty() {
@@ -273,7 +281,11 @@ impl Worker<'_> {
             let reason = format!("{size} bytes are more than `fileSizeMax`, {most}");
             return Route::Rejected(live, Rejection { code: 413, reason });
         }
-        if self.shared.local.overwrite {
+        if self.shared.flow.transfer.delete_destination {
+            if live.item.message.file_op.is_some() {
+                return Route::Ready(live);
+            }
+        } else if self.shared.local.overwrite {
             if let Some(rejection) = self.compare(&mut live).await {
                 return Route::Rejected(live, rejection);
             }
@@ -410,7 +422,7 @@ impl Worker<'_> {
     }
 
     /// The content of one call.
-    fn call<'a>(
+    pub(crate) fn call<'a>(
         &self,
         lives: impl Iterator<Item = &'a Live>,
         callback: usize,
@@ -512,10 +524,19 @@ impl Worker<'_> {
                 let bytes = stored.size;
                 (Body::Stored(stored), bytes)
             }
+            Written::Dropped { size, identity } => {
+                if identity.is_some() {
+                    message.identity = identity;
+                }
+                (Body::Away, size)
+            }
         };
         message.size = Some(bytes);
-        message.retrieve_path = None;
-        message.rename = None;
+        // What was thrown away is announced where it still is.
+        if !matches!(body, Body::Away) {
+            message.retrieve_path = None;
+            message.rename = None;
+        }
         self.report.counts.fetched += 1;
         self.report.counts.bytes += bytes;
         if let Some(location) = &live.item.location {
@@ -528,37 +549,6 @@ impl Worker<'_> {
             });
         }
         live.meta.body = body;
-    }
-
-    async fn send(&mut self, jobs: &mut [Job], entries: Vec<Entry>, index: usize) -> Vec<Entry> {
-        let call = self.call(entries.iter().map(|(_, live)| live), index, Identify::Never);
-        let (metas, items) = part(entries);
-        let state = self.shared.state(index, self.overlay);
-        let callback = &mut self.lane.callbacks[index];
-        let answer = callback.send(&items, Arc::clone(&call) as _, state).await;
-        let answer = matching(answer, items.len(), callback.name());
-        let entries = join(metas, items);
-        let answers = match answer {
-            Ok(answers) => answers,
-            Err(failure) => {
-                fail_all(jobs, &entries, &failure);
-                self.report.failed_calls.push(failure);
-                return Vec::new();
-            }
-        };
-        let mut sent = Vec::with_capacity(entries.len());
-        for ((number, mut live), answer) in entries.into_iter().zip(answers) {
-            match answer {
-                Worked::Done(edits) => match edit::apply(edits, &mut live) {
-                    Ok(()) => sent.push((number, live)),
-                    Err(failure) => jobs[number].finish(JobEnd::Failed(failure, 1)),
-                },
-                Worked::Reject(rejection) => self.reject(&mut jobs[number], &live, rejection),
-                Worked::Fail(failure) => jobs[number].finish(JobEnd::Failed(failure, 1)),
-            }
-        }
-        sent.retain(|(number, _)| jobs[*number].is_open());
-        sent
     }
 
     async fn after_work(
@@ -604,7 +594,7 @@ impl Worker<'_> {
         }
     }
 
-    fn reject(&self, job: &mut Job, live: &Live, rejection: Rejection) {
+    pub(crate) fn reject(&self, job: &mut Job, live: &Live, rejection: Rejection) {
         verdict::reject(self.shared, job, live, rejection, "work");
     }
 }

@@ -263,9 +263,12 @@ impl Running {
         seat: Seat,
     ) -> Self {
         let Links {
-            consumer,
+            mut consumer,
             publisher,
         } = links;
+        if let Some(consumer) = consumer.as_mut().filter(|_| shared.stamp.takes_routes()) {
+            consumer.with_routes();
+        }
         let seat = Arc::new(seat);
         let name = shared.flow.name.to_string();
         let now = shared.now();

@@ -156,6 +156,7 @@ async fn run(
                     directory: out.clone(),
                     filename: name,
                 }),
+                other: None,
             });
         }
         let content: Arc<dyn Content> = Arc::new(Files {

@@ -137,6 +137,16 @@ impl Carrier {
         &self.inner.settings
     }
 
+    /// Whether the flow itself names the server of `url`.
+    pub(crate) fn is_own(&self, url: &str) -> bool {
+        let host = |url: &SafeUrl| {
+            let host = url.host().map(str::to_ascii_lowercase);
+            (host, url.expose().port_or_known_default())
+        };
+        let own = &self.inner.settings.own_urls;
+        SafeUrl::parse(url).is_ok_and(|url| own.iter().any(|own| host(own) == host(&url)))
+    }
+
     pub(crate) fn throttle(&self) -> &Arc<Throttle> {
         &self.inner.throttle
     }

@@ -135,6 +135,15 @@ struct Fetch {
     about: About,
 }
 
+/// A refused login makes a flow pause, if it is at a server the flow names. Any message can name a
+/// server that refuses it: then it is that message's trouble.
+fn harmless(own: bool, worked: Worked) -> Worked {
+    match worked {
+        Worked::Fail(Failure::Auth(reason)) if !own => Worked::Fail(Failure::temporary(reason)),
+        worked => worked,
+    }
+}
+
 /// Fetches one item.
 async fn fetch(carrier: Carrier, content: Arc<dyn Content>, item: Item) -> Worked {
     let fetch = Fetch {
@@ -355,7 +364,13 @@ impl Callback for Download {
     ) -> Result<Vec<Worked>, Failure> {
         let carrier = self.carrier.clone();
         let permits = Arc::clone(carrier.permits());
-        let work = move |item| fetch(carrier.clone(), Arc::clone(&content), item);
+        let work = move |item: Item| {
+            let (carrier, content) = (carrier.clone(), Arc::clone(&content));
+            async move {
+                let own = carrier.is_own(&item.message.base_url);
+                harmless(own, fetch(carrier, content, item).await)
+            }
+        };
         Ok(overlapped(batch, &permits, place, work).await)
     }
 
@@ -379,6 +394,12 @@ impl Callback for Download {
                     ) =>
                 {
                     tracing::warn!(path = %outcome.item.message.rel_path, reason = %error, "A source can't be removed and stays.");
+                }
+                Err(error)
+                    if error.kind() == crate::Kind::Auth
+                        && !self.carrier.is_own(&outcome.item.message.base_url) =>
+                {
+                    return Err(Failure::temporary(error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -5,6 +5,8 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flow_config::{FileEvents, Inflight, SafeUrl, TlsRigour};
+
 /// The options of a flow that transfers care about; the defaults are sr3's where it has one.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -34,6 +36,8 @@ pub struct Settings {
     pub perm_default: Option<u32>,
     /// Mode of directories made elsewhere (`permDirDefault`).
     pub perm_directory: Option<u32>,
+    /// Files that are there already are replaced by uploads (`overwrite`).
+    pub overwrite: bool,
     /// How unfinished uploads are named (`inflight`).
     pub inflight: Inflight,
     /// Uploads to `file:` are flushed to the disk before they count as done (`fsync`).
@@ -49,6 +53,9 @@ pub struct Settings {
     /// Characters of paths that are not percent-encoded beside letters, digits and `-._~`
     /// (`httpsSafeQuote`).
     pub safe_quote: String,
+    /// URLs the flow itself names: who refuses its login there makes it pause. What refuses a login
+    /// elsewhere, where only a message led, costs that message a try.
+    pub own_urls: Vec<SafeUrl>,
     /// Certificates.
     pub tls: Tls,
     /// Proxies of HTTP.
@@ -71,61 +78,18 @@ impl Default for Settings {
             time_copy: true,
             perm_default: None,
             perm_directory: None,
-            inflight: Inflight::default(),
+            overwrite: true,
+            inflight: Inflight::Dot,
             fsync: true,
             timezone: jiff::tz::TimeZone::UTC,
             delete: false,
             file_events: FileEvents::default(),
             user_agent: concat!("flow/", env!("CARGO_PKG_VERSION")).into(),
             safe_quote: "/+".into(),
+            own_urls: Vec::new(),
             tls: Tls::default(),
             proxies: Proxies::default(),
             ssh: Ssh::default(),
-        }
-    }
-}
-
-/// How content is named elsewhere while it is written (S§7.2).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Inflight {
-    /// Under its final name from the start.
-    None,
-    /// `.name`, beside the final name.
-    #[default]
-    Dot,
-    /// The name and this, beside the final name.
-    Suffix(String),
-    /// In this directory below that of the final name (`tmp/`).
-    Directory(String),
-    /// Under its final name, with a mode that lets nobody read it until it is whole.
-    Umask,
-}
-
-/// Which operations are carried out; the others count as done (S§5.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field is named after its operation")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "a set of flags is what it is"
-)]
-pub struct FileEvents {
-    pub create: bool,
-    pub delete: bool,
-    pub link: bool,
-    pub mkdir: bool,
-    pub modify: bool,
-    pub rmdir: bool,
-}
-
-impl Default for FileEvents {
-    fn default() -> Self {
-        Self {
-            create: true,
-            delete: true,
-            link: true,
-            mkdir: true,
-            modify: true,
-            rmdir: true,
         }
     }
 }
@@ -147,21 +111,9 @@ pub struct Ssh {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
     /// `tlsRigour`.
-    pub rigour: Rigour,
+    pub rigour: TlsRigour,
     /// More certificate authorities to trust, PEM (`caFile`).
     pub ca_file: Option<PathBuf>,
-}
-
-/// How closely certificates are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Rigour {
-    /// Not at all: the connection is encrypted, but to whom is unknown.
-    Lax,
-    /// The certificate has to be valid for the host.
-    #[default]
-    Normal,
-    /// As normal; sr3 knows the difference.
-    Strict,
 }
 
 /// Proxies of HTTP.

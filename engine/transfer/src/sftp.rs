@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flow_config::Credential;
+use flow_config::{Credential, TlsRigour};
 use russh::client::{self, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 
 use self::hosts::{Checker, Hosts};
 use self::session::Session;
-use crate::{Error, Protocol, Remote, Rigour, Settings, Site, Ssh};
+use crate::{Error, Protocol, Remote, Settings, Site, Ssh};
 
 /// Logins under way at the same time: servers drop strangers when there are many (`MaxStartups`).
 const LOGINS: usize = 4;
@@ -56,7 +56,7 @@ pub struct Sftp {
 impl Sftp {
     /// With what the flow says about keys and hosts.
     pub fn new(settings: &Settings) -> Self {
-        let strict = settings.tls.rigour == Rigour::Strict;
+        let strict = settings.tls.rigour == TlsRigour::Strict;
         Self {
             ssh: settings.ssh.clone(),
             hosts: Arc::new(Hosts::new(settings.ssh.known_hosts.clone(), strict)),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use flow_config::TlsRigour;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -12,7 +13,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use crate::{Error, Rigour, Tls};
+use crate::{Error, Tls};
 
 /// The client side of TLS for a flow; protocols that start TLS themselves use it as it is.
 ///
@@ -23,7 +24,7 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .expect("ring supports the protocol versions rustls has");
-    if tls.rigour == Rigour::Lax {
+    if tls.rigour == TlsRigour::Lax {
         let lax = Arc::new(Lax(provider));
         return Ok(builder
             .dangerous()

@@ -7,21 +7,25 @@
 
 mod body;
 mod operation;
+mod source;
 mod target;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use flow_config::SafeUrl;
+use flow_config::{Inflight, SafeUrl};
 use flow_message::Message;
-use flow_runtime::ports::{Callback, Content, Edit, EntryPoints, Failure, Item, State, Worked};
+use flow_runtime::ports::{
+    Callback, Content, Edit, EntryPoints, Failure, Fate, Item, Outcome, Rejection, State, Worked,
+};
 use tokio::time::Instant;
 
-use self::body::{Body, of_content};
+use self::body::Body;
+use self::source::{Source, remove_sent};
 use self::target::{Target, target};
 use crate::download::overlapped;
-use crate::{About, Carrier, Connection, EntryKind, Error, Inflight, Kind, RemotePath, Site};
+use crate::{About, Carrier, Connection, EntryKind, Error, Kind, RemotePath, Site};
 
 /// The callback that sends, for one lane.
 pub struct Upload {
@@ -71,6 +75,9 @@ impl Shared {
     }
 
     async fn try_send(&self, content: &Arc<dyn Content>, item: &Item) -> Result<Worked, Error> {
+        if let Some(rejection) = self.unwanted(&item.message) {
+            return Ok(Worked::Reject(rejection));
+        }
         let target = target(&self.base, self.has_home, item)?;
         let mut again = self.carrier.settings().resumes;
         loop {
@@ -80,10 +87,10 @@ impl Shared {
                     self.operate(&mut connection, op, content, item, &target)
                         .await
                 }
-                None => self
-                    .deliver(&mut connection, content, item, &target)
-                    .await
-                    .map(|()| Ok(())),
+                None => {
+                    self.deliver(&mut connection, content, item, &target.path)
+                        .await
+                }
             };
             match done {
                 Ok(done) => {
@@ -104,6 +111,29 @@ impl Shared {
         }
     }
 
+    /// What the message alone forbids.
+    fn unwanted(&self, message: &Message) -> Option<Rejection> {
+        let settings = self.carrier.settings();
+        let reject = |code, reason| Some(Rejection { code, reason });
+        if !settings.file_events.include(message) {
+            let path = &message.rel_path;
+            return reject(
+                202,
+                format!("what `{path}` is about is not in `fileEvents`"),
+            );
+        }
+        if message.blocks.is_some() {
+            let reason = "it announces a block of a file, and files are sent whole here";
+            return reject(503, reason.into());
+        }
+        match (message.size, settings.file_size_max) {
+            (Some(size), Some(most)) if size > most.get() => {
+                reject(413, format!("{size} bytes are more than `fileSizeMax`"))
+            }
+            _ => None,
+        }
+    }
+
     /// What is announced: where it is now.
     fn edits(&self, target: Target) -> Vec<Edit> {
         let (base_url, rel_path) = match target.rel_path {
@@ -121,45 +151,84 @@ impl Shared {
         ]
     }
 
+    /// Sends content; an `Ok(Err)` is a rejection.
     async fn deliver(
         &self,
         connection: &mut Connection,
         content: &Arc<dyn Content>,
         item: &Item,
-        target: &Target,
-    ) -> Result<(), Error> {
-        self.make_directory(connection, target.path.parent())
-            .await?;
-        match self.put(connection, content, item, &target.path).await {
+        path: &RemotePath,
+    ) -> Result<Result<(), Rejection>, Error> {
+        let open = || Source::open(content, item, self.carrier.settings().accept_size_wrong);
+        let source = match open()? {
+            Ok(source) => source,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        if !self.carrier.settings().overwrite
+            && let Some(known) = self.there(connection, item, path, source.size).await?
+        {
+            return Ok(known);
+        }
+        self.make_directory(connection, path.parent()).await?;
+        match self.put(connection, source, item, path).await {
             // Somebody removed the directory since.
             Err(error) if error.kind() == Kind::NotFound => {
                 self.forget_directories();
-                self.make_directory(connection, target.path.parent())
-                    .await?;
-                self.put(connection, content, item, &target.path).await
+                self.make_directory(connection, path.parent()).await?;
+                let source = match open()? {
+                    Ok(source) => source,
+                    Err(rejection) => return Ok(Err(rejection)),
+                };
+                self.put(connection, source, item, path).await.map(Ok)
             }
-            done => done,
+            done => done.map(Ok),
         }
+    }
+
+    /// What it means that something is at `path` and must stay; none if there is nothing. What looks
+    /// like what is to be sent was sent before, by a try whose end nobody heard of.
+    async fn there(
+        &self,
+        connection: &mut Connection,
+        item: &Item,
+        path: &RemotePath,
+        size: u64,
+    ) -> Result<Option<Result<(), Rejection>>, Error> {
+        let asking = connection.stat(path);
+        let found = match self.carrier.bounded("asking about a file", asking).await {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) if error.kind() == Kind::Unsupported => {
+                return Err(Error::permanent(format!(
+                    "the server can't say whether `{path}` is there, which `overwrite: off` takes"
+                )));
+            }
+            found => found?,
+        };
+        // Servers keep seconds.
+        let second = |time: flow_message::Timestamp| time.as_millisecond().div_euclid(1000);
+        let dated = match (item.message.mtime, found.mtime) {
+            (Some(here), Some(there)) if self.carrier.settings().time_copy => {
+                second(here) == second(there)
+            }
+            _ => true,
+        };
+        if found.size == Some(size) && dated {
+            return Ok(Some(Ok(())));
+        }
+        let reason = format!("`{path}` exists there and `overwrite` is off");
+        Ok(Some(Err(Rejection { code: 204, reason })))
     }
 
     async fn put(
         &self,
         connection: &mut Connection,
-        content: &Arc<dyn Content>,
+        source: Source,
         item: &Item,
         path: &RemotePath,
     ) -> Result<(), Error> {
         let settings = self.carrier.settings();
         let (message, can) = (&item.message, connection.abilities());
-        let (reader, size) = content.open(item.id).map_err(of_content)?;
-        if let Some(announced) = message.size.filter(|announced| *announced != size)
-            && !settings.accept_size_wrong
-        {
-            return Err(Error::permanent(format!(
-                "the file here has {size} bytes, {announced} were announced; \
-                 `acceptSizeWrong: true` would send it"
-            )));
-        }
+        let Source { reader, size } = source;
         let mode = match message.mode {
             Some(mode) if settings.perm_copy => Some(mode),
             _ => settings.perm_default,
@@ -252,7 +321,10 @@ impl Shared {
             Inflight::Suffix(suffix) => Some(path.with_name(&format!("{name}{suffix}"))?),
             Inflight::Directory(directory) => {
                 let parent = path.parent().unwrap_or_else(|| path.root());
-                let directory = parent.join(directory)?;
+                let directory = match directory.starts_with('/') {
+                    true => RemotePath::of_url("//")?.join(directory)?,
+                    false => parent.join(directory)?,
+                };
                 self.make_directory(connection, Some(directory.clone()))
                     .await?;
                 Some(directory.join(name)?)
@@ -317,6 +389,7 @@ impl Callback for Upload {
         EntryPoints {
             lifecycle: true,
             send: true,
+            settled: self.shared.carrier.settings().delete,
             ..EntryPoints::default()
         }
     }
@@ -341,6 +414,31 @@ impl Callback for Upload {
             false => place(&item.message, item),
         };
         Ok(overlapped(batch, &permits, place, work).await)
+    }
+
+    /// With `delete_source`, removes what was sent and is safe. The messages are those the loop tells
+    /// of files it sent: they say where the file is here.
+    async fn settled(
+        &mut self,
+        outcomes: &[Outcome],
+        _state: Arc<dyn State>,
+    ) -> Result<(), Failure> {
+        let carrier = &self.shared.carrier;
+        for outcome in outcomes {
+            let message = &outcome.item.message;
+            if outcome.fate != Fate::Posted || !carrier.settings().delete {
+                continue;
+            }
+            match remove_sent(carrier, message).await {
+                Ok(()) => {}
+                // Asking again changes nothing about these.
+                Err(error) if matches!(error.kind(), Kind::Unsupported | Kind::Permanent) => {
+                    tracing::warn!(path = %message.rel_path, reason = %error, "A file that was sent can't be removed and stays.");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     async fn housekeeping(&mut self, _state: Arc<dyn State>) -> Result<(), Failure> {

@@ -11,10 +11,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use flow_config::{Inflight, TlsRigour};
 use flow_message::{FileOp, Message, Timestamp};
 use flow_runtime::ports::{Edit, Worked};
 use flow_testkit::{Ftp, FtpManner};
-use flow_transfer::{Carrier, Inflight, PollOptions, Rigour, Settings, Tls};
+use flow_transfer::{Carrier, PollOptions, Settings, Tls};
 use support::{
     carrier_with, download, download_one, edits, gather_all, message, noise, poll, send, settings,
     words,
@@ -230,7 +231,7 @@ async fn tls_asked_for_and_from_the_first_byte() {
         assert!(commands.iter().any(|line| line.ends_with(" PROT P")));
 
         let lax = with(Tls {
-            rigour: Rigour::Lax,
+            rigour: TlsRigour::Lax,
             ca_file: None,
         });
         assert_eq!(

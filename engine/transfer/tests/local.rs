@@ -12,10 +12,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
-use flow_config::SafeUrl;
+use flow_config::{FileEvent, FileEvents, Inflight, SafeUrl};
 use flow_message::{FileOp, Message, Timestamp};
 use flow_runtime::ports::{Callback, Edit, Item, Location, Worked};
-use flow_transfer::{Carrier, FileEvents, Inflight, PollOptions, Settings};
+use flow_transfer::{Carrier, PollOptions, Settings};
 use support::{Memory, carrier, edits, gather_all, message, noise, settings, state, words};
 
 fn file_url(path: &Path) -> SafeUrl {
@@ -327,10 +327,10 @@ async fn file_operations_are_carried_out() {
     assert_eq!(fs::metadata(to.join("d/hard")).unwrap().nlink(), 2);
 
     let picky = support::carrier(Settings {
-        file_events: FileEvents {
-            delete: false,
-            ..FileEvents::default()
-        },
+        file_events: FileEvents::default()
+            .iter()
+            .filter(|event| *event != FileEvent::Delete)
+            .collect(),
         ..settings()
     });
     let done = send_one(

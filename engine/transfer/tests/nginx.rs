@@ -11,11 +11,11 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flow_config::{Credentials, SafeUrl};
+use flow_config::{Credentials, SafeUrl, TlsRigour};
 use flow_message::Message;
 use flow_runtime::ports::{Callback, Edit, Gathered, Worked};
 use flow_testkit::Nginx;
-use flow_transfer::{Carrier, PollOptions, Rigour, Settings, Tls};
+use flow_transfer::{Carrier, PollOptions, Settings, Tls};
 use support::{
     carrier, download, download_one, edits, gather_all, message, noise, settings, state, words,
 };
@@ -98,7 +98,7 @@ async fn tls_with_an_authority_of_ones_own_speaks_http_2() {
     assert_eq!(words(&done), "done");
     assert!(got.unwrap() == content);
     let lax = with(Tls {
-        rigour: Rigour::Lax,
+        rigour: TlsRigour::Lax,
         ca_file: None,
     });
     assert_eq!(words(&download_one(&lax, announced()).await.0), "done");

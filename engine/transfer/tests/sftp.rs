@@ -11,10 +11,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use flow_config::{Inflight, TlsRigour};
 use flow_message::{FileOp, Message, Timestamp};
 use flow_runtime::ports::{Callback, Edit, Worked};
 use flow_testkit::Sftp;
-use flow_transfer::{Carrier, Inflight, PollOptions, Rigour, Settings, Ssh, Tls};
+use flow_transfer::{Carrier, PollOptions, Settings, Ssh, Tls};
 use support::{
     carrier_with, download, download_one, edits, gather_all, message, noise, poll, send, settings,
     words,
@@ -176,7 +177,7 @@ async fn servers_are_who_they_were() {
     server.write("a", b"x");
     let home = tempfile::tempdir().unwrap();
     let known_hosts = home.path().join("known_hosts");
-    let with = |server: &Sftp, rigour: Rigour| {
+    let with = |server: &Sftp, rigour: TlsRigour| {
         let settings = Settings {
             tls: Tls {
                 rigour,
@@ -191,7 +192,7 @@ async fn servers_are_who_they_were() {
         carrier(server, settings, "")
     };
     let announced = message(&base(&server, "sftp"), "a");
-    let strict = with(&server, Rigour::Strict);
+    let strict = with(&server, TlsRigour::Strict);
     let (done, _) = download_one(&strict, announced.clone()).await;
     assert!(
         words(&done).starts_with("config: `localhost` port "),
@@ -200,7 +201,7 @@ async fn servers_are_who_they_were() {
     );
     assert!(!known_hosts.exists());
 
-    let normal = with(&server, Rigour::Normal);
+    let normal = with(&server, TlsRigour::Normal);
     assert_eq!(
         words(&download_one(&normal, announced.clone()).await.0),
         "done"
@@ -213,7 +214,7 @@ async fn servers_are_who_they_were() {
     );
 
     server.change_host_key();
-    let lax = with(&server, Rigour::Lax);
+    let lax = with(&server, TlsRigour::Lax);
     let (done, _) = download_one(&lax, announced).await;
     assert!(
         words(&done).starts_with("config: `localhost` port ")

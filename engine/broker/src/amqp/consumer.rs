@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use flow_runtime::ports::{Consumer, Failure, Received, Settlement};
+use flow_runtime::ports::{Consumer, Failure, Received, Route, Settlement};
 use futures_core::Stream;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
@@ -54,6 +54,8 @@ pub struct AmqpConsumer {
     acked: VecDeque<String>,
     /// Keys of what is done but may be offered again, and how often.
     done: HashMap<String, u32>,
+    /// Whether deliveries say how they came.
+    routes: bool,
     closed: bool,
 }
 
@@ -86,6 +88,7 @@ impl AmqpConsumer {
             void: BTreeMap::new(),
             acked: VecDeque::new(),
             done: HashMap::new(),
+            routes: false,
             closed: false,
         }
     }
@@ -217,6 +220,10 @@ impl AmqpConsumer {
                 tag: epoch | delivery_tag,
                 key,
                 redelivered,
+                route: self.routes.then(|| Route {
+                    exchange: exchange.to_string(),
+                    topic: routing_key.to_string(),
+                }),
             });
         }
         (received, repeats)
@@ -279,6 +286,10 @@ async fn send(channel: &lapin::Channel, frames: &[Frame]) -> lapin::Result<()> {
 
 #[async_trait]
 impl Consumer for AmqpConsumer {
+    fn with_routes(&mut self) {
+        self.routes = true;
+    }
+
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure> {
         self.check_open()?;
         self.open().await?;

@@ -35,6 +35,8 @@ pub struct EmbeddedConsumer {
     inbox: Arc<Mutex<VecDeque<Taken>>>,
     /// Handed out, and not settled yet, by tag.
     held: HashMap<u64, Lease>,
+    /// Whether deliveries say how they came.
+    routes: bool,
     closed: bool,
 }
 
@@ -64,6 +66,7 @@ impl EmbeddedConsumer {
             news,
             inbox: Arc::default(),
             held: HashMap::new(),
+            routes: false,
             closed: false,
         })
     }
@@ -84,13 +87,13 @@ impl EmbeddedConsumer {
             self.holder.clone(),
             self.shared.now(),
         );
-        let name = queue.clone();
+        let (name, routes) = (queue.clone(), self.routes);
         let (inbox, news) = (Arc::clone(&self.inbox), Arc::clone(&self.shared.news));
         self.shared.threads.send(Call {
             // A power cut ends the session as well.
             durable: false,
             at_once: Some(Box::new(move |store| store.has_nothing(&name))),
-            run: Box::new(move |store| store.take(&holder, &queue, limit, now)),
+            run: Box::new(move |store| store.take(&holder, &queue, limit, routes, now)),
             deliver: Box::new(move |result| {
                 let mut queue = None;
                 let exists = result.map(|taken| {
@@ -164,6 +167,7 @@ impl EmbeddedConsumer {
                         taken.lease.message,
                     ),
                     redelivered: taken.redelivered,
+                    route: taken.route,
                 }
             })
             .collect()
@@ -193,6 +197,10 @@ fn lock(inbox: &Mutex<VecDeque<Taken>>) -> std::sync::MutexGuard<'_, VecDeque<Ta
 
 #[async_trait]
 impl Consumer for EmbeddedConsumer {
+    fn with_routes(&mut self) {
+        self.routes = true;
+    }
+
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure> {
         self.check_open()?;
         let room = limit.min(self.prefetch.saturating_sub(self.held.len()));

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::ledger::Offer;
 use super::session::{Command, Health, Session, Shared};
-use super::{Options, wire};
+use super::{Options, names, wire};
 use crate::error::{Error, Kind};
 
 /// Instances of queues in use by this process.
@@ -82,6 +82,8 @@ pub struct MqttConsumer {
     options: Options,
     server: String,
     prefetch: usize,
+    /// Whether deliveries say how they came.
+    routes: bool,
     /// Ours until the connection has ended.
     instance: Option<Instance>,
 }
@@ -99,6 +101,7 @@ impl MqttConsumer {
             options: session.options.clone(),
             server: session.server.to_string(),
             prefetch: session.prefetch,
+            routes: false,
             instance: Some(instance),
         };
         tokio::spawn(session.run(link));
@@ -138,8 +141,9 @@ impl MqttConsumer {
     }
 }
 
-fn received(offer: Offer) -> Received {
+fn received(offer: Offer, routes: bool) -> Received {
     Received {
+        route: routes.then(|| names::route(&offer.message.topic)),
         message: wire::decode(offer.message),
         tag: offer.tag,
         key: offer.key,
@@ -149,6 +153,10 @@ fn received(offer: Offer) -> Received {
 
 #[async_trait]
 impl Consumer for MqttConsumer {
+    fn with_routes(&mut self) {
+        self.routes = true;
+    }
+
     /// While the connection is away there is nothing, until it has been away for
     /// [`patience`](Options::patience): then that is an error.
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure> {
@@ -164,7 +172,10 @@ impl Consumer for MqttConsumer {
             self.shared.again.notify_one();
             return Err(error.into());
         }
-        Ok(offers.into_iter().map(received).collect())
+        Ok(offers
+            .into_iter()
+            .map(|offer| received(offer, self.routes))
+            .collect())
     }
 
     /// Never returns while as many messages as `prefetch` allows are held: settle some first.

@@ -18,6 +18,8 @@
 //! agree, and so do a process and the one after it; a subscription that an earlier declaration left
 //! behind has an identifier that no binding has any more.
 
+use flow_runtime::ports::Route;
+
 use super::packet::Publish;
 use crate::error::{Error, Kind};
 
@@ -184,6 +186,15 @@ fn id_of(filter: &str) -> u32 {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
     hash % LARGEST_ID + 1
+}
+
+/// The exchange and the dotted topic in a topic of MQTT.
+pub(super) fn route(topic: &str) -> Route {
+    let (exchange, rest) = topic.split_once('/').unwrap_or((topic, ""));
+    Route {
+        exchange: exchange.to_owned(),
+        topic: rest.replace('/', ".").replace("%2B", "+"),
+    }
 }
 
 /// Whether the levels of a binding select those of a topic. As `flow_message::topic_matches`, for

@@ -45,6 +45,22 @@ pub(super) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
                 show(path)
             ),
         ),
+        Event::Sent {
+            message,
+            path,
+            bytes: size,
+            elapsed: time,
+        } => (
+            LogLevel::Info,
+            "sent",
+            format!(
+                "{}  {} in {} -> {}",
+                name(message),
+                bytes(*size),
+                elapsed(*time),
+                show(path)
+            ),
+        ),
         Event::Derived {
             message,
             from,

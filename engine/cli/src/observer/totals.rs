@@ -22,6 +22,7 @@ impl Totals {
         sum.gathered += pass.gathered;
         sum.rejected += pass.rejected;
         sum.fetched += pass.fetched;
+        sum.sent += pass.sent;
         sum.derived += pass.derived;
         sum.posted += pass.posted;
         sum.duplicates += pass.duplicates;
@@ -47,6 +48,7 @@ impl Totals {
         };
         push(c.rejected, "rejected");
         push(c.fetched, &format!("fetched ({})", bytes(c.bytes)));
+        push(c.sent, &format!("sent ({})", bytes(c.bytes)));
         push(c.derived, "derived");
         push(c.posted, "posted");
         push(c.duplicates, "known already");

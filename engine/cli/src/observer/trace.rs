@@ -98,6 +98,16 @@ impl Book {
                 "fetched",
                 format!("{} in {} -> {}", bytes(*size), elapsed(*time), show(path)),
             ),
+            Event::Sent {
+                message,
+                path,
+                bytes: size,
+                elapsed: time,
+            } => (
+                *message,
+                "sent",
+                format!("{} in {} -> {}", bytes(*size), elapsed(*time), show(path)),
+            ),
             Event::Derived {
                 message,
                 from,

@@ -8,7 +8,7 @@ use crate::flow::{Flow, Input, Kind, Output, PostFormat, QueueType, Schedule, Tl
 use crate::options::options;
 
 /// Pairs of which only one can be set.
-const PAIRS: [(&str, &str); 8] = [
+const PAIRS: [(&str, &str); 9] = [
     ("topic", "subtopic"),
     ("bindings", "subtopic"),
     ("bindings", "topic"),
@@ -17,6 +17,7 @@ const PAIRS: [(&str, &str); 8] = [
     ("sourceFromExchange", "sourceFromMessage"),
     ("topicCopy", "post_topic"),
     ("delete_destination", "directory"),
+    ("download", "sendTo"),
 ];
 
 /// Options of MQTT alone, and of AMQP alone.

@@ -309,6 +309,7 @@ pub(crate) fn items(paths: &[&str]) -> Vec<Item> {
             directory: PathBuf::from("/data/in"),
             filename: "x".into(),
         }),
+        other: None,
     };
     paths.iter().enumerate().map(item).collect()
 }

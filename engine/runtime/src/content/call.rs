@@ -29,6 +29,8 @@ pub(crate) enum Body {
     Stored(Stored),
     /// A file that was here before, and is not ours to move.
     Here(PathBuf),
+    /// It was sent to another machine, from this file.
+    Sent(Option<PathBuf>),
 }
 
 impl Body {
@@ -38,6 +40,7 @@ impl Body {
             Self::Away | Self::Held(_) => None,
             Self::Stored(stored) => Some(stored.path()),
             Self::Here(path) => Some(path),
+            Self::Sent(path) => path.as_deref(),
         }
     }
 }
@@ -166,7 +169,7 @@ impl CallContent {
             (None, Some(parent)) => &parent.location.directory,
             _ => &self.local.here,
         };
-        Some(found.place(message, &message.rel_path, here, source.born))
+        Some(found.place(message, &message.rel_path, None, here, source.born))
     }
 
     /// In the directory of the message it comes from.
@@ -226,6 +229,9 @@ impl Content for CallContent {
         let method = self
             .local
             .streamed(source.message.identity.as_ref(), self.identify);
+        if self.flow.transfer.delete_destination {
+            return Ok(self.writer(id, Sheet::nowhere(method), None));
+        }
         let (local, placed) = (Arc::clone(&self.local), placed.clone());
         let make = move || draft(&local, &placed, method);
         let sheet = match self.identify {

@@ -190,6 +190,48 @@ fn commit_one(local: &Local, commit: Commit) -> Result<Location, Refused> {
     })
 }
 
+/// Gives a file that is here already another place. Done again, it is done. Blocks.
+pub(crate) fn move_file(
+    local: &Arc<Local>,
+    from: &Path,
+    placed: &Placed,
+    flush: bool,
+) -> Result<(), Refused> {
+    let target = placed.location.path();
+    local.ensure_directory(&placed.root, &placed.location.directory)?;
+    let failed = |error: &io::Error| Refused::from(io_failure("rename to", &target, error));
+    if fs::symlink_metadata(from).is_err() && fs::symlink_metadata(&target).is_ok() {
+        return Ok(());
+    }
+    if !local.overwrite && fs::symlink_metadata(&target).is_ok() {
+        if !same_content(from, &target)? {
+            let reason = format!("`{}` exists and `overwrite` is off", target.display());
+            return Err(Refused::Rejected(Rejection { code: 204, reason }));
+        }
+        fs::remove_file(from).map_err(|error| failed(&error))?;
+        return Ok(());
+    }
+    match fs::rename(from, &target) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let name = placed.location.filename.as_str();
+            let nearby = local.spare(&placed.location.directory, name)?;
+            fs::copy(from, nearby.path())
+                .and_then(|_| sync_file(nearby.path()))
+                .and_then(|()| fs::rename(nearby.path(), &target))
+                .and_then(|()| fs::remove_file(from))
+                .map_err(|error| failed(&error))?;
+        }
+        moved => moved.map_err(|error| failed(&error))?,
+    }
+    if flush {
+        let left = from.parent().unwrap_or(from);
+        for directory in [left, &placed.location.directory] {
+            sync(directory)?;
+        }
+    }
+    Ok(())
+}
+
 fn beside(
     stored: &mut Stored,
     directory: &Path,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flow_message::Identity;
+use flow_message::{Identity, Timestamp};
 use md5::{Digest as _, Md5};
 use ring::digest::{Context, SHA512};
 
@@ -299,6 +299,11 @@ impl ContentReader for FileReader {
             .read_to_end(&mut buffer)
             .map_err(|error| io_failure("read", &self.path, &error))?;
         Ok(buffer)
+    }
+
+    fn modified(&self) -> Option<Timestamp> {
+        let found = self.file.metadata().ok()?;
+        found.modified().map(Timestamp::from).ok()
     }
 }
 

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Local;
-use super::file::{Draft, Stored};
+use flow_message::Identity;
+
+use super::file::{Draft, Hasher, Method, Stored};
 use crate::ports::Failure;
 
 /// Bytes of the largest download held.
@@ -75,6 +77,11 @@ impl Drop for Room {
 pub(crate) enum Written {
     Held(Held),
     Stored(Stored),
+    /// It was to be thrown away.
+    Dropped {
+        size: u64,
+        identity: Option<Identity>,
+    },
 }
 
 /// Makes the file, once there has to be one.
@@ -84,6 +91,7 @@ pub(super) type MakeDraft = Box<dyn FnOnce() -> Result<Draft, Failure> + Send>;
 pub(super) enum Sheet {
     Memory(Memory),
     File(Box<Draft>),
+    Nowhere(Box<Hasher>, u64),
 }
 
 /// Content being written to memory.
@@ -112,11 +120,20 @@ impl Sheet {
         Self::File(Box::new(draft))
     }
 
+    /// For what is to be thrown away.
+    pub(super) fn nowhere(method: Method) -> Self {
+        Self::Nowhere(Box::new(Hasher::new(method)), 0)
+    }
+
     pub(super) fn write(self, data: &[u8]) -> Result<Self, Failure> {
         match self {
             Self::File(mut draft) => {
                 draft.write(data)?;
                 Ok(Self::File(draft))
+            }
+            Self::Nowhere(mut hasher, size) => {
+                hasher.update(data);
+                Ok(Self::Nowhere(hasher, size + data.len() as u64))
             }
             Self::Memory(mut memory) => {
                 let whole = memory.bytes.len() + data.len();
@@ -135,6 +152,10 @@ impl Sheet {
     pub(super) fn finish(self) -> Result<Written, Failure> {
         Ok(match self {
             Self::File(draft) => Written::Stored(draft.finish()?),
+            Self::Nowhere(hasher, size) => Written::Dropped {
+                size,
+                identity: hasher.finish(),
+            },
             Self::Memory(memory) => Written::Held(Held {
                 bytes: Arc::new(memory.bytes),
                 _room: Arc::new(memory.room),

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use flow_message::{Message, Timestamp};
 use flow_runtime::ports::{
     Callback, CallbackFactory, Clock, Confirm, Consumer, Content, EntryPoints, Event, Failure,
-    Gathered, Item, Observer, Outcome, Outgoing, PassCounts, Publisher, Received, Settlement,
-    State, Verdict, Worked,
+    Gathered, Item, Observer, Outcome, Outgoing, PassCounts, Publisher, Received, Route,
+    Settlement, State, Verdict, Worked,
 };
 use flow_runtime::{Links, Options, Ports, Store, Worker};
 use tokio::sync::Notify;
@@ -90,6 +90,9 @@ pub(crate) struct World {
     pub(crate) passes: Vec<PassCounts>,
     /// How messages ended, by path.
     pub(crate) fates: Vec<(String, flow_runtime::ports::Fate)>,
+    /// What deliveries say of how they came, once they are asked.
+    pub(crate) route: Option<Route>,
+    pub(crate) asked_routes: bool,
     pub(crate) next_tag: u64,
     pub(crate) queue_wanted: Arc<Notify>,
     pub(crate) stopped: usize,
@@ -178,6 +181,10 @@ impl Drop for FakeConsumer {
 
 #[async_trait]
 impl Consumer for FakeConsumer {
+    fn with_routes(&mut self) {
+        self.0.lock().asked_routes = true;
+    }
+
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure> {
         self.0.step().await;
         let mut world = self.0.lock();
@@ -197,6 +204,7 @@ impl Consumer for FakeConsumer {
                 tag: world.next_tag,
                 key: queued.key.clone(),
                 redelivered: queued.redelivered,
+                route: world.route.clone(),
             });
         }
         Ok(received)

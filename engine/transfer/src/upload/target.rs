@@ -2,7 +2,7 @@
 
 use std::path::Component;
 
-use flow_runtime::ports::Item;
+use flow_runtime::ports::{Item, Location};
 
 use crate::{Error, RemotePath};
 
@@ -22,6 +22,18 @@ pub(super) fn target(base: &RemotePath, has_home: bool, item: &Item) -> Result<T
             rel_path: Some(item.message.rel_path.trim_start_matches('/').to_owned()),
         });
     };
+    let path = target_of(base, location)?;
+    let rel_path = path.as_str().strip_prefix(base.as_str());
+    let rel_path = rel_path
+        // From a home nobody knows where it is, no absolute path is known to be below it.
+        .filter(|_| !has_home || path.is_absolute() == base.is_absolute())
+        .filter(|rest| base.as_str().is_empty() || rest.starts_with('/'))
+        .map(|rest| rest.trim_start_matches('/').to_owned());
+    Ok(Target { path, rel_path })
+}
+
+/// The path of a location there.
+pub(super) fn target_of(base: &RemotePath, location: &Location) -> Result<RemotePath, Error> {
     let path = location.path();
     let mut text = String::new();
     for component in path.components() {
@@ -43,20 +55,7 @@ pub(super) fn target(base: &RemotePath, has_home: bool, item: &Item) -> Result<T
         }
     }
     if path.is_absolute() {
-        let absolute = RemotePath::of_url("//")?.join(&text)?;
-        let rel_path = Some(absolute.as_str())
-            // From a home nobody knows where it is, no absolute path is known to be below it.
-            .filter(|_| !has_home || base.is_absolute())
-            .and_then(|path| path.strip_prefix(base.as_str()))
-            .filter(|rest| base.as_str().is_empty() || rest.starts_with('/'))
-            .map(|rest| rest.trim_start_matches('/').to_owned());
-        return Ok(Target {
-            path: absolute,
-            rel_path,
-        });
+        return RemotePath::of_url("//")?.join(&text);
     }
-    Ok(Target {
-        path: base.join(&text)?,
-        rel_path: Some(text.trim_start_matches('/').to_owned()),
-    })
+    base.join(&text)
 }

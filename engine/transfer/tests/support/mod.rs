@@ -161,6 +161,7 @@ pub fn item(id: u64, message: Message) -> Item {
             filename: path.file_name().unwrap().to_str().unwrap().to_owned(),
         }),
         message,
+        other: None,
     }
 }
 

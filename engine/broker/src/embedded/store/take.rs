@@ -1,6 +1,6 @@
 //! Taking messages from a queue and telling it what became of them.
 
-use flow_runtime::ports::Settlement;
+use flow_runtime::ports::{Route, Settlement};
 use rusqlite::{OptionalExtension, params};
 
 use super::Store;
@@ -29,6 +29,8 @@ pub(in crate::embedded) struct Taken {
     pub(in crate::embedded) lease: Lease,
     pub(in crate::embedded) redelivered: bool,
     pub(in crate::embedded) body: Vec<u8>,
+    /// Only for those who want it.
+    pub(in crate::embedded) route: Option<Route>,
 }
 
 impl Store {
@@ -38,9 +40,10 @@ impl Store {
         holder: &Holder,
         queue: &str,
         limit: usize,
+        routes: bool,
         now: i64,
     ) -> Result<Option<Vec<Taken>>, Error> {
-        self.take_rows(holder, queue, limit, now)
+        self.take_rows(holder, queue, limit, routes, now)
             .map_err(|error| self.error(error))
     }
 
@@ -59,6 +62,7 @@ impl Store {
         holder: &Holder,
         queue: &str,
         limit: usize,
+        routes: bool,
         now: i64,
     ) -> rusqlite::Result<Option<Vec<Taken>>> {
         let row: Option<(i64, i64)> = self
@@ -72,19 +76,23 @@ impl Store {
         if ttl > 0 {
             self.drop_expired(queue, now - ttl)?;
         }
-        let taken = self.ready(queue, limit)?;
+        let taken = self.ready(queue, limit, routes)?;
         if let (Some(first), Some(last)) = (taken.first(), taken.last()) {
             self.lease(holder, first.lease, last.lease)?;
         }
         Ok(Some(taken))
     }
 
-    fn ready(&self, queue: i64, limit: usize) -> rusqlite::Result<Vec<Taken>> {
+    fn ready(&self, queue: i64, limit: usize, routes: bool) -> rusqlite::Result<Vec<Taken>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut statement = self.connection.prepare_cached(
+        let mut statement = self.connection.prepare_cached(if routes {
+            "SELECT d.message, d.deliveries, m.body, x.name, m.topic FROM delivery d \
+             JOIN message m ON m.id = d.message LEFT JOIN exchange x ON x.id = m.exchange \
+             WHERE d.queue = ?1 AND d.session = 0 ORDER BY d.message LIMIT ?2"
+        } else {
             "SELECT d.message, d.deliveries, m.body FROM delivery d JOIN message m ON m.id = d.message \
-             WHERE d.queue = ?1 AND d.session = 0 ORDER BY d.message LIMIT ?2",
-        )?;
+             WHERE d.queue = ?1 AND d.session = 0 ORDER BY d.message LIMIT ?2"
+        })?;
         let rows = statement.query_map(params![queue, limit], |row| {
             Ok(Taken {
                 lease: Lease {
@@ -93,6 +101,13 @@ impl Store {
                 },
                 redelivered: row.get::<_, i64>(1)? > 0,
                 body: row.get(2)?,
+                route: match routes {
+                    true => Some(Route {
+                        exchange: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+                        topic: row.get(4)?,
+                    }),
+                    false => None,
+                },
             })
         })?;
         rows.collect()

@@ -165,7 +165,7 @@ impl Real {
         };
         let now = self.now;
         let Some(taken) = self
-            .write(|store| store.take(&holder, &queue, limit, now))
+            .write(|store| store.take(&holder, &queue, limit, false, now))
             .unwrap()
         else {
             return Answer::NoQueue;
