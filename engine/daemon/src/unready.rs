@@ -82,7 +82,7 @@ pub(crate) fn found(flow: &Flow) -> Report {
                 findings.extend(Finding::not_yet(
                     &setting.name,
                     &setting.origin,
-                    "an object store",
+                    "this object store",
                 ));
             }
             _ => {}
@@ -92,7 +92,7 @@ pub(crate) fn found(flow: &Flow) -> Report {
 }
 
 /// Schemes of stores that are planned.
-const STORES: &[&str] = &["s3", "azure", "azblob", "gs", "gcs"];
+const STORES: &[&str] = &["azure", "azblob", "az"];
 
 #[cfg(test)]
 mod tests {

@@ -29,5 +29,6 @@ pub use cutter::Cutter;
 pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
-    Authority, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Sftp, StoredMail,
+    Authority, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup, S3,
+    Sftp, StoredMail,
 };

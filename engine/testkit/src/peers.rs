@@ -7,9 +7,11 @@ mod maildir;
 mod mosquitto;
 mod nginx;
 mod rabbitmq;
+mod s3;
 mod sftp;
 #[cfg(test)]
 mod tests;
+mod venv;
 
 pub use authority::Authority;
 pub(crate) use authority::write_private;
@@ -19,4 +21,5 @@ pub use maildir::StoredMail;
 pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use rabbitmq::{RabbitMq, RabbitMqSetup};
+pub use s3::{Object, S3};
 pub use sftp::Sftp;

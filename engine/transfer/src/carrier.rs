@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     Access, Download, Error, Kind, Poll, PollOptions, Protocol, Remote, Settings, Site, Throttle,
-    Upload, file, ftp, http, sftp,
+    Upload, file, ftp, http, s3, sftp,
 };
 
 /// A connection nobody has used for so long is not used again: servers close theirs after a minute
@@ -47,13 +47,14 @@ struct Idle {
 
 impl Carrier {
     /// With the protocols of this crate: `file`, `http`, `https`, `ftp`, `ftps`,
-    /// `sftp` and its other names.
+    /// `sftp` and its other names, `s3`, `gs`.
     pub fn new(settings: Settings, access: Arc<dyn Access>) -> Self {
         let protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(file::Local::new(settings.fsync)),
             Arc::new(http::Http::new(&settings)),
             Arc::new(ftp::Ftp::new(&settings)),
             Arc::new(sftp::Sftp::new(&settings)),
+            Arc::new(s3::S3::new(&settings)),
         ];
         let throttle = Arc::new(Throttle::new(settings.byte_rate_max));
         let permits = Arc::new(Semaphore::new(settings.overlap.max(1)));

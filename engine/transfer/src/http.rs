@@ -4,7 +4,7 @@
 //! does; a [`Remote`] is a cheap handle on it. Redirects are followed here and not by the client,
 //! because what goes along is a question of safety: credentials never leave the site they are for.
 
-mod failure;
+pub(crate) mod failure;
 mod listing;
 mod redirect;
 mod url;
@@ -67,7 +67,8 @@ impl Shared {
     }
 }
 
-fn make_client(settings: &Settings) -> Result<Client, Error> {
+/// The client of protocols that speak HTTP.
+pub(crate) fn make_client(settings: &Settings) -> Result<Client, Error> {
     let mut tls = client_config(&settings.tls)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut builder = Client::builder()
@@ -184,7 +185,7 @@ impl HttpRemote {
 }
 
 /// What the headers of an answer say of the file.
-fn about(response: &Response) -> About {
+pub(crate) fn about(response: &Response) -> About {
     let headers = response.headers();
     let text = |name| {
         headers
@@ -317,7 +318,15 @@ impl Remote for HttpRemote {
 }
 
 fn opened(response: &Response) -> Opened {
-    let offset = match response.status() {
+    Opened {
+        about: about(response),
+        offset: offset(response),
+    }
+}
+
+/// Where the content of an answer starts; nowhere, where a part does not say.
+pub(crate) fn offset(response: &Response) -> u64 {
+    match response.status() {
         StatusCode::PARTIAL_CONTENT => response
             .headers()
             .get(CONTENT_RANGE)
@@ -325,9 +334,5 @@ fn opened(response: &Response) -> Opened {
             .and_then(url::content_range)
             .map_or(u64::MAX, |(offset, _)| offset),
         _ => 0,
-    };
-    Opened {
-        about: about(response),
-        offset,
     }
 }

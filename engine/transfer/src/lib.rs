@@ -3,7 +3,7 @@
 //! A flow has one [`Carrier`]. It makes the native callbacks of its lanes: [`Download`] fetches what
 //! messages announce, [`Upload`] delivers local content elsewhere, [`Poll`] lists an origin and
 //! announces what is there. Beneath them are protocols ([`Protocol`], [`Remote`]), a module each:
-//! [`mod@file`], [`ftp`], [`http`] and [`sftp`]; others come beside them and are added with [`Carrier::with`].
+//! [`mod@file`], [`ftp`], [`http`], [`sftp`] and [`s3`]; others come beside them and are added with [`Carrier::with`].
 //!
 //! What this crate deliberately does not do: it reads no configuration and no environment
 //! ([`Settings`] and [`Access`] are passed in); it decides nothing about durable retry, names no local
@@ -24,6 +24,7 @@ pub mod http;
 mod path;
 mod poll;
 mod remote;
+pub mod s3;
 mod settings;
 pub mod sftp;
 mod sink;

@@ -21,7 +21,7 @@ pub(super) fn shown(url: &Url) -> String {
 }
 
 /// A request that got no answer.
-pub(super) fn of_request(error: &reqwest::Error, url: &Url) -> Error {
+pub(crate) fn of_request(error: &reqwest::Error, url: &Url) -> Error {
     let url = shown(url);
     if let Some(why) = error.source().and_then(tls::explain) {
         return Error::temporary(format!("no safe connection for `{url}`: {why}"));
@@ -37,7 +37,7 @@ pub(super) fn of_request(error: &reqwest::Error, url: &Url) -> Error {
 }
 
 /// A body that ended early.
-pub(super) fn of_body(error: &reqwest::Error, url: &Url) -> Error {
+pub(crate) fn of_body(error: &reqwest::Error, url: &Url) -> Error {
     Error::broken(format!(
         "the connection broke in the middle of `{}`: {}",
         shown(url),
@@ -103,7 +103,7 @@ fn of_status(
 }
 
 /// `Retry-After`, in seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

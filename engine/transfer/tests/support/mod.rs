@@ -37,6 +37,8 @@ struct Inner {
     order: Vec<u64>,
     open: usize,
     most_open: usize,
+    /// So much longer than it is, content is said to be.
+    boast: u64,
 }
 
 impl Memory {
@@ -99,7 +101,7 @@ impl Content for Memory {
     fn open(&self, id: u64) -> Result<(Box<dyn ContentReader>, u64), Failure> {
         let inner = self.inner.lock().unwrap();
         let given = inner.given.get(&id).expect("the test gave it").clone();
-        let length = given.len() as u64;
+        let length = given.len() as u64 + inner.boast;
         Ok((Box::new(Reader(given, 0)), length))
     }
 
@@ -190,7 +192,29 @@ pub async fn send(
     messages: Vec<Message>,
     bytes: &[u8],
 ) -> Vec<Worked> {
-    let content = Arc::new(Memory::default());
+    send_content(carrier, to, messages, bytes, Memory::default()).await
+}
+
+/// As [`send`], but the content ends before it should.
+pub async fn send_short(
+    carrier: &Carrier,
+    to: &str,
+    messages: Vec<Message>,
+    bytes: &[u8],
+) -> Vec<Worked> {
+    let content = Memory::default();
+    content.inner.lock().unwrap().boast = 1;
+    send_content(carrier, to, messages, bytes, content).await
+}
+
+async fn send_content(
+    carrier: &Carrier,
+    to: &str,
+    messages: Vec<Message>,
+    bytes: &[u8],
+    content: Memory,
+) -> Vec<Worked> {
+    let content = Arc::new(content);
     let items: Vec<Item> = (0..)
         .zip(messages)
         .map(|(id, message)| Item {
