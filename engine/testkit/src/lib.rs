@@ -29,5 +29,6 @@ pub use cutter::Cutter;
 pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
-    Authority, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Sftp, StoredMail,
+    Authority, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Sftp, Sr3,
+    StoredMail,
 };

@@ -8,6 +8,7 @@ mod mosquitto;
 mod nginx;
 mod rabbitmq;
 mod sftp;
+mod sr3;
 #[cfg(test)]
 mod tests;
 
@@ -20,3 +21,4 @@ pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use rabbitmq::{RabbitMq, RabbitMqSetup};
 pub use sftp::Sftp;
+pub use sr3::Sr3;
