@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::wait;
 
 /// Longest a command may take that a test does not say otherwise of.
-const RUN_LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const RUN_LIMIT: Duration = Duration::from_secs(120);
 
 /// A private installation of `flow`: configuration, state and home in a temporary directory.
 #[derive(Debug)]
@@ -108,6 +108,20 @@ impl Flow {
         self.write(&format!("config/{name}.yaml"), yaml.as_bytes());
     }
 
+    /// Adds settings to the flow `kind/name`.
+    ///
+    /// # Panics
+    /// When there is no such flow.
+    #[track_caller]
+    pub fn amend(&self, name: &str, settings: &[(&str, &str)]) {
+        let path = self.config_dir().join(format!("{name}.yaml"));
+        let mut text = fs::read_to_string(&path).expect("the flow was added before");
+        for (option, value) in settings {
+            text.push_str(&format!("{option}: {value}\n"));
+        }
+        fs::write(&path, text).expect("the temporary directory is writable");
+    }
+
     /// Writes `credentials.conf`, mode 600.
     ///
     /// # Panics
@@ -163,20 +177,10 @@ impl Flow {
     /// When the binary can't be run at all.
     #[track_caller]
     pub fn spawn(&self, arguments: &[&str]) -> Running {
-        let mut child = self
-            .command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot run {}: {error}", self.binary.display()));
-        let stdout = Capture::of(child.stdout.take().expect("asked for"));
-        let stderr = Capture::of(child.stderr.take().expect("asked for"));
-        Running {
-            child,
-            stdout,
-            stderr,
-            command: arguments.join(" "),
-        }
+        Running::start(
+            self.command(arguments),
+            &format!("flow {}", arguments.join(" ")),
+        )
     }
 
     /// Replaces what differs from run to run: directories, ports, process ids, times.
@@ -254,7 +258,7 @@ impl Finished {
     pub fn expect(self, code: i32) -> Self {
         assert!(
             self.code == Some(code),
-            "`flow {}` ended with code {:?} (signal {:?}), not {code}\n--- stdout\n{}--- stderr\n{}",
+            "`{}` ended with code {:?} (signal {:?}), not {code}\n--- stdout\n{}--- stderr\n{}",
             self.command,
             self.code,
             self.signal,
@@ -275,6 +279,22 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts `command`, which failures call `name`.
+    #[track_caller]
+    pub(crate) fn start(mut command: Command, name: &str) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run `{name}` as {command:?}: {error}"));
+        Self {
+            stdout: Capture::of(child.stdout.take().expect("asked for")),
+            stderr: Capture::of(child.stderr.take().expect("asked for")),
+            child,
+            command: name.to_owned(),
+        }
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -299,7 +319,7 @@ impl Running {
                         RecvTimeoutError::Disconnected => "ended without saying it".to_owned(),
                     };
                     panic!(
-                        "waited for `{text}`, but `flow {}` {how}\n--- stdout\n{}--- stderr\n{}",
+                        "waited for `{text}`, but `{}` {how}\n--- stdout\n{}--- stderr\n{}",
                         self.command,
                         self.stdout.text(),
                         self.stderr.text()
@@ -328,6 +348,16 @@ impl Running {
     pub fn terminate(&self) {
         // It may have ended by itself, which the caller will see.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+    }
+
+    /// Has it stand still until [`resume`](Self::resume) (SIGSTOP): its connections stay.
+    pub fn pause(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::STOP);
+    }
+
+    /// Has it go on (SIGCONT).
+    pub fn resume(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::CONT);
     }
 
     /// Presses Ctrl-C (SIGINT).
@@ -360,7 +390,7 @@ impl Running {
             if start.elapsed() > limit {
                 let _ = self.child.kill();
                 panic!(
-                    "`flow {}` did not end in {limit:?}\n--- stdout\n{}--- stderr\n{}",
+                    "`{}` did not end in {limit:?}\n--- stdout\n{}--- stderr\n{}",
                     self.command,
                     self.stdout.text(),
                     self.stderr.text()

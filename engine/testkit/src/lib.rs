@@ -30,5 +30,5 @@ pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
     Authority, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup, S3,
-    Sftp, StoredMail,
+    Sftp, Sr3, StoredMail,
 };

@@ -9,6 +9,7 @@ mod nginx;
 mod rabbitmq;
 mod s3;
 mod sftp;
+mod sr3;
 #[cfg(test)]
 mod tests;
 mod venv;
@@ -23,3 +24,4 @@ pub use nginx::Nginx;
 pub use rabbitmq::{RabbitMq, RabbitMqSetup};
 pub use s3::{Object, S3};
 pub use sftp::Sftp;
+pub use sr3::Sr3;
