@@ -12,6 +12,8 @@ mod brokers;
 mod builtin;
 mod engine;
 mod error;
+pub mod figures;
+pub mod health;
 mod plugins;
 mod secrets;
 mod unready;
