@@ -4,8 +4,9 @@
 //! count that can't be had is left out; nothing depends on it.
 
 use crate::clock::later;
+use crate::error::StoreError;
 use crate::ports::{Event, Side};
-use crate::store::Shelf;
+use crate::store::{Shelf, Store};
 use crate::worker::{Running, within};
 
 impl Running {
@@ -24,7 +25,7 @@ impl Running {
             .wants_waiting()
             .map(|interval| later(now, interval));
         let queue = self.depth().await;
-        let Some((retry, dead)) = self.shelves().await else {
+        let Some((retry, dead)) = shelves(self.shared.store.clone()).await else {
             return;
         };
         let event = Event::Waiting { queue, retry, dead };
@@ -45,22 +46,22 @@ impl Running {
             }
         }
     }
+}
 
-    async fn shelves(&self) -> Option<(u64, u64)> {
-        if !self.shared.store.is_occupied() {
-            return Some((0, 0));
+/// Messages in retry and in the dead letters.
+async fn shelves(store: Store) -> Option<(u64, u64)> {
+    if !store.is_occupied() {
+        return Some((0, 0));
+    }
+    let counted = tokio::task::spawn_blocking(move || {
+        Ok::<_, StoreError>((store.count(Shelf::Retry)?, store.count(Shelf::Dead)?))
+    });
+    match counted.await {
+        Ok(Ok(counts)) => Some(counts),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "What is in retry could not be counted.");
+            None
         }
-        let store = self.shared.store.clone();
-        let counted = tokio::task::spawn_blocking(move || {
-            Ok::<_, crate::StoreError>((store.count(Shelf::Retry)?, store.count(Shelf::Dead)?))
-        });
-        match counted.await {
-            Ok(Ok(counts)) => Some(counts),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "What is in retry could not be counted.");
-                None
-            }
-            Err(_) => None,
-        }
+        Err(_) => None,
     }
 }
