@@ -12,6 +12,7 @@ mod brokers;
 mod builtin;
 mod engine;
 mod error;
+mod places;
 mod plugins;
 mod secrets;
 mod unready;
