@@ -178,16 +178,28 @@ pub(super) fn ask(
     }
 }
 
-/// How things are, as the background process says.
+/// How things are; without flows where there is no background process.
 ///
 /// # Errors
-/// Nobody answered.
-pub(super) fn status(engine: &Engine, client: &mut Client) -> anyhow::Result<Status> {
-    match client.ask(Request::Status, ANSWERING) {
-        Ok(Answer::Status(status)) => Ok(status),
-        Ok(answer) => Err(Trouble::Answer(format!("{answer:?}")).into()),
-        Err(Trouble::Silent) => Err(silent(engine).into()),
-        Err(trouble) => Err(trouble.into()),
+/// It is there, but does not answer.
+fn running(engine: &Engine) -> anyhow::Result<Status> {
+    let start = Instant::now();
+    loop {
+        let Some(mut client) = connect(engine)? else {
+            return Ok(Status::default());
+        };
+        let broken = match client.ask(Request::Status, ANSWERING) {
+            Ok(Answer::Status(status)) => return Ok(status),
+            Ok(answer) => return Err(Trouble::Answer(format!("{answer:?}")).into()),
+            Err(Trouble::Silent) => return Err(silent(engine).into()),
+            // It goes just now: then it is looked again who is there.
+            Err(trouble @ Trouble::Broken(_)) => trouble,
+            Err(trouble) => return Err(trouble.into()),
+        };
+        if start.elapsed() > COMING {
+            return Err(broken.into());
+        }
+        std::thread::park_timeout(LOOK);
     }
 }
 

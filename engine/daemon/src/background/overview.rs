@@ -11,12 +11,8 @@ use crate::{Engine, Error};
 ///
 /// # Errors
 /// The configuration directory can't be read.
-pub fn overview(engine: &Engine, status: Option<Status>) -> Result<Status, Error> {
-    let alive = status.is_some();
-    let status = status.unwrap_or(Status {
-        process: None,
-        flows: Vec::new(),
-    });
+pub fn overview(engine: &Engine, status: Status) -> Result<Status, Error> {
+    let alive = status.process.is_some();
     let mut flows: BTreeMap<String, FlowStatus> = status
         .flows
         .into_iter()
@@ -50,6 +46,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::fs;
 
+    use super::super::protocol::Process;
     use super::*;
     use crate::{Directories, Store};
 
@@ -73,23 +70,30 @@ mod tests {
         let store = Store::open(engine.store_file(&name("shovel/c"))).expect("a store");
         let _runs = store.lock().expect("it is free");
         fs::write(engine.started_file(), "shovel/d\n").expect("a file");
-        let states = |status: Option<Status>| -> Vec<String> {
+        let states = |status: Status| -> Vec<String> {
             let status = overview(&engine, status).expect("it can be read");
             status.flows.into_iter().map(|flow| flow.state).collect()
         };
         assert_eq!(
-            states(None),
+            states(Status::default()),
             ["stopped", "disabled", "foreground", "missing"]
         );
         let mut own = FlowStatus::idle("shovel/a".into(), "running");
         own.restarts = 3;
+        let process = Process {
+            pid: 1,
+            version: String::new(),
+            since: String::new(),
+            config: String::new(),
+            memory: 0,
+        };
         let status = Status {
-            process: None,
+            process: Some(process),
             flows: vec![own],
         };
         // A process that is there knows what should run.
         assert_eq!(
-            states(Some(status)),
+            states(status),
             ["running", "disabled", "foreground", "stopped"]
         );
     }

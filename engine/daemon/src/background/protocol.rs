@@ -166,7 +166,7 @@ impl Became {
 }
 
 /// How things are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The background process; none when there is none.
     pub process: Option<Process>,

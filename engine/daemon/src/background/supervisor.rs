@@ -84,10 +84,15 @@ impl Supervisor {
             self.shared.all.store(true, Ordering::Relaxed);
         }
         let mut outcomes = Vec::new();
-        let mut wanted = Vec::new();
+        let (mut wanted, mut waiting) = (Vec::new(), Vec::new());
         for name in names {
             let standing = self.task(&name).map(|task| task.standing());
             match standing {
+                // Who asks for it does not want to wait.
+                Some(standing) if standing.phase == Phase::Waiting => {
+                    waiting.push(name.clone());
+                    wanted.push(name);
+                }
                 Some(standing) if !standing.phase.is_over() => {
                     let result = match standing.phase {
                         Phase::Running => Became::Running,
@@ -101,6 +106,7 @@ impl Supervisor {
                 _ => wanted.push(name),
             }
         }
+        self.halt(waiting, PATIENCE).await;
         outcomes.extend(self.begin(wanted).await);
         self.remember();
         outcomes
@@ -299,18 +305,19 @@ impl Supervisor {
         let mut changed = Vec::new();
         for (name, reading) in readings {
             let task = self.task(&name);
-            let runs = task
-                .as_ref()
-                .is_some_and(|task| !task.standing().phase.is_over());
+            let phase = task.as_ref().map(|task| task.standing().phase);
+            let runs = phase.is_some_and(|phase| !phase.is_over());
+            // One that waits after a failure has nothing to lose.
+            let well = runs && phase != Some(Phase::Waiting);
             let print = task.and_then(|task| task.print);
             match reading {
-                Err(error) if runs => {
+                Err(error) if well => {
                     let text = words(&error);
                     let note = format!("goes on as it was, for its file has errors now:\n{text}");
                     self.shared.journal.note(Some(&name), Weight::Error, &note);
                     outcomes.push(outcome(&name, Became::Kept, text));
                 }
-                Ok(read) if runs && !all && print == Some(read.print) => {
+                Ok(read) if well && !all && print == Some(read.print) => {
                     outcomes.push(outcome(&name, Became::Unchanged, ""));
                 }
                 reading => changed.push((name, reading, runs)),

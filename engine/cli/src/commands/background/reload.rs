@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let flows = if args.flows.is_empty() {
         Vec::new()
     } else {
-        let running = super::status(&engine, &mut client)?;
+        let running = super::running(&engine)?;
         super::select(context, &engine, &args.flows, &running)?
     };
     let request = Request::Reload {

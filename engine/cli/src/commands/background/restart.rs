@@ -44,16 +44,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let grace_ms = args.grace.millis();
     let patience = args.grace.patience();
     if !args.flows.is_empty() {
-        let mut client = super::connect_or_start(context, &engine)?;
-        let running = super::status(&engine, &mut client)?;
+        let running = super::running(&engine)?;
         let flows = super::select(context, &engine, &args.flows, &running)?;
+        let mut client = super::connect_or_start(context, &engine)?;
         let request = Request::Restart { flows, grace_ms };
         let outcomes = super::ask(&engine, &mut client, request, patience)?;
         return super::show(context, &outcomes, json);
     }
     let wanted = match super::connect(&engine)? {
         Some(mut client) => {
-            let running = super::status(&engine, &mut client)?;
+            let running = super::running(&engine)?;
             let all = Started::new(engine.started_file()).read().all;
             let request = Request::End { grace_ms };
             super::ask(&engine, &mut client, request, patience)?;

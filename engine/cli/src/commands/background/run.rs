@@ -1,11 +1,9 @@
 //! `flow run`: all flows in this process, for containers.
 
-use flow_daemon::background;
-
 use super::serve;
 use crate::context::Context;
 use crate::journal::Logs;
-use crate::stop::{Exit, Problem};
+use crate::stop::Exit;
 
 /// Arguments of `flow run`.
 #[derive(Debug, clap::Args)]
@@ -37,16 +35,6 @@ pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
     names.retain(|name| !engine.is_disabled(name));
     if names.is_empty() {
         return Err(super::start::no_flows(&engine.directories().config).into());
-    }
-    if let Some(pid) = background::holder(&engine.lock_file()) {
-        let pid = pid
-            .map(|pid| format!(" as process {pid}"))
-            .unwrap_or_default();
-        let problem = Problem::new(
-            "run/background-runs",
-            format!("the background process runs already{pid}"),
-        );
-        return Err(problem.hint("`flow stop` ends it").into());
     }
     serve::serve(engine, logs, false, Some(names))
 }

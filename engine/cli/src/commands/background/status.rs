@@ -79,11 +79,8 @@ pub(super) fn look(
     engine: &Engine,
     patterns: &[String],
 ) -> anyhow::Result<Status> {
-    let answer = match super::connect(engine)? {
-        Some(mut client) => Some(super::status(engine, &mut client)?),
-        None => None,
-    };
-    let mut status = overview(engine, answer)?;
+    let running = super::running(engine)?;
+    let mut status = overview(engine, running)?;
     if !patterns.is_empty() {
         let wanted = super::select(context, engine, patterns, &status)?;
         status.flows.retain(|flow| wanted.contains(&flow.flow));

@@ -47,11 +47,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
     let json = args.format.is_json();
     let Some(mut client) = super::connect(&engine)? else {
-        let nothing = Status {
-            process: None,
-            flows: Vec::new(),
-        };
-        let names = super::select(context, &engine, &args.flows, &nothing)?;
+        let names = super::select(context, &engine, &args.flows, &Status::default())?;
         forget(&engine, &names)?;
         let outcomes: Vec<Outcome> = names.into_iter().map(not_running).collect();
         if !json {
@@ -67,7 +63,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         super::wait_for_the_end(&engine)?;
         return super::show(context, &outcomes, json);
     }
-    let running = super::status(&engine, &mut client)?;
+    let running = super::running(&engine)?;
     let flows = super::select(context, &engine, &args.flows, &running)?;
     let request = Request::Stop { flows, grace_ms };
     let outcomes = super::ask(&engine, &mut client, request, patience)?;
