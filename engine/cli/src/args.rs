@@ -8,8 +8,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    add, check, completions, convert, demo, explain, foreground, list, plugin, post, remove, retry,
-    show,
+    add, background, check, completions, convert, demo, explain, foreground, list, plugin, post,
+    remove, retry, show,
 };
 use crate::console::Color;
 use crate::environment::VARIABLES;
@@ -100,6 +100,32 @@ pub(crate) enum LogLevel {
     Trace,
 }
 
+impl LogLevel {
+    /// The level a flow's file asks for.
+    pub(crate) fn of_flow(level: flow_config::LogLevel) -> Self {
+        match level {
+            flow_config::LogLevel::None => Self::Off,
+            flow_config::LogLevel::Error => Self::Error,
+            flow_config::LogLevel::Warning => Self::Warn,
+            flow_config::LogLevel::Info => Self::Info,
+            flow_config::LogLevel::Debug => Self::Debug,
+            flow_config::LogLevel::Trace => Self::Trace,
+        }
+    }
+
+    /// As on the command line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
 /// How a table is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Format {
@@ -169,6 +195,27 @@ pub(crate) enum Command {
     Convert(convert::Args),
     /// Run one flow in this terminal and see what happens
     Foreground(foreground::Args),
+    /// Run flows in the background
+    Start(background::start::Args),
+    /// Let flows finish what is in hand, and end them
+    Stop(background::stop::Args),
+    /// Stop and start flows, or the whole background process
+    Restart(background::restart::Args),
+    /// Read the files of flows again and restart those that changed
+    Reload(background::reload::Args),
+    /// Show how flows are, one line each
+    Status(background::status::Args),
+    /// Show how flows are, again and again
+    Top(background::top::Args),
+    /// Print the end of a flow's log, and follow it
+    Log(background::log::Args),
+    /// Start what should run and does not; for cron
+    Sanity(background::sanity::Args),
+    /// Run all flows in this process, for containers
+    Run(background::run::Args),
+    /// The background process itself
+    #[command(hide = true)]
+    Background(background::serve::Args),
     /// Announce files: paths become messages on an exchange
     Post(post::Args),
     /// Look at, repeat or drop messages that failed
@@ -235,6 +282,15 @@ mod tests {
             "show",
             "check",
             "foreground",
+            "start",
+            "stop",
+            "restart",
+            "reload",
+            "status",
+            "top",
+            "log",
+            "sanity",
+            "run",
             "post",
             "retry",
             "plugin",
@@ -288,7 +344,17 @@ mod tests {
 
     #[test]
     fn long_help_names_the_exit_codes_of_commands_that_can_say_no() {
-        for name in ["check", "foreground", "explain", "retry"] {
+        for name in [
+            "check",
+            "foreground",
+            "explain",
+            "retry",
+            "start",
+            "stop",
+            "reload",
+            "status",
+            "sanity",
+        ] {
             assert!(help(&[name], true).contains("Exit codes"), "{name}");
         }
     }

@@ -81,6 +81,16 @@ impl Console {
         out.flush()
     }
 
+    /// Writes data to stdout as it is, which may be a part of a line.
+    ///
+    /// # Errors
+    /// As [`print`](Self::print).
+    pub(crate) fn print_part(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
     /// Writes talk to stderr, whole lines. Talk nobody hears is not an error.
     pub(crate) fn talk(&self, text: &str) {
         let text = text.strip_suffix('\n').unwrap_or(text);

@@ -9,6 +9,7 @@ use crate::args::{Global, LogLevel};
 use crate::catalogue;
 use crate::console::Console;
 use crate::environment::Environment;
+use crate::journal::Logs;
 use crate::observer;
 use crate::stop::Problem;
 
@@ -86,18 +87,42 @@ impl Context {
         directories: Directories,
         set: &[(&str, &str)],
     ) -> anyhow::Result<Engine> {
-        let filter = if self.global.log_level.is_some() {
-            None
-        } else {
-            self.filter()
-        };
-        observer::init_log(&self.console, self.log_level(), filter)?;
+        observer::init_log(&self.console, self.log_level(), self.filter())?;
+        Ok(self.bare_engine(directories, set))
+    }
+
+    /// The engine for flows that run together, whose log goes to `logs`.
+    ///
+    /// # Errors
+    /// As [`Context::engine`].
+    pub(crate) fn engine_with(
+        &self,
+        logs: impl FnOnce(&Engine) -> Logs,
+    ) -> anyhow::Result<(Engine, Logs)> {
+        let engine = self.bare_engine(self.directories()?, &[]);
+        let logs = logs(&engine);
+        observer::init_logs(&logs, self.log_level(), self.filter())?;
+        Ok((engine, logs))
+    }
+
+    fn bare_engine(&self, directories: Directories, set: &[(&str, &str)]) -> Engine {
         let mut variables = self.environment.variables.clone();
         variables.extend(
             set.iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        Ok(Engine::new(directories, variables, catalogue::plugins()))
+        Engine::new(directories, variables, catalogue::plugins())
+    }
+
+    /// The level the command line or FLOW_LOG asks for, if one does.
+    pub(crate) fn level_asked_for(&self) -> Option<LogLevel> {
+        let set = self.environment.get("FLOW_LOG").is_some();
+        (self.global.log_level.is_some() || set).then(|| self.log_level())
+    }
+
+    /// Whether a person types and reads.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.environment.stdin_terminal && self.environment.stdout_terminal
     }
 
     /// How much to say.
@@ -113,8 +138,11 @@ impl Context {
         level.unwrap_or(LogLevel::Info)
     }
 
-    /// FLOW_LOG where it is a filter, not only a level.
+    /// FLOW_LOG where it is a filter, not only a level, and nothing goes before it.
     fn filter(&self) -> Option<&str> {
+        if self.global.log_level.is_some() {
+            return None;
+        }
         let text = self.environment.get("FLOW_LOG")?;
         let is_level = <LogLevel as clap::ValueEnum>::from_str(text.trim(), true).is_ok();
         (!is_level).then_some(text)

@@ -13,6 +13,7 @@ mod environment;
 mod explain;
 mod files;
 mod flows;
+mod journal;
 mod names;
 mod observer;
 mod render;

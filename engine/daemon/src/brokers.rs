@@ -18,6 +18,7 @@ use flow_runtime::Links;
 use flow_runtime::ports::{Consumer, Failure, Publisher};
 
 use crate::Error;
+use crate::embedded::{Place, Share};
 
 /// What a flow consumes from and posts to.
 #[derive(Default)]
@@ -25,7 +26,7 @@ pub(crate) struct Brokers {
     /// For each worker of the flow; at least one.
     pub(crate) links: Vec<Links>,
     /// Kept for its upkeep, and closed at the end.
-    pub(crate) embedded: Option<EmbeddedBroker>,
+    pub(crate) embedded: Option<Share>,
     amqp: Vec<(String, AmqpBroker)>,
     mqtt: Vec<(String, MqttBroker)>,
 }
@@ -35,6 +36,7 @@ struct Manner<'a> {
     flow: &'a Flow,
     credentials: &'a Credentials,
     state: &'a Path,
+    place: &'a Place,
 }
 
 impl Brokers {
@@ -46,11 +48,13 @@ impl Brokers {
         flow: &Flow,
         credentials: &Credentials,
         state: &Path,
+        place: &Place,
     ) -> Result<Self, Error> {
         let manner = Manner {
             flow,
             credentials,
             state,
+            place,
         };
         let mut brokers = Self::default();
         // Only a queue can be shared.
@@ -83,8 +87,8 @@ impl Brokers {
         for (_, broker) in self.amqp {
             broker.close().await;
         }
-        if let Some(broker) = self.embedded {
-            broker.close().await?;
+        if let Some(share) = self.embedded {
+            share.close().await?;
         }
         Ok(())
     }
@@ -162,9 +166,9 @@ impl Brokers {
 
     fn embedded(&mut self, manner: &Manner<'_>) -> Result<&EmbeddedBroker, Error> {
         if self.embedded.is_none() {
-            self.embedded = Some(open_embedded(manner.state)?);
+            self.embedded = Some(manner.place.share(manner.state)?);
         }
-        Ok(self.embedded.as_ref().expect("opened above"))
+        Ok(self.embedded.as_ref().expect("opened above").broker())
     }
 
     /// One for each URL, so that consuming and posting share what they can.

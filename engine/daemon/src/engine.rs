@@ -14,6 +14,7 @@ use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Wo
 use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
+use crate::embedded::Place;
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::secrets::{self, FileSecrets};
 use crate::{unready, upkeep};
@@ -48,6 +49,7 @@ struct Inner {
     directories: Directories,
     source: Source,
     builtin: &'static [(&'static str, &'static [u8])],
+    embedded: Place,
     // Starting wasmtime takes a moment that `flow list` should not pay.
     catalogue: OnceLock<Result<Catalogue, flow_host::Error>>,
 }
@@ -65,6 +67,21 @@ impl Engine {
             directories,
             source,
             builtin,
+            embedded: Place::default(),
+            catalogue: OnceLock::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The same, with every plugin to be read again.
+    pub fn fresh(&self) -> Self {
+        let inner = Inner {
+            directories: self.inner.directories.clone(),
+            source: self.inner.source.clone(),
+            builtin: self.inner.builtin,
+            embedded: self.inner.embedded.clone(),
             catalogue: OnceLock::new(),
         };
         Self {
@@ -221,7 +238,9 @@ impl Engine {
         };
         let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
         let taken = self.taken(&flow)?;
-        let mut brokers = Brokers::open(&flow, &credentials, &self.inner.directories.state).await?;
+        let inner = &self.inner;
+        let state = &inner.directories.state;
+        let mut brokers = Brokers::open(&flow, &credentials, state, &inner.embedded).await?;
         let (chain, flow) = Chain::new(
             &flow,
             Arc::new(plugins),

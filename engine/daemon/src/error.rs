@@ -22,6 +22,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The background process of this state directory runs already.
+    #[error("the background process runs already{}", .pid.map(|pid| format!(" as process {pid}")).unwrap_or_default())]
+    Served {
+        /// Its process id, where it is known.
+        pid: Option<u32>,
+    },
     /// There is no plugin of that name or file.
     #[error("there is no plugin `{name}`")]
     NoPlugin {

@@ -6,12 +6,19 @@
 //! # On disk
 //! - `<config>/<kind>/<name>.yaml`, `<config>/credentials.conf`, `<config>/plugins/<name>.wasm`
 //! - `<state>/flows/<kind>/<name>.db`: one store per flow; `<state>/broker.db`: the embedded broker
+//! - `<state>/flow.sock`, `flow.lock`, `flow.started`, `log/`: the background process ([`background`])
+//! - `<state>/flows/<kind>/<name>.disabled`: the flow is not started
 //! - `<cache>/compiled`: compiled plugins, safe to delete
 
+pub mod background;
 mod brokers;
 mod builtin;
+mod embedded;
 mod engine;
 mod error;
+pub mod figures;
+pub mod health;
+mod places;
 mod plugins;
 mod secrets;
 mod unready;

@@ -1,11 +1,12 @@
 //! Upkeep of the embedded broker while a flow runs: nobody else is there to do it.
 //!
-//! Every process that runs a flow does it; the broker stands that. What fails is done next time.
+//! Every process that runs a flow does it; the broker stands that. Of the flows of one process one does
+//! it for all. What fails is done next time.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use flow_broker::embedded::EmbeddedBroker;
+use crate::embedded::Share;
 
 /// Shorter pauses than this would keep other processes from writing.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -14,13 +15,17 @@ const SHORTEST: Duration = Duration::from_secs(1);
 ///
 /// # Cancel safety
 /// Dropping the future leaves a whole step undone or done, and takes nothing from messages in hand.
-pub(crate) async fn keep(broker: Option<&EmbeddedBroker>, interval: Duration) -> Infallible {
-    let Some(broker) = broker else {
+pub(crate) async fn keep(share: Option<&Share>, interval: Duration) -> Infallible {
+    let Some(share) = share else {
         return std::future::pending().await;
     };
+    let interval = interval.max(SHORTEST);
     loop {
-        tokio::time::sleep(interval.max(SHORTEST)).await;
-        match broker.housekeeping().await {
+        tokio::time::sleep(interval).await;
+        if !share.is_due(interval) {
+            continue;
+        }
+        match share.broker().housekeeping().await {
             Ok(kept) => tracing::debug!(?kept, "The embedded broker was cleared up."),
             Err(error) => {
                 tracing::warn!(%error, "The embedded broker could not be cleared up; it is tried again.");
@@ -34,10 +39,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    use flow_broker::embedded::{Declaration, Options};
+    use flow_broker::embedded::{Declaration, EmbeddedBroker, Options};
     use flow_message::Timestamp;
 
     use super::*;
+    use crate::embedded::Place;
 
     #[tokio::test(start_paused = true)]
     async fn unused_queues_go_while_a_flow_runs() {
@@ -58,8 +64,10 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(30)).await;
             }
         };
+        let place = Place::holding(broker.clone());
+        let share = place.share(directory.path()).expect("it is open");
         tokio::select! {
-            never = keep(Some(&broker), Duration::from_secs(300)) => match never {},
+            never = keep(Some(&share), Duration::from_secs(300)) => match never {},
             () = gone => {}
         }
     }

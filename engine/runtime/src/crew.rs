@@ -9,7 +9,6 @@ use flow_config::Flow;
 use tokio::task::JoinSet;
 
 use crate::drain::Drain;
-use crate::ended::add;
 use crate::error::Error;
 use crate::store::Lock;
 use crate::team::Seat;
@@ -57,7 +56,7 @@ pub(crate) async fn run_all(
             None => break,
             Some(Ok(Ok(summary))) => {
                 let elapsed = totals.elapsed.max(summary.elapsed);
-                add(&mut totals, &summary);
+                totals.add(&summary);
                 totals.elapsed = elapsed;
             }
             Some(Ok(Err(error))) => {

@@ -28,6 +28,9 @@ impl Running {
         if gathers {
             next = next.min(self.next_gather);
         }
+        if let (Some(_), Some(count)) = (&self.consumer, self.next_waiting) {
+            next = next.min(count);
+        }
         let timeout = until(now, next);
         let wakeable = self
             .lanes

@@ -45,6 +45,7 @@ mod store;
 mod team;
 mod tell;
 mod verdict;
+mod waiting;
 mod work;
 mod worker;
 

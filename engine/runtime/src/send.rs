@@ -86,7 +86,7 @@ impl Worker<'_> {
             Some(_) => 0,
         };
         self.report.counts.sent += 1;
-        self.report.counts.bytes += bytes;
+        self.report.counts.sent_bytes += bytes;
         let Some(location) = &live.item.location else {
             return;
         };

@@ -37,6 +37,7 @@ impl Report {
         self.counts.sent += other.counts.sent;
         self.counts.derived += other.counts.derived;
         self.counts.bytes += other.counts.bytes;
+        self.counts.sent_bytes += other.counts.sent_bytes;
         self.failed_calls.extend(other.failed_calls);
     }
 }

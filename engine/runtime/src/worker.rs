@@ -184,6 +184,8 @@ pub(crate) struct Running {
     pub(crate) next_retry_check: i64,
     pub(crate) next_tell: i64,
     pub(crate) next_housekeeping: i64,
+    /// When the observer wants to hear what waits; none: never.
+    pub(crate) next_waiting: Option<i64>,
     /// What the last gather brought.
     pub(crate) last_page: Option<u64>,
     /// How often in a row an origin brought nothing and said that there is more.
@@ -305,6 +307,7 @@ impl Running {
             next_retry_check: millis,
             next_tell: if seat.leads() { millis } else { i64::MAX },
             next_housekeeping: later(now, shared.flow.housekeeping),
+            next_waiting: shared.observer.wants_waiting().map(|_| millis),
             last_page: None,
             empty_pages: 0,
             gather_step: 0,
@@ -374,6 +377,7 @@ impl Running {
                 return self.stand_aside().await;
             }
             self.keep_house().await?;
+            self.count_waiting().await;
             self.tell_pending().await?;
             if let Some(error) = self.stop.take() {
                 return Err(error);
@@ -580,7 +584,7 @@ impl Shared {
 }
 
 /// Waits for `end`, but not for ever.
-async fn within<T>(clock: &dyn Clock, end: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(clock: &dyn Clock, end: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         result = end => Some(result),
         () = clock.sleep(FAREWELL) => None,

@@ -1,6 +1,7 @@
 //! One module per command: its arguments, their documentation, and what it does.
 
 pub(crate) mod add;
+pub(crate) mod background;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod convert;
@@ -32,6 +33,16 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(&args, context),
         Command::Convert(args) => convert::run(&args, context),
         Command::Foreground(args) => foreground::run(&args, context),
+        Command::Start(args) => background::start::run(&args, context),
+        Command::Stop(args) => background::stop::run(&args, context),
+        Command::Restart(args) => background::restart::run(&args, context),
+        Command::Reload(args) => background::reload::run(&args, context),
+        Command::Status(args) => background::status::run(&args, context),
+        Command::Top(args) => background::top::run(&args, context),
+        Command::Log(args) => background::log::run(&args, context),
+        Command::Sanity(args) => background::sanity::run(&args, context),
+        Command::Run(args) => background::run::run(&args, context),
+        Command::Background(args) => background::serve::run(&args, context),
         Command::Post(args) => post::run(&args, context),
         Command::Retry(args) => retry::run(&args, context),
         Command::Plugin(args) => plugin::run(&args, context),

@@ -11,7 +11,7 @@ use crate::render::{bytes, elapsed, printable, printable_lines, wait};
 use super::Totals;
 
 /// The event's line and how much it matters; none for what only a trace shows.
-pub(super) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
+pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
     let (level, what, rest) = match event {
         Event::Started => (LogLevel::Info, "started", String::new()),
         Event::Gathering { callback } => (LogLevel::Debug, "gathering", format!("by {callback}")),
@@ -131,6 +131,8 @@ pub(super) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
         | Event::Accepted { .. }
         | Event::Judged { .. }
         | Event::Settled { .. }
+        | Event::Connection { .. }
+        | Event::Waiting { .. }
         | Event::Progress { .. } => return None,
     };
     Some((level, columns(what, &rest)))

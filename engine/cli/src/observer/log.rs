@@ -4,14 +4,17 @@ use std::fmt;
 use std::io;
 
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::args::LogLevel;
 use crate::console::Console;
+use crate::journal::Logs;
 use crate::render::{Paint, printable};
 use crate::stop::Problem;
 
@@ -29,6 +32,22 @@ pub(super) fn time_of_day(time: jiff::Timestamp) -> String {
 
 /// `12:01:07.123 INFO  flow/mail  started`.
 pub(super) fn line(paint: Paint, level: LogLevel, flow: &str, text: &str) -> String {
+    timed_line(paint, &clock(), level, flow, text)
+}
+
+/// `2026-11-22 12:01:07.123 INFO  flow/mail  started`.
+pub(crate) fn dated_line(
+    paint: Paint,
+    now: &jiff::Zoned,
+    level: LogLevel,
+    flow: &str,
+    text: &str,
+) -> String {
+    let time = now.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
+    timed_line(paint, &time, level, flow, text)
+}
+
+fn timed_line(paint: Paint, time: &str, level: LogLevel, flow: &str, text: &str) -> String {
     let badge = match level {
         LogLevel::Off => "     ".to_owned(),
         LogLevel::Error => paint.red("ERROR"),
@@ -37,11 +56,7 @@ pub(super) fn line(paint: Paint, level: LogLevel, flow: &str, text: &str) -> Str
         LogLevel::Debug => paint.blue("DEBUG"),
         LogLevel::Trace => paint.dim("TRACE"),
     };
-    format!(
-        "{} {badge} {}  {text}",
-        paint.dim(&clock()),
-        paint.bold(flow)
-    )
+    format!("{} {badge} {}  {text}", paint.dim(time), paint.bold(flow))
 }
 
 /// Sends the engine's log to stderr.
@@ -49,6 +64,33 @@ pub(super) fn line(paint: Paint, level: LogLevel, flow: &str, text: &str) -> Str
 /// # Errors
 /// `filter` (from FLOW_LOG) is no level and no filter.
 pub(crate) fn init(console: &Console, level: LogLevel, filter: Option<&str>) -> anyhow::Result<()> {
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(env_filter(level, filter)?)
+        .event_format(Format {
+            paint: console.paint_err(),
+        })
+        .with_writer(Lines(console.clone()))
+        .finish();
+    // Set already means that a test did; its own will do.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+/// Sends the engine's log to where flows that run together write theirs: what happens in a flow to
+/// its own.
+///
+/// # Errors
+/// As [`init`].
+pub(crate) fn init_logs(logs: &Logs, level: LogLevel, filter: Option<&str>) -> anyhow::Result<()> {
+    let subscriber = tracing_subscriber::registry()
+        .with(env_filter(level, filter)?)
+        .with(ToLogs(logs.clone()));
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+/// What of the engine's log is wanted.
+fn env_filter(level: LogLevel, filter: Option<&str>) -> anyhow::Result<EnvFilter> {
     let level = match level {
         LogLevel::Off => "off",
         LogLevel::Error => "error",
@@ -58,7 +100,7 @@ pub(crate) fn init(console: &Console, level: LogLevel, filter: Option<&str>) -> 
         LogLevel::Trace => "trace",
     };
     // The engine's own crates at the level asked for, what they stand on only when it is in trouble.
-    let filter = match filter {
+    Ok(match filter {
         Some(filter) => EnvFilter::try_new(filter).map_err(|error| {
             Problem::new(
                 "cli/bad-log-filter",
@@ -71,17 +113,42 @@ pub(crate) fn init(console: &Console, level: LogLevel, filter: Option<&str>) -> 
             "warn,flow={level},flow_daemon={level},flow_runtime={level},flow_broker={level},\
              flow_host={level},flow_config={level},plugin={level}"
         )),
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .event_format(Format {
-            paint: console.paint_err(),
-        })
-        .with_writer(Lines(console.clone()))
-        .finish();
-    // Set already means that a test did; its own will do.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
+    })
+}
+
+/// The flow a span is about.
+struct Of(String);
+
+/// Writes events into logs.
+struct ToLogs(Logs);
+
+impl<S> Layer<S> for ToLogs
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id)
+            && !fields.flow.is_empty()
+        {
+            span.extensions_mut().insert(Of(fields.flow));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let around = || {
+            let mut spans = context.event_scope(event)?;
+            spans.find_map(|span| span.extensions().get::<Of>().map(|of| of.0.clone()))
+        };
+        let flow = Some(fields.flow)
+            .filter(|flow| !flow.is_empty())
+            .or_else(around);
+        let text = format!("{}{}", printable(&fields.message), printable(&fields.rest));
+        self.0.line(flow.as_deref(), level_of(event), &text);
+    }
 }
 
 /// Writes an event as `time LEVEL flow  message field=value`.
@@ -100,13 +167,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let level = match *event.metadata().level() {
-            Level::ERROR => LogLevel::Error,
-            Level::WARN => LogLevel::Warn,
-            Level::INFO => LogLevel::Info,
-            Level::DEBUG => LogLevel::Debug,
-            Level::TRACE => LogLevel::Trace,
-        };
+        let level = level_of(event);
         let mut fields = Fields::default();
         event.record(&mut fields);
         let flow = if fields.flow.is_empty() {
@@ -120,6 +181,16 @@ where
             self.paint.dim(&printable(&fields.rest))
         );
         writeln!(writer, "{}", line(self.paint, level, flow, &text))
+    }
+}
+
+fn level_of(event: &Event<'_>) -> LogLevel {
+    match *event.metadata().level() {
+        Level::ERROR => LogLevel::Error,
+        Level::WARN => LogLevel::Warn,
+        Level::INFO => LogLevel::Info,
+        Level::DEBUG => LogLevel::Debug,
+        Level::TRACE => LogLevel::Trace,
     }
 }
 

@@ -17,7 +17,8 @@ use flow_runtime::ports::{Event, Observer};
 use crate::args::LogLevel;
 use crate::console::Console;
 
-pub(crate) use log::init as init_log;
+pub(crate) use lines::line as event_line;
+pub(crate) use log::{dated_line, init as init_log, init_logs};
 pub(crate) use totals::Totals;
 
 use progress::Progress;

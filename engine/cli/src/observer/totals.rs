@@ -18,18 +18,7 @@ pub(crate) struct Totals {
 impl Totals {
     /// Adds a pass.
     pub(crate) fn add(&mut self, pass: &PassCounts) {
-        let sum = &mut self.counts;
-        sum.gathered += pass.gathered;
-        sum.rejected += pass.rejected;
-        sum.fetched += pass.fetched;
-        sum.sent += pass.sent;
-        sum.derived += pass.derived;
-        sum.posted += pass.posted;
-        sum.duplicates += pass.duplicates;
-        sum.retrying += pass.retrying;
-        sum.dead += pass.dead;
-        sum.bytes += pass.bytes;
-        sum.elapsed += pass.elapsed;
+        self.counts.add(pass);
     }
 
     /// Whether something did not get through.
@@ -48,7 +37,7 @@ impl Totals {
         };
         push(c.rejected, "rejected");
         push(c.fetched, &format!("fetched ({})", bytes(c.bytes)));
-        push(c.sent, &format!("sent ({})", bytes(c.bytes)));
+        push(c.sent, &format!("sent ({})", bytes(c.sent_bytes)));
         push(c.derived, "derived");
         push(c.posted, "posted");
         push(c.duplicates, "known already");

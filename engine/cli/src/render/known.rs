@@ -51,6 +51,10 @@ pub(super) fn tell(cause: &(dyn Error + 'static)) -> Told {
             };
             ("plugin/unknown", Some(hint))
         }
+        flow_daemon::Error::Served { .. } => (
+            "run/background-runs",
+            Some("`flow stop` ends it".to_owned()),
+        ),
         flow_daemon::Error::Broker(_) => ("broker/unusable", None),
         flow_daemon::Error::Store(error) => (store(error), None),
         flow_daemon::Error::Flow(error) => (flow(error), None),

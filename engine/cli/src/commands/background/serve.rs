@@ -1,0 +1,158 @@
+//! The background process itself: what `flow start` starts, and what `flow run` is.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use flow_config::FlowName;
+use flow_daemon::background::protocol::Became;
+use flow_daemon::background::{Background, GRACE, Journal, Supervisor, Weight};
+use flow_daemon::{Engine, Error};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::LogLevel;
+use crate::context::Context;
+use crate::journal::Logs;
+use crate::stop::Exit;
+
+/// Arguments of `flow background`: none, it is started by `flow start`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Becomes the background process, apart from the terminal it was started in.
+///
+/// # Errors
+/// The state directory can't be used.
+pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let level = context.level_asked_for();
+    let (engine, logs) = context.engine_with(|engine| Logs::files(engine, level))?;
+    // It fails where this process leads a group already, which then has no terminal to lose.
+    let _ = rustix::process::setsid();
+    std::env::set_current_dir("/").context("can't leave this directory")?;
+    match serve(engine, logs, true, None) {
+        // Two were started at the same time; one is enough.
+        Err(error) if matches!(error.downcast_ref(), Some(Error::Served { .. })) => Ok(Exit::Done),
+        result => result,
+    }
+}
+
+/// Serves until it is told to end. With `first`, starts these flows and remembers nothing of them;
+/// if none of them starts, that is the end.
+///
+/// # Errors
+/// The state directory can't be used, or another process serves.
+pub(super) fn serve(
+    engine: Engine,
+    logs: Logs,
+    remember: bool,
+    first: Option<Vec<FlowName>>,
+) -> anyhow::Result<Exit> {
+    raise_limits();
+    tell_panics(&logs);
+    let runtime = super::super::foreground::runtime()?;
+    let journal: Arc<dyn Journal> = Arc::new(logs);
+    let note = |text: &str| journal.note(None, Weight::Info, text);
+    let exit = runtime.block_on(async {
+        let background = Background::open(engine, Arc::clone(&journal), remember).await?;
+        note(&format!("started as process {}", std::process::id()));
+        let end = background.ender();
+        let supervisor = background.supervisor().clone();
+        let signals = Signals::listen()?;
+        tokio::spawn(signals.heed(supervisor.clone(), Arc::clone(&journal), background.ender()));
+        let starting = first.map(|names| tokio::spawn(start(supervisor, names, end)));
+        background.serve().await;
+        // An end that nobody asked for is that of a start in vain.
+        let in_vain = match starting {
+            Some(starting) if starting.is_finished() => starting.await.unwrap_or(false),
+            _ => false,
+        };
+        anyhow::Ok(if in_vain { Exit::CouldNot } else { Exit::Done })
+    })?;
+    note("ended");
+    // What a plugin or a file system does in a thread of its own is not waited for.
+    runtime.shutdown_background();
+    Ok(exit)
+}
+
+/// Starts flows; true if none of them could be.
+async fn start(supervisor: Supervisor, names: Vec<FlowName>, end: impl Fn()) -> bool {
+    let outcomes = supervisor.start(names, true).await;
+    let in_vain = outcomes
+        .iter()
+        .all(|outcome| outcome.result == Became::Failed);
+    if in_vain {
+        end();
+    }
+    in_vain
+}
+
+/// A flow has about ten files open, and the usual limit is a thousand.
+fn raise_limits() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With the old limit fewer flows fit, which they say themselves.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// A panic is a line in the log, wherever stderr goes.
+fn tell_panics(logs: &Logs) {
+    let logs = logs.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = format!("a bug in flow: {panic}").replace('\n', ": ");
+        logs.line(None, LogLevel::Error, &text);
+    }));
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("can't listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// SIGTERM and Ctrl-C drain, the second one ends at once; SIGHUP reads flows again.
+    async fn heed(
+        mut self,
+        supervisor: Supervisor,
+        journal: Arc<dyn Journal>,
+        end: impl Fn() + Send,
+    ) {
+        let note = |text: &str| journal.note(None, Weight::Info, text);
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+                _ = self.hangup.recv() => {
+                    note("reads flows again");
+                    let supervisor = supervisor.clone();
+                    let journal = Arc::clone(&journal);
+                    tokio::spawn(async move {
+                        for outcome in supervisor.reload(Vec::new(), GRACE).await {
+                            let text = format!("{}: {}", outcome.flow, outcome.result.as_str());
+                            journal.note(None, Weight::Info, &text);
+                        }
+                    });
+                    continue;
+                }
+            }
+            if ending {
+                note("stopped at once: what was in hand is done again at the next start");
+                // Every durable step is one transaction, so there is nothing to tidy up.
+                std::process::exit(i32::from(Exit::CouldNot.code()));
+            }
+            ending = true;
+            note("stopping: flows finish what is in hand; once more stops at once");
+            end();
+        }
+    }
+}
