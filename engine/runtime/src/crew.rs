@@ -9,7 +9,6 @@ use flow_config::Flow;
 use tokio::task::JoinSet;
 
 use crate::drain::Drain;
-use crate::ended::add;
 use crate::error::Error;
 use crate::store::Lock;
 use crate::team::Seat;
@@ -26,7 +25,8 @@ pub(crate) async fn run_all(
 ) -> Result<Summary, Error> {
     let mut seats = Seat::of(1 + more.len()).into_iter();
     let end = Drain::new();
-    let lead = Running::new(flow, ports, options, end.clone(), seats.next().expect("one at least"));
+    let seat = seats.next().expect("one at least");
+    let lead = Running::new(flow, ports, options, end.clone(), seat)?;
     let others: Vec<_> = more
         .into_iter()
         .zip(seats)
@@ -57,7 +57,7 @@ pub(crate) async fn run_all(
             None => break,
             Some(Ok(Ok(summary))) => {
                 let elapsed = totals.elapsed.max(summary.elapsed);
-                add(&mut totals, &summary);
+                totals.add(&summary);
                 totals.elapsed = elapsed;
             }
             Some(Ok(Err(error))) => {

@@ -143,19 +143,6 @@ impl Running {
             .elapsed();
         self.reported = Some(Instant::now());
         self.shared.observer.event(&Event::Pass(&counts));
-        add(&mut self.totals, &counts);
+        self.totals.add(&counts);
     }
-}
-
-pub(crate) fn add(totals: &mut PassCounts, counts: &PassCounts) {
-    totals.gathered += counts.gathered;
-    totals.rejected += counts.rejected;
-    totals.fetched += counts.fetched;
-    totals.derived += counts.derived;
-    totals.posted += counts.posted;
-    totals.duplicates += counts.duplicates;
-    totals.retrying += counts.retrying;
-    totals.dead += counts.dead;
-    totals.bytes += counts.bytes;
-    totals.elapsed = totals.elapsed.saturating_add(counts.elapsed);
 }

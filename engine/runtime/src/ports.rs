@@ -3,6 +3,7 @@
 //! The loop calls every port from one task per flow; nothing here is called concurrently on one
 //! value unless it says so. A port never panics and never blocks longer than its own time limits.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -488,6 +489,10 @@ pub enum Event<'a> {
     },
     Draining,
     Stopped,
+    /// The flow works elsewhere, on the machine that has one of these addresses; here it waits.
+    Standby {
+        vip: &'a [IpAddr],
+    },
 }
 
 /// What one pass did.
@@ -504,4 +509,20 @@ pub struct PassCounts {
     pub dead: u64,
     pub bytes: u64,
     pub elapsed: Duration,
+}
+
+impl PassCounts {
+    /// Adds what another pass did.
+    pub fn add(&mut self, counts: &Self) {
+        self.gathered += counts.gathered;
+        self.rejected += counts.rejected;
+        self.fetched += counts.fetched;
+        self.derived += counts.derived;
+        self.posted += counts.posted;
+        self.duplicates += counts.duplicates;
+        self.retrying += counts.retrying;
+        self.dead += counts.dead;
+        self.bytes += counts.bytes;
+        self.elapsed = self.elapsed.saturating_add(counts.elapsed);
+    }
 }

@@ -72,28 +72,51 @@ impl Store {
         if ttl > 0 {
             self.drop_expired(queue, now - ttl)?;
         }
-        let taken = self.ready(queue, limit)?;
+        let taken = self.ready(queue, limit, now)?;
         if let (Some(first), Some(last)) = (taken.first(), taken.last()) {
             self.lease(holder, first.lease, last.lease)?;
         }
         Ok(Some(taken))
     }
 
-    fn ready(&self, queue: i64, limit: usize) -> rusqlite::Result<Vec<Taken>> {
+    /// The oldest ready messages; those whose time is over are dropped on the way.
+    fn ready(&mut self, queue: i64, limit: usize, now: i64) -> rusqlite::Result<Vec<Taken>> {
+        loop {
+            let found = self.oldest(queue, limit)?;
+            let mut expired = Vec::new();
+            let mut taken = Vec::with_capacity(found.len());
+            for (found, expires) in found {
+                if expires > 0 && expires <= now {
+                    expired.push(found.lease);
+                } else {
+                    taken.push(found);
+                }
+            }
+            if expired.is_empty() {
+                return Ok(taken);
+            }
+            for lease in expired {
+                self.drop_delivery(lease)?;
+            }
+        }
+    }
+
+    fn oldest(&self, queue: i64, limit: usize) -> rusqlite::Result<Vec<(Taken, i64)>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.connection.prepare_cached(
-            "SELECT d.message, d.deliveries, m.body FROM delivery d JOIN message m ON m.id = d.message \
+            "SELECT d.message, d.deliveries, m.body, m.expires FROM delivery d JOIN message m ON m.id = d.message \
              WHERE d.queue = ?1 AND d.session = 0 ORDER BY d.message LIMIT ?2",
         )?;
         let rows = statement.query_map(params![queue, limit], |row| {
-            Ok(Taken {
+            let taken = Taken {
                 lease: Lease {
                     queue,
                     message: row.get(0)?,
                 },
                 redelivered: row.get::<_, i64>(1)? > 0,
                 body: row.get(2)?,
-            })
+            };
+            Ok((taken, row.get(3)?))
         })?;
         rows.collect()
     }
