@@ -73,7 +73,7 @@ use turn::Turn;
 use work::{Threads, Writer};
 
 pub use consumer::EmbeddedConsumer;
-pub use publisher::EmbeddedPublisher;
+pub use publisher::{EmbeddedPublisher, Posting};
 pub use status::{Binding, ExchangeStatus, Peeked, QueueStatus};
 pub use store::{Declaration, Housekept};
 
@@ -239,11 +239,18 @@ impl EmbeddedBroker {
     /// # Errors
     /// [`Kind::Name`] for a name no broker could carry.
     pub fn publisher(&self, exchange: &str) -> Result<EmbeddedPublisher, Error> {
-        store::check_name("exchange", exchange)?;
-        Ok(EmbeddedPublisher::new(
-            Arc::clone(&self.shared),
-            exchange.to_owned(),
-        ))
+        self.publisher_to(Posting::new(exchange))
+    }
+
+    /// Posts to an exchange, or to the parts of one, in the form asked for.
+    ///
+    /// # Errors
+    /// As [`publisher`](Self::publisher).
+    pub fn publisher_to(&self, posting: Posting) -> Result<EmbeddedPublisher, Error> {
+        for exchange in posting.exchanges() {
+            store::check_name("exchange", &exchange)?;
+        }
+        Ok(EmbeddedPublisher::new(Arc::clone(&self.shared), posting))
     }
 
     /// All queues and what waits in them, by name.

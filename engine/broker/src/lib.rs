@@ -19,5 +19,6 @@ pub mod embedded;
 mod error;
 mod form;
 pub mod mqtt;
+mod split;
 
 pub use error::{Error, Kind};

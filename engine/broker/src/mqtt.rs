@@ -77,7 +77,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::embedded::Declaration;
-use crate::error::Error;
+use crate::error::{Error, Kind};
+use crate::split;
 use consumer::Instances;
 use dial::Server;
 use link::{Hello, Link};
@@ -107,6 +108,13 @@ pub struct Options {
     pub keep_alive: Duration,
     /// How long a connection may be away before a consumer calls it an error.
     pub patience: Duration,
+    /// Quality of service, consumed and posted: 1, or 0, with which a lost connection loses messages.
+    /// There is no 2 here: what it is for, flows do with keys.
+    pub qos: u8,
+    /// Begin the sessions of consumers anew, and forget what waited in them, when they first connect.
+    pub clean_session: bool,
+    /// Most posts on their way without a confirmation; none: as many as the server takes.
+    pub max_in_flight: Option<u16>,
     /// A file of certificate authorities, PEM, to trust besides those of the machine.
     pub authorities: Option<PathBuf>,
     /// A number in `0.0..1.0`, for jitter and names.
@@ -119,6 +127,9 @@ impl Default for Options {
             timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(30),
             patience: Duration::from_secs(60),
+            qos: 1,
+            clean_session: false,
+            max_in_flight: None,
             authorities: None,
             random: Arc::new(random),
         }
@@ -131,6 +142,9 @@ impl fmt::Debug for Options {
             .field("timeout", &self.timeout)
             .field("keep_alive", &self.keep_alive)
             .field("patience", &self.patience)
+            .field("qos", &self.qos)
+            .field("clean_session", &self.clean_session)
+            .field("max_in_flight", &self.max_in_flight)
             .field("authorities", &self.authorities)
             .finish_non_exhaustive()
     }
@@ -145,6 +159,11 @@ pub struct Posting {
     pub format: Format,
     /// The first words of topics, as the flow that posts has them.
     pub topic_prefix: String,
+    /// More than 1: so many exchanges named `exchange` with `00`, `01`… appended share the posts, chosen
+    /// by `relPath` as sr3 chooses.
+    pub split: u32,
+    /// Messages go away after waiting this long at the server; zero: never.
+    pub message_ttl: Duration,
 }
 
 impl Posting {
@@ -154,7 +173,14 @@ impl Posting {
             exchange: exchange.into(),
             format: Format::V03,
             topic_prefix: Format::V03.topic_prefix().to_owned(),
+            split: 0,
+            message_ttl: Duration::ZERO,
         }
+    }
+
+    /// The exchanges it means.
+    fn exchanges(&self) -> Vec<String> {
+        split::exchanges(&self.exchange, self.split)
     }
 
     /// The same, in a format and with the topics that are usual for it.
@@ -187,8 +213,19 @@ impl MqttBroker {
     /// A password given apart is preferred to one in the URL.
     ///
     /// # Errors
-    /// [`Kind::Address`](crate::Kind::Address) for a URL that is not one of an MQTT broker.
+    /// [`Kind::Address`](crate::Kind::Address) for a URL that is not one of an MQTT broker,
+    /// [`Kind::Unsupported`](crate::Kind::Unsupported) for a quality of service there is not.
     pub fn open(url: &SafeUrl, password: Option<Secret>, options: Options) -> Result<Self, Error> {
+        if options.qos > 1 {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!(
+                    "QoS {} is not spoken here; nothing was done; set `qos: 1`: a message that comes \
+                     twice is recognised by its key",
+                    options.qos
+                ),
+            ));
+        }
         let server = Server::new(url, password, options.authorities.clone())?;
         Ok(Self {
             server: Arc::new(server),
@@ -274,7 +311,8 @@ impl MqttBroker {
         instance: Option<u32>,
     ) -> Result<MqttConsumer, Error> {
         let instance = self.instances.take(&declaration.queue, instance)?;
-        let (session, commands) = self.session(declaration, instance.number, prefetch)?;
+        let (mut session, commands) = self.session(declaration, instance.number, prefetch)?;
+        session.begins_anew = self.options.clean_session;
         MqttConsumer::open(session, commands, instance).await
     }
 
@@ -291,7 +329,9 @@ impl MqttBroker {
     /// # Errors
     /// As [`publisher`](Self::publisher).
     pub fn publisher_to(&self, posting: Posting) -> Result<MqttPublisher, Error> {
-        names::check_name("exchange", &posting.exchange)?;
+        for exchange in posting.exchanges() {
+            names::check_name("exchange", &exchange)?;
+        }
         Ok(MqttPublisher::new(
             Arc::clone(&self.server),
             self.options.clone(),
@@ -333,7 +373,7 @@ impl MqttBroker {
     /// # Errors
     /// What the server says.
     pub async fn unbind(&self, old: &Declaration, count: u32) -> Result<(), Error> {
-        let filters = Bindings::new(&old.queue, &old.exchange, &old.bindings)?.filters();
+        let filters = Bindings::of(old)?.filters();
         for number in 1..=count {
             let hello = self.hello(old, number, 1);
             let mut link = Link::open(&self.server, &hello, self.options.timeout).await?;
@@ -355,6 +395,7 @@ impl MqttBroker {
             keep_alive: self.options.keep_alive,
             session_expiry: expiry(declaration.expire),
             receive_maximum: u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX),
+            qos: self.options.qos,
         }
     }
 
@@ -364,11 +405,7 @@ impl MqttBroker {
         instance: u32,
         prefetch: usize,
     ) -> Result<(Session, mpsc::Sender<session::Command>), Error> {
-        let bindings = Bindings::new(
-            &declaration.queue,
-            &declaration.exchange,
-            &declaration.bindings,
-        )?;
+        let bindings = Bindings::of(declaration)?;
         let (commands, inbox) = mpsc::channel(4);
         let session = Session::new(
             Arc::clone(&self.server),
@@ -391,6 +428,7 @@ fn visitor() -> Hello {
         keep_alive: Duration::ZERO,
         session_expiry: 0,
         receive_maximum: 1,
+        qos: 1,
     }
 }
 

@@ -113,11 +113,6 @@ impl Brokers {
             }
             Family::Mqtt => {
                 let broker = self.mqtt(manner, &input.broker, input.tls)?;
-                if input.exchanges().len() > 1 {
-                    let reason =
-                        "a queue on an MQTT broker takes from one exchange: make a flow for each";
-                    return Err(Error::Post(Failure::Config(reason.into())));
-                }
                 let wanted = embedded(input);
                 if self.links.is_empty() {
                     let instances = u32::try_from(manner.flow.instances.max(1));
@@ -139,15 +134,23 @@ impl Brokers {
         output: &Output,
     ) -> Result<Box<dyn Publisher>, Error> {
         let format = format(output.format);
+        let (exchange, split) = parts(output);
         Ok(match family(&output.broker) {
-            Family::Embedded => Box::new(self.embedded(manner)?.publisher(&output.exchange)?),
+            Family::Embedded => {
+                let mut posting = flow_broker::embedded::Posting::new(exchange);
+                posting.split = split;
+                posting.format = format;
+                posting.topic_prefix.clone_from(&output.topic_prefix);
+                posting.persistent = output.persistent;
+                posting.message_ttl = output.message_ttl;
+                Box::new(self.embedded(manner)?.publisher_to(posting)?)
+            }
             Family::Amqp => {
                 let broker = self.amqp(manner, &output.broker, output.tls)?;
-                let mut posting = amqp::Posting::new(&output.exchange);
-                if output.exchanges.len() > 1 {
-                    posting.exchange = without_number(&output.exchange).to_owned();
-                    posting.split = u32::try_from(output.exchanges.len()).unwrap_or(u32::MAX);
-                }
+                let mut posting = amqp::Posting::new(exchange);
+                posting.split = split;
+                posting.persistent = output.persistent;
+                posting.message_ttl = output.message_ttl;
                 posting.declare = output.declare;
                 posting.durable = output.durable;
                 posting.format = format;
@@ -156,7 +159,9 @@ impl Brokers {
             }
             Family::Mqtt => {
                 let broker = self.mqtt(manner, &output.broker, output.tls)?;
-                let mut posting = mqtt::Posting::new(&output.exchange);
+                let mut posting = mqtt::Posting::new(exchange);
+                posting.split = split;
+                posting.message_ttl = output.message_ttl;
                 posting.format = format;
                 posting.topic_prefix.clone_from(&output.topic_prefix);
                 Box::new(broker.publisher_to(posting)?)
@@ -225,6 +230,20 @@ fn mqtt_broker(manner: &Manner<'_>, url: &SafeUrl, tls: TlsRigour) -> Result<Mqt
     let options = MqttOptions {
         timeout: timeout(manner.flow),
         authorities: manner.flow.ca_file.clone(),
+        qos: match (&manner.flow.input, &manner.flow.output) {
+            (Some(input), _) => input.mqtt.qos,
+            (None, output) => output.as_ref().map_or(1, |output| output.qos),
+        },
+        clean_session: manner
+            .flow
+            .input
+            .as_ref()
+            .is_some_and(|input| input.mqtt.clean_session),
+        max_in_flight: manner
+            .flow
+            .output
+            .as_ref()
+            .and_then(|output| output.max_inflight),
         ..MqttOptions::default()
     };
     let password = password(manner, url)?;
@@ -316,9 +335,19 @@ fn format(format: PostFormat) -> Format {
     }
 }
 
-/// `xs_me00` of a split exchange: `xs_me`.
-fn without_number(exchange: &str) -> &str {
-    exchange.trim_end_matches(|letter: char| letter.is_ascii_digit())
+/// The name of what is posted to, and into how many parts it is split: `xs_me00` is the first of
+/// `xs_me`.
+fn parts(output: &Output) -> (&str, u32) {
+    match output.exchanges.len() {
+        0 | 1 => (&output.exchange, 0),
+        count => (
+            output
+                .exchange
+                .strip_suffix("00")
+                .unwrap_or(&output.exchange),
+            u32::try_from(count).unwrap_or(u32::MAX),
+        ),
+    }
 }
 
 /// The queue of a flow, as the embedded broker and MQTT declare it.

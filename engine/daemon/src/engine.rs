@@ -17,7 +17,7 @@ use crate::builtin::{Chain, Taken};
 use crate::embedded::Place;
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::secrets::{self, FileSecrets};
-use crate::{unready, upkeep};
+use crate::{unready, upkeep, vip};
 
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,6 +229,23 @@ impl Engine {
         drain: Drain,
     ) -> Result<Summary, Error> {
         let flow = Arc::new(flow);
+        if flow.vip.is_empty() {
+            return self.work(flow, options, observer, drain).await;
+        }
+        let once = options.once || options.dry_run || flow.name.kind.ends();
+        let work = |end| self.work(Arc::clone(&flow), options, Arc::clone(&observer), end);
+        let machine = vip::of_this_machine;
+        vip::run(&flow.vip, machine, &*observer, &drain, once, work).await
+    }
+
+    /// Runs a flow whose turn it is.
+    async fn work(
+        &self,
+        flow: Arc<Flow>,
+        options: RunOptions,
+        observer: Arc<dyn Observer>,
+        drain: Drain,
+    ) -> Result<Summary, Error> {
         let credentials = self.inner.source.credentials().map_err(Error::Findings)?;
         let clock = Arc::new(SystemClock);
         let surroundings = Surroundings {

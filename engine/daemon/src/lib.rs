@@ -23,6 +23,7 @@ mod plugins;
 mod secrets;
 mod unready;
 mod upkeep;
+mod vip;
 
 pub use engine::{Directories, Engine, RunOptions};
 pub use error::Error;

@@ -3,36 +3,16 @@
 //! An option without effect would only look as if it had one: where somebody wrote it, the flow does
 //! not start. What stands here leaves the list as it is built.
 
-use flow_config::{Finding, Flow, Report, SafeUrl};
+use flow_config::{Finding, Flow, PostFormat, Report};
 
 /// By name.
 const OPTIONS: &[&str] = &[
-    "clean_session",
-    "exchangeSplit",
     "ftpFilenameEncoding",
-    "inline",
-    "inlineByteMax",
-    "inlineEncoding",
-    "inlineOnly",
     "logDuplicates",
     "logEvents",
     "logLevel",
     "logMessageDump",
     "logReject",
-    "max_inflight_messages",
-    "messageCountMax",
-    "messageRateMax",
-    "messageRateMin",
-    "persistent",
-    "post_messageAgeMax",
-    "qos",
-    "retryEmptyBeforeExit",
-    "retry_refilter",
-    "scheduled_hour",
-    "scheduled_interval",
-    "scheduled_minute",
-    "scheduled_time",
-    "vip",
 ];
 
 /// An error for everything `flow` asks for that is not carried out yet.
@@ -46,24 +26,27 @@ pub(crate) fn found(flow: &Flow) -> Report {
                 "this option",
             ));
         }
-        let embedded =
-            |broker: Option<&SafeUrl>| broker.is_some_and(|broker| broker.scheme() == "embedded");
-        let output = flow.output.as_ref().map(|output| &output.broker);
+        let output = flow.output.as_ref();
         match setting.name.as_str() {
-            "post_format" if embedded(output) && setting.value != "v03" => {
-                findings.extend(Finding::not_yet(
-                    &setting.name,
-                    &setting.origin,
-                    "another format than v03 on the broker built into flow",
-                ));
-            }
-            "post_exchangeSplit"
-                if output.is_some_and(|broker| !broker.scheme().starts_with("amqp")) =>
+            "persistent"
+                if output.is_some_and(|output| {
+                    !output.persistent && output.broker.scheme().starts_with("mqtt")
+                }) =>
             {
                 findings.extend(Finding::not_yet(
                     &setting.name,
                     &setting.origin,
-                    "more than one exchange on a broker that is not AMQP",
+                    "a message that an MQTT broker does not keep",
+                ));
+            }
+            "inline"
+                if flow.inline.is_some()
+                    && output.is_some_and(|output| output.format != PostFormat::V03) =>
+            {
+                findings.extend(Finding::not_yet(
+                    &setting.name,
+                    &setting.origin,
+                    "content in messages of another format than v03",
                 ));
             }
             "pollUrl" | "sendTo"
@@ -131,11 +114,11 @@ mod tests {
                 "error[config/not-yet]: `rename`: this option is not carried out by this version of flow yet   --> shovel/one.yaml:5:9"
             ]
         );
-        let text = "broker: amqp://me@a/\nexchange: x\npost_broker: 'embedded:'\npost_exchange: y\npost_format: v02\n";
+        let text = "broker: amqp://me@a/\nexchange: x\npost_broker: mqtt://me@b/\npost_exchange: y\npersistent: off\n";
         assert_eq!(
             findings("shovel/one", text),
             [
-                "error[config/not-yet]: `post_format`: another format than v03 on the broker built into flow is not carried out by this version of flow yet   --> shovel/one.yaml:5:14"
+                "error[config/not-yet]: `persistent`: a message that an MQTT broker does not keep is not carried out by this version of flow yet   --> shovel/one.yaml:5:13"
             ]
         );
     }

@@ -45,7 +45,7 @@ use crate::ports::{Content, Failure};
 
 pub(crate) use call::{Body, CallContent, Finished, Source, decode_inline, store};
 pub(crate) use commit::{Commit, Looks, Place, Refused, commit_all, move_file, sync, sync_all};
-pub(crate) use file::{Inflight as Spare, Method, Stored, identify};
+pub(crate) use file::{Inflight as Spare, Method, Stored, identify, identify_bytes};
 pub(crate) use held::{Held, Written};
 
 /// The files of one worker.

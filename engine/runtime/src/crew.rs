@@ -25,7 +25,8 @@ pub(crate) async fn run_all(
 ) -> Result<Summary, Error> {
     let mut seats = Seat::of(1 + more.len()).into_iter();
     let end = Drain::new();
-    let lead = Running::new(flow, ports, options, end.clone(), seats.next().expect("one at least"));
+    let seat = seats.next().expect("one at least");
+    let lead = Running::new(flow, ports, options, end.clone(), seat)?;
     let others: Vec<_> = more
         .into_iter()
         .zip(seats)

@@ -76,15 +76,20 @@ pub(crate) struct Match<'a> {
     groups: Vec<Option<String>>,
 }
 
+/// What no rule matches, where it is accepted.
+pub(crate) fn unmatched(filters: &Filters) -> Match<'_> {
+    Match {
+        rule: None,
+        placement: &filters.placement,
+        groups: Vec::new(),
+    }
+}
+
 /// The first rule that matches decides.
 pub(crate) fn rules<'a>(filters: &'a Filters, message: &Message) -> Result<Match<'a>, Rejection> {
     let unmatched = |accepted: bool| {
         if accepted {
-            return Ok(Match {
-                rule: None,
-                placement: &filters.placement,
-                groups: Vec::new(),
-            });
+            return Ok(unmatched(filters));
         }
         Err(Rejection {
             code: 404,

@@ -101,9 +101,7 @@ impl Hand {
     pub(crate) fn of_open(jobs: &[Job], seen: &[Vec<u8>]) -> Self {
         let open = || jobs.iter().filter(|job| job.is_open());
         Self {
-            keys: open()
-                .map(|job| job.delivery.item().key.clone())
-                .collect(),
+            keys: open().map(|job| job.delivery.item().key.clone()).collect(),
             seen: seen.iter().cloned().collect(),
             paths: open()
                 .flat_map(|job| &job.live)
@@ -186,6 +184,7 @@ impl Finisher {
 
     async fn finish(&mut self, mut pass: Pass, started: Instant) -> Result<Finished, Error> {
         self.commit(&mut pass.jobs).await;
+        self.inline(&mut pass.jobs).await;
         self.post(&mut pass).await;
         self.settle(pass, started).await
     }

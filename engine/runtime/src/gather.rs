@@ -38,14 +38,19 @@ impl Running {
     /// asked ahead. `hand` is what the pass before this one still decides about.
     pub(crate) async fn gather(&mut self, pass: &mut Pass, hand: &Hand) -> Result<Found, Error> {
         let batch = self.shared.flow.batch.max(1);
-        let asked = !pass.is_empty();
-        let due = batch.div_ceil(2).min(pass.room(batch));
+        let (asked, before) = (!pass.is_empty(), pass.len());
+        let allowed = self.pace.allow(pass.room(batch), self.shared.now());
+        let due = batch.div_ceil(2).min(allowed.all);
         self.take_due(pass, due, hand).await?;
+        let tried = pass.len() - before;
+        let batch = pass.len() + allowed.new.min(allowed.all - tried);
         let redelivered = self.receive(pass, pass.room(batch)).await;
         if !asked {
             self.ask_callbacks(pass, batch).await;
             self.leave(pass, hand);
         }
+        let all = pass.len() - before;
+        self.pace.took(allowed, all, all - tried);
         let unsure = pass.jobs.iter().any(|job| {
             matches!(job.delivery.origin(), Origin::Queue { .. })
                 && hand.has(&job.delivery.item().key)
@@ -71,7 +76,9 @@ impl Running {
     /// Asks the origins for the next pass; the passes before it still decide about `hands`.
     pub(crate) async fn look_ahead(&mut self, next: &mut Pass, hands: [&Hand; 2]) {
         let batch = self.shared.flow.batch.max(1);
-        self.ask_callbacks(next, batch).await;
+        let allowed = self.pace.allow(batch, self.shared.now());
+        self.ask_callbacks(next, allowed.new).await;
+        self.pace.took(allowed, next.len(), next.len());
         for hand in hands {
             self.leave(next, hand);
         }
@@ -102,8 +109,9 @@ impl Running {
         {
             return Ok(());
         }
-        // Run once, a message is tried once.
-        let horizon = if self.options.once {
+        // Run once, a message is tried once, unless all are to be done with.
+        let once = self.options.once && !self.shared.flow.retry.empty_before_exit;
+        let horizon = if once {
             self.started.as_millisecond()
         } else {
             now
@@ -227,9 +235,12 @@ impl Running {
 
     /// Asks every gathering callback, when it is time.
     async fn ask_callbacks(&mut self, pass: &mut Pass, batch: usize) {
-        if self.shared.now().as_millisecond() < self.next_gather {
+        let began = self.shared.now();
+        if began.as_millisecond() < self.next_gather {
             return;
         }
+        // The pages of one gather belong together.
+        let began = *self.gather_began.get_or_insert(began);
         let abilities = Arc::clone(&self.lanes.abilities);
         let gatherers = abilities
             .iter()
@@ -282,13 +293,15 @@ impl Running {
         if page.is_some() || !walking {
             self.last_page = page;
         }
-        let wait = match failed {
+        let now = self.shared.now();
+        self.next_gather = match failed {
             Some(failure) => {
                 self.shared.connection(Side::Origin, false);
                 let wait =
                     self.source_failed("the origin can't be asked", &failure, self.gather_step);
                 self.gather_step += 1;
-                wait
+                self.gather_began = None;
+                later(now, wait)
             }
             None => {
                 self.gather_step = 0;
@@ -296,15 +309,15 @@ impl Running {
                     self.shared.connection(Side::Origin, true);
                 }
                 if more {
-                    Duration::ZERO
+                    now.as_millisecond()
                 } else if walking {
-                    empty_pause(self.empty_pages)
+                    later(now, empty_pause(self.empty_pages))
                 } else {
-                    self.shared.flow.sleep.max(Duration::from_millis(10))
+                    self.gather_began = None;
+                    self.timetable.next(began, now)
                 }
             }
         };
-        self.next_gather = later(self.shared.now(), wait);
     }
 
     fn add_gathered(&self, pass: &mut Pass, callback: usize, messages: Vec<Message>) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::clock::{later, until};
+use crate::error::Error;
 use crate::ports::{Clock, Consumer, Failure};
 use crate::store::Store;
 use crate::worker::{FAREWELL, Running, Trouble};
@@ -16,6 +17,43 @@ use crate::worker::{FAREWELL, Running, Trouble};
 const RETRY_LOOK: Duration = Duration::from_secs(2);
 
 impl Running {
+    /// Waits for as long as `messageRateMax` asks for; says whether it did.
+    pub(crate) async fn keeps_pace(&mut self) -> Result<bool, Error> {
+        let wait = self.pace.wait(self.shared.now());
+        if wait.is_zero() || self.ahead.is_some() {
+            return Ok(false);
+        }
+        self.end_behind().await?;
+        self.wait(wait).await;
+        Ok(true)
+    }
+
+    /// Whether a flow that would end by itself may: it may have to wait until nothing is left to try.
+    /// Waits a while where it may not.
+    pub(crate) async fn may_end(&mut self) -> Result<bool, Error> {
+        let patient = self.shared.flow.retry.empty_before_exit && !self.options.dry_run;
+        if !patient || !self.seat.leads() {
+            return Ok(true);
+        }
+        self.end_behind().await?;
+        let seat = Arc::clone(&self.seat);
+        let changed = seat.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        let now = self.shared.now();
+        let wait = match self.shared.store.next_due().await? {
+            Some(due) => until(now, due).min(RETRY_LOOK),
+            None if seat.others_work() => RETRY_LOOK,
+            None => return Ok(true),
+        };
+        tokio::select! {
+            () = changed => {}
+            _ = self.wait(wait) => {}
+        }
+        self.next_retry_check = self.shared.now().as_millisecond();
+        Ok(false)
+    }
+
     /// Nothing to do: waits for a time to come, for the queue, for the origin, or for a drain.
     pub(crate) async fn idle(&mut self) {
         let now = self.shared.now();

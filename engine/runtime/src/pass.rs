@@ -71,9 +71,14 @@ impl Pass {
         &mut self.jobs[index]
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.jobs.len() + self.unreadable.len()
+    }
+
     /// Room for so many more.
     pub(crate) fn room(&self, batch: usize) -> usize {
-        batch.saturating_sub(self.jobs.len() + self.unreadable.len())
+        batch.saturating_sub(self.len())
     }
 }
 
@@ -230,6 +235,10 @@ impl Running {
             live.item.message = removal;
             matched = filter::rules(&flow.filters, &live.item.message);
         }
+        // What failed was accepted before, whatever the rules say by now.
+        if matched.is_err() && tried && job.delivery.item().attempt > 0 && !flow.retry.refilter {
+            matched = Ok(filter::unmatched(&flow.filters));
+        }
         let message = &live.item.message;
         let rule = match matched {
             Err(rejection) => return self.reject(job, rejection),
@@ -380,7 +389,7 @@ impl Running {
         if !works {
             return;
         }
-        let own = Hand::of(&pass.jobs);
+        let own = self.may_look_ahead().then(|| Hand::of(&pass.jobs));
         let (mut open, ended): (Vec<Job>, Vec<Job>) = std::mem::take(&mut pass.jobs)
             .into_iter()
             .partition(Job::is_open);
@@ -395,9 +404,13 @@ impl Running {
         loop {
             let (step, ordered) = self.next_step(&mut rest).await;
             let work = self.lanes.begin(&self.shared, &pass.overlay, step, ordered);
-            if rest.is_empty() && work.is_shared() && self.may_look_ahead() {
+            if let Some(own) = &own
+                && rest.is_empty()
+                && work.is_shared()
+                && self.may_look_ahead()
+            {
                 let mut next = Pass::new(Overlay::after(&pass.overlay));
-                let ahead = self.look_ahead(&mut next, [hand, &own]);
+                let ahead = self.look_ahead(&mut next, [hand, own]);
                 Behind::beside(behind, ahead).await;
                 self.ahead = Some(next);
             }

@@ -3,6 +3,7 @@
 //! The loop calls every port from one task per flow; nothing here is called concurrently on one
 //! value unless it says so. A port never panics and never blocks longer than its own time limits.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -544,6 +545,10 @@ pub enum Event<'a> {
     },
     Draining,
     Stopped,
+    /// The flow works elsewhere, on the machine that has one of these addresses; here it waits.
+    Standby {
+        vip: &'a [IpAddr],
+    },
 }
 
 /// What one pass did.

@@ -15,7 +15,7 @@
 //! This deliberately does not order anything across workers, but for what meets in a claim: of two
 //! messages for one path that different workers took, the later one may go first.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -33,8 +33,6 @@ struct Team {
     next_tell: AtomicI64,
     /// Workers that have not ended.
     at_work: AtomicUsize,
-    /// Messages taken in hand so far.
-    taken: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +72,6 @@ impl Seat {
             changed: Notify::new(),
             next_tell: AtomicI64::new(i64::MAX),
             at_work: AtomicUsize::new(count),
-            taken: AtomicU64::new(0),
         });
         (0..count)
             .map(|number| Self {
@@ -154,21 +151,6 @@ impl Seat {
         if self.leads() {
             self.team.next_tell.store(i64::MAX, Ordering::Release);
         }
-    }
-
-    /// Counts messages taken in hand; returns how many there were before.
-    pub(crate) fn take(&self, count: u64) -> u64 {
-        self.team.taken.fetch_add(count, Ordering::AcqRel)
-    }
-
-    /// So many were counted that are not taken after all.
-    pub(crate) fn give_back(&self, count: u64) {
-        self.team.taken.fetch_sub(count, Ordering::AcqRel);
-    }
-
-    /// How many messages were taken in hand.
-    pub(crate) fn taken(&self) -> u64 {
-        self.team.taken.load(Ordering::Acquire)
     }
 
     /// Whether other workers have not ended.

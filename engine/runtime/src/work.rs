@@ -16,6 +16,7 @@ use crate::content::{self, Body, CallContent, Finished, Identify, Source, There,
 use crate::edit;
 use crate::fileop;
 use crate::filter::Placed;
+use crate::inline;
 use crate::job::{Job, JobEnd, Live, Meta};
 use crate::lanes::Lane;
 use crate::ports::{Content as _, Event, Failure, Item, PassCounts, Rejection, Worked};
@@ -176,7 +177,7 @@ impl Worker<'_> {
                 entries = self.after_work(jobs, entries, index).await;
             }
         }
-        self.store_held(jobs, &mut entries);
+        self.store_held(jobs, &mut entries).await;
         put_entries(jobs, entries);
     }
 
@@ -192,20 +193,20 @@ impl Worker<'_> {
     }
 
     /// Makes files of the downloads that are left, and identifies them, where that was put off.
-    fn store_held(&self, jobs: &mut [Job], entries: &mut [Entry]) {
+    async fn store_held(&mut self, jobs: &mut [Job], entries: &mut [Entry]) {
         if self.when_downloaded() != Identify::Later {
             return;
         }
         for (number, live) in entries {
             if !live.meta.derived
-                && let Err(failure) = self.store_one(live)
+                && let Err(failure) = self.store_one(live).await
             {
                 jobs[*number].finish(JobEnd::Failed(failure, 1));
             }
         }
     }
 
-    fn store_one(&self, live: &mut Live) -> Result<(), Failure> {
+    async fn store_one(&mut self, live: &mut Live) -> Result<(), Failure> {
         let announced = live.item.message.identity.as_ref();
         let local = &self.shared.local;
         let identity = match (&live.meta.body, &live.item.location) {
@@ -219,11 +220,19 @@ impl Worker<'_> {
                 live.meta.body = Body::Stored(stored);
                 identity
             }
-            (Body::Stored(stored), _) => content::identify(stored.path(), local.method(announced))
-                .map_err(|error| {
-                    let path = stored.path().display();
+            (Body::Stored(stored), _) => {
+                // It may be large, and others work on this thread.
+                let (path, method) = (stored.path().to_owned(), local.method(announced));
+                let identified =
+                    tokio::task::spawn_blocking(move || (content::identify(&path, method), path));
+                let (identity, path) = identified
+                    .await
+                    .map_err(|error| Failure::temporary(error.to_string()))?;
+                identity.map_err(|error| {
+                    let path = path.display();
                     Failure::temporary(format!("`{path}` can't be read: {error}"))
-                })?,
+                })?
+            }
             _ => None,
         };
         if identity.is_some() {
@@ -309,8 +318,21 @@ impl Worker<'_> {
                 None => {}
             }
         }
+        let mut refused = None;
         if live.item.message.content.is_some() {
-            return self.store_inline(live);
+            let accept = self.shared.flow.transfer.accept_size_wrong;
+            match inline::received(&live.item.message, accept) {
+                Ok(bytes) => return self.store_inline(live, &bytes),
+                Err(why) => {
+                    tracing::debug!(
+                        relPath = live.item.message.rel_path,
+                        why,
+                        "The content inside a message is not what it announces; it is fetched."
+                    );
+                    live.item.message.content = None;
+                    refused = Some(why);
+                }
+            }
         }
         if let Some(index) = self
             .abilities
@@ -323,8 +345,11 @@ impl Worker<'_> {
             return self.copy_file(live).await;
         }
         let scheme = scheme(&live.item.message.base_url).unwrap_or_default();
+        let inside = refused.map_or_else(String::new, |why| {
+            format!(", and the content inside the message can't be taken: {why}")
+        });
         Route::Failed(Failure::Permanent(format!(
-            "no callback of this flow downloads `{scheme}:` URLs"
+            "no callback of this flow downloads `{scheme}:` URLs{inside}"
         )))
     }
 
@@ -359,22 +384,11 @@ impl Worker<'_> {
     }
 
     /// Writes content that came inside its message.
-    fn store_inline(&mut self, live: Live) -> Route {
+    fn store_inline(&mut self, live: Live, bytes: &[u8]) -> Route {
         let started = Instant::now();
-        let bytes = match live
-            .item
-            .message
-            .content
-            .as_ref()
-            .map(content::decode_inline)
-        {
-            Some(Ok(bytes)) => bytes,
-            Some(Err(failure)) => return Route::Failed(failure),
-            None => return Route::Ready(live),
-        };
         let call = self.call(std::iter::once(&live), usize::MAX, self.when_downloaded());
         let written = call.create(live.item.id).and_then(|mut writer| {
-            writer.write(&bytes)?;
+            writer.write(bytes)?;
             writer.finish()
         });
         self.finish_built_in(&call, live, written.map(|_| ()), started)

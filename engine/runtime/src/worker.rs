@@ -19,6 +19,7 @@ use crate::drain::Drain;
 use crate::error::Error;
 use crate::finish::{Behind, Finisher};
 use crate::lanes::Lanes;
+use crate::pace::Pace;
 use crate::pass::Pass;
 use crate::ports::{
     CallbackFactory, Clock, Consumer, Event, Failure, Observer, PassCounts, Publisher, Settlement,
@@ -28,6 +29,7 @@ use crate::shared::Shared;
 use crate::state::Overlay;
 use crate::store::Store;
 use crate::team::Seat;
+use crate::timetable::Timetable;
 
 /// So many plugin failures within [`PLUGIN_WINDOW`] pause the flow.
 const PLUGIN_FAILURES: usize = 5;
@@ -142,8 +144,10 @@ impl Worker {
         observer.event(&Event::Started);
         let result = if more.is_empty() {
             let seat = Seat::of(1).remove(0);
-            let running = Running::new(flow, ports, options, drain, seat);
-            running.live().await
+            match Running::new(flow, ports, options, drain, seat) {
+                Ok(running) => running.live().await,
+                Err(error) => Err(error),
+            }
         } else {
             crew::run_all(flow, ports, more, options, &drain, &lock).await
         };
@@ -165,6 +169,8 @@ pub(crate) struct Running {
     pub(crate) lanes: Lanes,
     factory: Arc<dyn CallbackFactory>,
     pub(crate) seat: Arc<Seat>,
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) timetable: Timetable,
     pub(crate) options: Options,
     pub(crate) floor: Floor,
     pub(crate) drain: Drain,
@@ -190,6 +196,8 @@ pub(crate) struct Running {
     pub(crate) last_page: Option<u64>,
     /// How often in a row an origin brought nothing and said that there is more.
     pub(crate) empty_pages: u32,
+    /// When the first page of the gather at hand was asked for.
+    pub(crate) gather_began: Option<Timestamp>,
     /// How often each failed in a row.
     pub(crate) gather_step: u32,
     pub(crate) receive_step: u32,
@@ -218,7 +226,7 @@ impl Running {
         options: Options,
         drain: Drain,
         seat: Seat,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let Ports {
             consumer,
             publisher,
@@ -233,7 +241,17 @@ impl Running {
             consumer,
             publisher,
         };
-        Self::with(shared, callbacks, links, options, drain, seat)
+        let pace = Pace::new(shared.flow.pace, shared.now());
+        let timetable = Timetable::new(&shared.flow.schedule, shared.flow.sleep)?;
+        Ok(Self::with(
+            shared,
+            callbacks,
+            links,
+            options,
+            drain,
+            seat,
+            (Arc::new(pace), timetable),
+        ))
     }
 
     /// Another worker of the same flow.
@@ -253,6 +271,7 @@ impl Running {
             self.options.clone(),
             self.drain.clone(),
             seat,
+            (Arc::clone(&self.pace), self.timetable.clone()),
         )
     }
 
@@ -263,6 +282,7 @@ impl Running {
         options: Options,
         drain: Drain,
         seat: Seat,
+        (pace, timetable): (Arc<Pace>, Timetable),
     ) -> Self {
         let Links {
             mut consumer,
@@ -310,6 +330,7 @@ impl Running {
             next_waiting: shared.observer.wants_waiting().map(|_| millis),
             last_page: None,
             empty_pages: 0,
+            gather_began: None,
             gather_step: 0,
             receive_step: 0,
             tell_step: 0,
@@ -318,6 +339,8 @@ impl Running {
             dry_overlay: Arc::default(),
             held_tags: Vec::new(),
             seat,
+            pace,
+            timetable,
             shared,
         }
     }
@@ -385,11 +408,21 @@ impl Running {
             if self.pause.is_some() {
                 continue;
             }
+            let spent = self.pace.is_spent() && self.ahead.is_none();
+            if spent && self.may_end().await? {
+                return self.end_behind().await;
+            }
+            if self.keeps_pace().await? {
+                continue;
+            }
             let busy = self.pass().await?;
-            if !busy && self.pause.is_none() {
+            if !busy && !spent && self.pause.is_none() {
                 if self.options.once && self.is_walking() {
                     let left = until(self.shared.now(), self.next_gather);
                     self.wait(left).await;
+                    continue;
+                }
+                if self.options.once && !self.may_end().await? {
                     continue;
                 }
                 if self.options.once {
@@ -461,6 +494,15 @@ impl Running {
             return Ok(());
         }
         self.next_housekeeping = later(now, self.shared.flow.housekeeping);
+        if self.seat.leads()
+            && let Some(rate) = self.pace.too_slow(now)
+        {
+            tracing::warn!(
+                rate,
+                least = self.shared.flow.pace.message_rate_min,
+                "Fewer messages came in a second than `messageRateMin` expects."
+            );
+        }
         let overlay = Arc::new(Overlay::default());
         for failure in self.lanes.housekeeping(&self.shared, &overlay).await {
             self.note_plugin_failure(&failure);

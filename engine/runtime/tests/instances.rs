@@ -199,7 +199,10 @@ async fn all_workers_end_when_a_drain_is_requested_or_one_has_to_stop() {
     }));
     bench.world.enqueue("a", message("a"));
     let failed = bench.worker().run(Drain::new()).await;
-    assert!(matches!(failed, Err(flow_runtime::Error::Config(_))), "{failed:?}");
+    assert!(
+        matches!(failed, Err(flow_runtime::Error::Config(_))),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::Value;
 
 use crate::error::{Error, Kind};
+use crate::split;
 
 /// What binds a queue to an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -225,6 +226,10 @@ pub struct Posting {
     pub format: Format,
     /// The first words of topics, as the flow that posts has them.
     pub topic_prefix: String,
+    /// Whether messages survive a restart of the broker, where their queue does.
+    pub persistent: bool,
+    /// They go away after waiting this long in a queue; zero: never.
+    pub message_ttl: Duration,
 }
 
 impl Posting {
@@ -237,6 +242,8 @@ impl Posting {
             durable: true,
             format: Format::V03,
             topic_prefix: Format::V03.topic_prefix().to_owned(),
+            persistent: true,
+            message_ttl: Duration::ZERO,
         }
     }
 
@@ -250,13 +257,7 @@ impl Posting {
 
     /// The exchanges it means.
     pub(super) fn exchanges(&self) -> Vec<String> {
-        if self.split > 1 {
-            (0..self.split)
-                .map(|number| format!("{}{number:02}", self.exchange))
-                .collect()
-        } else {
-            vec![self.exchange.clone()]
-        }
+        split::exchanges(&self.exchange, self.split)
     }
 }
 

@@ -20,6 +20,7 @@ use super::trouble::{Doing, code, trouble, unreachable};
 use super::wire;
 use crate::error::{Error, Kind};
 use crate::form::{self, Form};
+use crate::split;
 
 /// How much is handed to the client library at a time: it keeps a copy until it is written, and has no
 /// limit of its own.
@@ -121,23 +122,8 @@ impl AmqpPublisher {
 
     /// Which exchange takes a message, chosen as sr3 chooses.
     fn exchange_for(&self, outgoing: &Outgoing) -> ShortString {
-        let count = self.exchanges.len();
-        let message = &outgoing.message;
-        let number = match message.extra.get("exchangeSplitOverride") {
-            Some(number) => number
-                .as_u64()
-                .or_else(|| number.as_str()?.parse().ok())
-                .unwrap_or(0),
-            None => {
-                let retrieve_path = message.retrieve_path.as_deref().unwrap_or_default();
-                let path = match message.rel_path.as_str() {
-                    "" => retrieve_path,
-                    path => path,
-                };
-                path.bytes().map(u64::from).sum()
-            }
-        };
-        self.exchanges[usize::try_from(number % count as u64).unwrap_or(0)].clone()
+        let number = split::number(&outgoing.message, self.exchanges.len());
+        self.exchanges[number].clone()
     }
 
     async fn post_batch(&mut self, batch: &[Ready]) -> Result<(), Error> {
@@ -240,7 +226,10 @@ impl AmqpPublisher {
             };
             let written = form.encode(outgoing)?;
             form::tell_cut(&mut self.cut_told, &written, &self.posting.exchange);
-            let properties = wire::properties(&written, outgoing.key.as_deref());
+            let properties = wire::properties(&written, outgoing.key.as_deref()).map(|found| {
+                let (persistent, ttl) = (self.posting.persistent, self.posting.message_ttl);
+                wire::staying(found, persistent, ttl)
+            });
             let refused = |why: String| form.refuse(&outgoing.message, &why);
             ready.push(Ready {
                 exchange: self.exchange_for(outgoing),

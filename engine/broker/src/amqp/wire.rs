@@ -6,6 +6,8 @@
 //! A header of AMQP has one of many types. All have a place here but numbers that are none; what is
 //! refused makes the one message unreadable, with the header's name.
 
+use std::time::Duration;
+
 use flow_message::Message;
 use flow_message::codec::{self, Incoming, Wire};
 use lapin::BasicProperties;
@@ -17,6 +19,8 @@ use serde_json::{Map, Number, Value};
 const APPLICATION: &str = "flow";
 /// Survives a restart of the broker, where the queue does.
 const PERSISTENT: u8 = 2;
+/// Does not.
+const TRANSIENT: u8 = 1;
 /// How deep tables and lists in a header may be nested. What is nested some hundred deep ends the whole
 /// process, since the client library reads and writes it on the stack; no message of ours does that.
 const DEEPEST: usize = 32;
@@ -157,6 +161,24 @@ pub(super) fn properties(wire: &Wire, key: Option<&str>) -> Result<BasicProperti
         properties = properties.with_headers(table);
     }
     Ok(properties)
+}
+
+/// How long a message stays: over a restart of the broker, and in a queue at most for `ttl`, if that
+/// is not zero.
+pub(super) fn staying(
+    properties: BasicProperties,
+    persistent: bool,
+    ttl: Duration,
+) -> BasicProperties {
+    let properties = match persistent {
+        true => properties,
+        false => properties.with_delivery_mode(TRANSIENT),
+    };
+    match ttl {
+        Duration::ZERO => properties,
+        // Whole milliseconds, as a text.
+        ttl => properties.with_expiration(ttl.as_millis().max(1).to_string().into()),
+    }
 }
 
 /// What names a message of `queue`, the same at every delivery.

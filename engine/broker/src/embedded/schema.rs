@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use crate::error::{Error, Kind};
 
 /// The version of the tables below; raised with every change to them.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// `flow` in ASCII: tells this file from other SQLite databases.
 const APPLICATION_ID: i64 = 0x666c_6f77;
@@ -55,15 +55,18 @@ CREATE TABLE binding (
     PRIMARY KEY (queue, exchange, pattern)
 ) STRICT, WITHOUT ROWID;
 
--- A body is stored once; refs counts the rows of delivery that point at it.
+-- A body is stored once; refs counts the rows of delivery that point at it. A message whose time is
+-- over goes away.
 CREATE TABLE message (
     id        INTEGER PRIMARY KEY,
     refs      INTEGER NOT NULL,
     posted_at INTEGER NOT NULL,
     exchange  INTEGER NOT NULL,
     topic     TEXT NOT NULL,
-    body      BLOB NOT NULL
+    body      BLOB NOT NULL,
+    expires   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX message_expires ON message (expires) WHERE expires > 0;
 
 -- What a queue holds, oldest first; session 0 is ready, any other session holds the lease.
 CREATE TABLE delivery (
@@ -99,6 +102,13 @@ CREATE TABLE session (
 ) STRICT;
 ";
 
+/// What version 2 has and version 1 had not: messages that go away.
+const SECOND: &str = "
+ALTER TABLE message ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX message_expires ON message (expires) WHERE expires > 0;
+UPDATE meta SET value = '2' WHERE name = 'schema';
+";
+
 /// Opens the file for writing, creating it and its tables when it is new.
 ///
 /// `now` becomes the epoch of a new file. The caller makes sure that only one process is in here.
@@ -109,7 +119,7 @@ pub(super) fn open(path: &Path, patience: Duration, now: i64) -> Result<Connecti
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(context)?;
     connection.busy_timeout(patience).map_err(context)?;
-    if is_ours(&connection, path)? {
+    if is_ours(&mut connection, path)? {
         settings(&connection).map_err(context)?;
         return Ok(connection);
     }
@@ -147,7 +157,7 @@ pub(super) fn epoch(connection: &Connection, path: &Path) -> Result<String, Erro
         .map_err(|error| Error::sqlite(path, error))
 }
 
-fn is_ours(connection: &Connection, path: &Path) -> Result<bool, Error> {
+fn is_ours(connection: &mut Connection, path: &Path) -> Result<bool, Error> {
     let context = |error| Error::sqlite(path, error);
     let id: i64 = connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
@@ -164,6 +174,14 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<bool, Error> {
             .and_then(|version| version.parse::<i64>().ok())
         {
             Some(VERSION) => Ok(true),
+            Some(1) => {
+                let transaction = connection
+                    .transaction_with_behavior(TransactionBehavior::Immediate)
+                    .map_err(context)?;
+                transaction.execute_batch(SECOND).map_err(context)?;
+                transaction.commit().map_err(context)?;
+                Ok(true)
+            }
             found => Err(version_error(path, found)),
         };
     }
@@ -271,9 +289,31 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("has schema 7, this version knows 1"),
+                .contains("has schema 7, this version knows 2"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_brought_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("broker.db");
+        let connection = open(&path, Duration::from_secs(1), 0).unwrap();
+        connection
+            .execute_batch(
+                "DROP INDEX message_expires; ALTER TABLE message DROP COLUMN expires;
+                 UPDATE meta SET value = '1' WHERE name = 'schema';
+                 INSERT INTO message VALUES (1, 1, 0, 1, 'v03', '{}');",
+            )
+            .unwrap();
+        drop(connection);
+        for _ in 0..2 {
+            let connection = open(&path, Duration::from_secs(1), 0).unwrap();
+            let expires: i64 = connection
+                .query_row("SELECT expires FROM message", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(expires, 0);
+        }
     }
 
     #[test]

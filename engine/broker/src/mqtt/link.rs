@@ -28,6 +28,8 @@ pub(super) struct Hello {
     /// Seconds after the connection ends; all ones is never.
     pub(super) session_expiry: u32,
     pub(super) receive_maximum: u16,
+    /// The quality of service that is needed.
+    pub(super) qos: u8,
 }
 
 /// What the server allows.
@@ -104,7 +106,7 @@ impl Link {
             },
         );
         match link.next(true).await? {
-            Packet::Welcome(welcome) => link.welcomed(&welcome)?,
+            Packet::Welcome(welcome) => link.welcomed(&welcome, hello.qos)?,
             Packet::Disconnect { reason, text } => {
                 return Err(link.refused("the connection", reason, text.as_deref()));
             }
@@ -113,12 +115,12 @@ impl Link {
         Ok(link)
     }
 
-    fn welcomed(&mut self, welcome: &Welcome) -> Result<(), Error> {
+    fn welcomed(&mut self, welcome: &Welcome, qos: u8) -> Result<(), Error> {
         let found = &welcome.properties;
         if welcome.reason >= FAILURE {
             return Err(self.refused("the connection", welcome.reason, found.reason.as_deref()));
         }
-        if found.maximum_qos == Some(0) {
+        if found.maximum_qos.is_some_and(|most| most < qos) {
             return Err(self.refused("messages that have to arrive", 0x9b, None));
         }
         if found.shared_subscriptions == Some(0) {
@@ -187,10 +189,10 @@ impl Link {
         packet::puback(&mut self.output, id);
     }
 
-    /// Subscribes at QoS 1; the answer has the same `id`.
-    pub(super) fn subscribe(&mut self, id: u16, filter: &str, subscription: u32) {
+    /// Subscribes; the answer has the same `id`.
+    pub(super) fn subscribe(&mut self, id: u16, filter: &str, subscription: u32, qos: u8) {
         let subscription = Some(subscription).filter(|_| self.limits.subscription_ids);
-        packet::subscribe(&mut self.output, id, filter, subscription);
+        packet::subscribe(&mut self.output, id, filter, subscription, qos);
     }
 
     pub(super) fn unsubscribe(&mut self, id: u16, filter: &str) {

@@ -21,6 +21,7 @@
 use flow_runtime::ports::Route;
 
 use super::packet::Publish;
+use crate::embedded::Declaration;
 use crate::error::{Error, Kind};
 
 /// The longest name of a queue or exchange, in bytes: what AMQP 0-9-1 can carry.
@@ -98,12 +99,16 @@ pub(super) struct Bindings(Vec<Binding>);
 impl Bindings {
     /// # Errors
     /// [`Kind::Name`] for a queue or exchange that can't be named in MQTT.
-    pub(super) fn new(queue: &str, exchange: &str, patterns: &[String]) -> Result<Self, Error> {
-        check_name("queue", queue)?;
-        check_name("exchange", exchange)?;
+    pub(super) fn of(declaration: &Declaration) -> Result<Self, Error> {
+        check_name("queue", &declaration.queue)?;
+        let own = declaration.bindings.iter();
+        let own = own.map(|pattern| (&declaration.exchange, pattern));
+        let also = declaration.also.iter();
+        let also = also.map(|(exchange, pattern)| (exchange, pattern));
         let mut bindings: Vec<Binding> = Vec::new();
-        for pattern in patterns {
-            let binding = Binding::new(queue, exchange, pattern);
+        for (exchange, pattern) in own.chain(also) {
+            check_name("exchange", exchange)?;
+            let binding = Binding::new(&declaration.queue, exchange, pattern);
             if bindings.iter().all(|other| other.levels != binding.levels) {
                 bindings.push(binding);
             }
@@ -237,8 +242,8 @@ mod tests {
     use super::*;
 
     fn bindings(patterns: &[&str]) -> Bindings {
-        let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
-        Bindings::new("q", "x", &patterns).unwrap()
+        let patterns = patterns.iter().copied();
+        Bindings::of(&Declaration::new("q", "x", patterns)).unwrap()
     }
 
     fn publish(topic: &str, subscriptions: &[u32]) -> Publish {
@@ -293,6 +298,23 @@ mod tests {
                 assert_eq!(copies, usize::from(expected), "{patterns:?} on {topic}");
             }
         }
+    }
+
+    #[test]
+    fn a_queue_takes_from_several_exchanges() {
+        let declaration = Declaration::new("q", "x", ["v03.a"]).and("y", "v03.#");
+        let bindings = Bindings::of(&declaration).unwrap();
+        let filters: Vec<String> = bindings
+            .filters()
+            .into_iter()
+            .map(|(filter, _)| filter)
+            .collect();
+        assert_eq!(filters, ["$share/q/x/v03/a", "$share/q/y/v03/#"]);
+        let wants = |topic: &str| bindings.want(&publish(topic, &[]));
+        assert!(wants("x/v03/a") && wants("y/v03/b"));
+        assert!(!wants("x/v03/b") && !wants("z/v03/a"));
+        let wrong = Declaration::new("q", "x", ["v03.a"]).and("y/z", "v03.#");
+        assert_eq!(Bindings::of(&wrong).unwrap_err().kind(), Kind::Name);
     }
 
     #[test]

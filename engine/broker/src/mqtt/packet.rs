@@ -50,6 +50,8 @@ pub(super) struct Publish {
     /// None for QoS 0.
     pub(super) id: Option<u16>,
     pub(super) topic: String,
+    /// Seconds after which it goes away; not read of what arrives.
+    pub(super) expiry: Option<u32>,
     pub(super) content_type: Option<String>,
     /// User properties, in order.
     pub(super) headers: Vec<(String, String)>,
@@ -178,6 +180,7 @@ fn message(flags: u8, reader: &mut Reader) -> Result<Publish, Malformed> {
         dup: flags & 8 != 0,
         id,
         topic,
+        expiry: None,
         content_type: properties.content_type,
         headers: properties.user,
         subscriptions: properties.subscriptions,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_message::Transport;
 use flow_runtime::ports::{Confirm, Failure, Outgoing, Publisher};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::dial::Server;
 use super::link::{Hello, Link};
@@ -16,6 +16,7 @@ use super::reason::{FAILURE, NO_SUBSCRIBERS};
 use super::{Options, Posting, packet, wire};
 use crate::error::{Error, Kind};
 use crate::form::{self, Form};
+use crate::split;
 
 /// How long after a reconnect a post that nobody is subscribed to is tried again.
 ///
@@ -43,6 +44,7 @@ pub struct MqttPublisher {
     server: Arc<Server>,
     options: Options,
     posting: Posting,
+    exchanges: Vec<String>,
     hello: Hello,
     link: Option<Link>,
     /// Whether the last batch had messages that went nowhere: said once, not with every batch.
@@ -81,10 +83,12 @@ impl MqttPublisher {
             keep_alive: Duration::ZERO,
             session_expiry: 0,
             receive_maximum: 1,
+            qos: options.qos,
         };
         Self {
             server,
             options,
+            exchanges: posting.exchanges(),
             posting,
             hello,
             link: None,
@@ -100,11 +104,16 @@ impl MqttPublisher {
             format: self.posting.format,
             topic_prefix: &self.posting.topic_prefix,
             transport: Transport::Mqtt,
-            exchange: &self.posting.exchange,
+            exchange: &self.exchanges[split::number(&outgoing.message, self.exchanges.len())],
         };
         let written = form.encode(outgoing)?;
         form::tell_cut(&mut self.cut_told, &written, &self.posting.exchange);
-        Ok(wire::publish(written))
+        let mut packet = wire::publish(written);
+        if !self.posting.message_ttl.is_zero() {
+            let seconds = self.posting.message_ttl.as_secs().max(1);
+            packet.expiry = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        }
+        Ok(packet)
     }
 
     async fn post_all(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
@@ -143,7 +152,7 @@ impl MqttPublisher {
         loop {
             let to_do = batch.confirmed.iter().filter(|done| !**done).count();
             batch.unrouted.clear();
-            send(link, batch, self.options.timeout).await?;
+            send(link, batch, &self.options).await?;
             if batch.unrouted.len() < to_do {
                 self.routed = true;
                 self.hope = None;
@@ -184,7 +193,8 @@ impl MqttPublisher {
 }
 
 /// Sends what is not confirmed yet, and waits for the answers.
-async fn send(link: &mut Link, batch: &mut Batch<'_>, limit: Duration) -> Result<(), Error> {
+async fn send(link: &mut Link, batch: &mut Batch<'_>, options: &Options) -> Result<(), Error> {
+    let limit = options.timeout;
     for (message, done) in batch.messages.iter().zip(&batch.confirmed) {
         let size = packet::size(message);
         if !done && size > link.limits.packet {
@@ -198,7 +208,11 @@ async fn send(link: &mut Link, batch: &mut Batch<'_>, limit: Duration) -> Result
             ));
         }
     }
-    let window = link.limits.in_flight.max(1);
+    if options.qos == 0 {
+        return throw(link, batch, limit).await;
+    }
+    let own = options.max_in_flight.map_or(usize::MAX, usize::from);
+    let window = link.limits.in_flight.min(own).max(1);
     let mut to_send = 0;
     let mut in_flight: HashMap<u16, usize> = HashMap::new();
     let mut left = batch.confirmed.iter().filter(|done| !**done).count();
@@ -251,6 +265,28 @@ async fn send(link: &mut Link, batch: &mut Batch<'_>, limit: Duration) -> Result
         }
     }
     Ok(())
+}
+
+/// Sends what nobody confirms: it counts as posted once the machine has it.
+async fn throw(link: &mut Link, batch: &mut Batch<'_>, limit: Duration) -> Result<(), Error> {
+    for (message, done) in batch.messages.iter().zip(batch.confirmed.iter_mut()) {
+        if *done {
+            continue;
+        }
+        link.publish(message);
+        if link.unsent() >= AHEAD {
+            flush(link, limit).await?;
+        }
+        *done = true;
+    }
+    flush(link, limit).await
+}
+
+async fn flush(link: &mut Link, limit: Duration) -> Result<(), Error> {
+    match timeout(limit, link.flush()).await {
+        Ok(flushed) => flushed,
+        Err(_) => Err(link.broken("it did not take what was sent in time")),
+    }
 }
 
 fn next_id(last: u16, used: &HashMap<u16, usize>) -> u16 {

@@ -123,6 +123,8 @@ pub(super) struct Session {
     pub(super) prefetch: usize,
     pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::Receiver<Command>,
+    /// The first connect forgets what the server has of it.
+    pub(super) begins_anew: bool,
     /// The server had the session at the last connect.
     known: bool,
     /// Copies dropped because no binding wants them any more; said once.
@@ -148,6 +150,7 @@ impl Session {
             bindings,
             shared,
             commands,
+            begins_anew: false,
             known: false,
             unwanted: 0,
         }
@@ -155,7 +158,12 @@ impl Session {
 
     /// Connects, resumes the session or begins it, and subscribes.
     pub(super) async fn connect(&mut self) -> Result<Link, Error> {
-        let mut link = Link::open(&self.server, &self.hello, self.options.timeout).await?;
+        let hello = Hello {
+            clean_start: self.begins_anew,
+            ..self.hello.clone()
+        };
+        let mut link = Link::open(&self.server, &hello, self.options.timeout).await?;
+        self.begins_anew = false;
         if !link.limits.session_present {
             self.shared.ledger().orphan();
             if self.known {
@@ -176,7 +184,7 @@ impl Session {
     async fn subscribe(&mut self, link: &mut Link) -> Result<(), Error> {
         let filters = self.bindings.filters();
         for (id, (filter, number)) in (1_u16..).zip(&filters) {
-            link.subscribe(id, filter, *number);
+            link.subscribe(id, filter, *number, self.hello.qos);
         }
         let mut missing = filters.len();
         while missing > 0 {
@@ -190,7 +198,7 @@ impl Session {
                     if reason >= FAILURE {
                         return Err(link.refused(&what, reason, answer.text.as_deref()));
                     }
-                    if reason == 0 {
+                    if reason < self.hello.qos {
                         return Err(link.refused(&what, 0x9b, answer.text.as_deref()));
                     }
                     missing -= 1;

@@ -127,6 +127,14 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             "finishing what is in hand".to_owned(),
         ),
         Event::Stopped => (LogLevel::Debug, "stopped", String::new()),
+        Event::Standby { vip } => {
+            let addresses: Vec<String> = vip.iter().map(ToString::to_string).collect();
+            (
+                LogLevel::Info,
+                "waitVip",
+                format!("this machine does not have {}", addresses.join(" or ")),
+            )
+        }
         Event::Gathered { .. }
         | Event::Accepted { .. }
         | Event::Judged { .. }

@@ -89,6 +89,13 @@ pub(crate) fn identify(path: &Path, method: Method) -> io::Result<Option<Identit
     }
 }
 
+/// The fingerprint of bytes.
+pub(crate) fn identify_bytes(bytes: &[u8], method: Method) -> Option<Identity> {
+    let mut hasher = Hasher::new(method);
+    hasher.update(bytes);
+    hasher.finish()
+}
+
 /// An inflight file; removed when dropped, unless it was moved away.
 #[derive(Debug)]
 pub(crate) struct Inflight {

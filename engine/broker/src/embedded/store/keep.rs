@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::Store;
 use super::post::KEY_KEPT;
-use super::take::Holder;
+use super::take::{Holder, Lease};
 use crate::error::Error;
 
 /// Keys pruned in one transaction: bounds how long others wait for it.
@@ -186,6 +186,23 @@ impl Store {
         for (queue, ttl) in limited {
             kept.messages_expired += self.drop_expired(queue, now - ttl)?;
         }
+        let over: Vec<Lease> = self
+            .connection
+            .prepare_cached(
+                "SELECT d.queue, d.message FROM message m JOIN delivery d ON d.message = m.id \
+                 WHERE m.expires > 0 AND m.expires <= ?1 AND d.session = 0",
+            )?
+            .query_map([now], |row| {
+                Ok(Lease {
+                    queue: row.get(0)?,
+                    message: row.get(1)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        for lease in &over {
+            self.drop_delivery(*lease)?;
+        }
+        kept.messages_expired += over.len() as u64;
         Ok(kept)
     }
 

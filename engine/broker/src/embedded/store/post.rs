@@ -16,6 +16,8 @@ pub(in crate::embedded) struct Post {
     pub(in crate::embedded) topic: String,
     pub(in crate::embedded) body: Vec<u8>,
     pub(in crate::embedded) key: Option<String>,
+    /// When it goes away if it still waits; 0: never.
+    pub(in crate::embedded) expires: i64,
 }
 
 /// What became of a batch of posts.
@@ -143,8 +145,8 @@ impl Store {
             i64::try_from(route.queues.len()).expect("queues are counted in thousands at most");
         self.connection
             .prepare_cached(
-                "INSERT INTO message (id, refs, posted_at, exchange, topic, body) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO message (id, refs, posted_at, exchange, topic, body, expires) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 message,
@@ -152,7 +154,8 @@ impl Store {
                 now,
                 route.exchange,
                 post.topic,
-                post.body
+                post.body,
+                post.expires
             ])?;
         let mut deliver = self.connection.prepare_cached(
             "INSERT INTO delivery (queue, message, session, deliveries) VALUES (?1, ?2, 0, 0)",

@@ -76,25 +76,59 @@ impl Store {
         if ttl > 0 {
             self.drop_expired(queue, now - ttl)?;
         }
-        let taken = self.ready(queue, limit, routes)?;
+        let taken = self.ready(queue, limit, routes, now)?;
         if let (Some(first), Some(last)) = (taken.first(), taken.last()) {
             self.lease(holder, first.lease, last.lease)?;
         }
         Ok(Some(taken))
     }
 
-    fn ready(&self, queue: i64, limit: usize, routes: bool) -> rusqlite::Result<Vec<Taken>> {
+    /// The oldest ready messages; those whose time is over are dropped on the way.
+    fn ready(
+        &mut self,
+        queue: i64,
+        limit: usize,
+        routes: bool,
+        now: i64,
+    ) -> rusqlite::Result<Vec<Taken>> {
+        loop {
+            let found = self.oldest(queue, limit, routes)?;
+            let mut expired = Vec::new();
+            let mut taken = Vec::with_capacity(found.len());
+            for (found, expires) in found {
+                if expires > 0 && expires <= now {
+                    expired.push(found.lease);
+                } else {
+                    taken.push(found);
+                }
+            }
+            if expired.is_empty() {
+                return Ok(taken);
+            }
+            for lease in expired {
+                self.drop_delivery(lease)?;
+            }
+        }
+    }
+
+    fn oldest(
+        &self,
+        queue: i64,
+        limit: usize,
+        routes: bool,
+    ) -> rusqlite::Result<Vec<(Taken, i64)>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.connection.prepare_cached(if routes {
-            "SELECT d.message, d.deliveries, m.body, x.name, m.topic FROM delivery d \
+            "SELECT d.message, d.deliveries, m.body, m.expires, x.name, m.topic FROM delivery d \
              JOIN message m ON m.id = d.message LEFT JOIN exchange x ON x.id = m.exchange \
              WHERE d.queue = ?1 AND d.session = 0 ORDER BY d.message LIMIT ?2"
         } else {
-            "SELECT d.message, d.deliveries, m.body FROM delivery d JOIN message m ON m.id = d.message \
+            "SELECT d.message, d.deliveries, m.body, m.expires FROM delivery d \
+             JOIN message m ON m.id = d.message \
              WHERE d.queue = ?1 AND d.session = 0 ORDER BY d.message LIMIT ?2"
         })?;
         let rows = statement.query_map(params![queue, limit], |row| {
-            Ok(Taken {
+            let taken = Taken {
                 lease: Lease {
                     queue,
                     message: row.get(0)?,
@@ -103,12 +137,13 @@ impl Store {
                 body: row.get(2)?,
                 route: match routes {
                     true => Some(Route {
-                        exchange: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
-                        topic: row.get(4)?,
+                        exchange: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+                        topic: row.get(5)?,
                     }),
                     false => None,
                 },
-            })
+            };
+            Ok((taken, row.get(3)?))
         })?;
         rows.collect()
     }

@@ -10,6 +10,7 @@ fn post(size: usize) -> Post {
         topic: "a".into(),
         body: vec![b'x'; size],
         key: None,
+        expires: 0,
     }
 }
 

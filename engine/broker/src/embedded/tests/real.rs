@@ -146,6 +146,7 @@ impl Real {
                     topic: topic.clone(),
                     body: body(self.posted).into_bytes(),
                     key: key.clone(),
+                    expires: 0,
                 }
             })
             .collect();

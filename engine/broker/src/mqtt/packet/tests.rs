@@ -15,6 +15,7 @@ fn a_publish_comes_back_as_it_went() {
         dup: true,
         id: Some(7),
         topic: "x/v03/a".into(),
+        expiry: None,
         content_type: Some("application/json".into()),
         headers: vec![("sum".into(), "d,0".into()), ("sum".into(), "2".into())],
         subscriptions: vec![1, 268_435_455],
@@ -26,6 +27,18 @@ fn a_publish_comes_back_as_it_went() {
     assert!(size(&message) >= bytes.len());
     assert_eq!(decode(&mut bytes), Ok(Some(Packet::Publish(message))));
     assert!(bytes.is_empty());
+}
+
+#[test]
+fn a_publish_that_goes_away_says_when() {
+    let message = Publish {
+        topic: "x".into(),
+        expiry: Some(300),
+        ..Publish::default()
+    };
+    let mut bytes = BytesMut::new();
+    publish(&mut bytes, &message);
+    assert_eq!(bytes[..], [0x30, 9, 0, 1, b'x', 5, 0x02, 0, 0, 1, 44]);
 }
 
 #[test]

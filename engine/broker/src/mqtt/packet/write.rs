@@ -85,6 +85,10 @@ pub(in crate::mqtt) fn publish(out: &mut BytesMut, message: &Publish) {
     if message.text {
         properties.put_slice(&[0x01, 1]);
     }
+    if let Some(seconds) = message.expiry {
+        properties.put_u8(0x02);
+        properties.put_u32(seconds);
+    }
     if let Some(kind) = &message.content_type {
         properties.put_u8(0x03);
         text(&mut properties, kind);
@@ -106,7 +110,7 @@ pub(in crate::mqtt) fn puback(out: &mut BytesMut, id: u16) {
     packet(out, 0x40, &id.to_be_bytes(), &[]);
 }
 
-/// Subscribes to filters, each with an identifier if the server gives them out, at QoS 1.
+/// Subscribes to filters, each with an identifier if the server gives them out, at a QoS.
 ///
 /// One packet has one identifier, so filters with different ones take a packet each.
 pub(in crate::mqtt) fn subscribe(
@@ -114,6 +118,7 @@ pub(in crate::mqtt) fn subscribe(
     id: u16,
     filter: &str,
     number_of: Option<u32>,
+    qos: u8,
 ) {
     let mut head = BytesMut::new();
     head.put_u16(id);
@@ -127,7 +132,7 @@ pub(in crate::mqtt) fn subscribe(
     }
     with_properties(&mut head, &properties);
     text(&mut head, filter);
-    head.put_u8(1);
+    head.put_u8(qos);
     packet(out, 0x82, &head, &[]);
 }
 
