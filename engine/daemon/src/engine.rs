@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
-use flow_message::{Message, Topic};
-use flow_runtime::ports::{Clock, Observer, Outgoing, Publisher};
+use flow_runtime::ports::{CallbackFactory, Clock, Observer};
 use flow_runtime::{Drain, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
 use crate::plugins::{PluginInfo, PluginOrigin};
+use crate::posting::Paths;
 use crate::secrets::{self, FileSecrets};
 use crate::{unready, upkeep};
 
@@ -36,6 +36,13 @@ pub struct RunOptions {
     pub once: bool,
     /// Only look.
     pub dry_run: bool,
+}
+
+/// What a run takes besides its flow.
+pub(crate) struct Running {
+    pub(crate) store: Store,
+    /// In place of those the flow names.
+    pub(crate) paths: Option<Paths>,
 }
 
 /// The engine over one set of directories. Cheap to clone; starts nothing before it is asked to.
@@ -211,6 +218,22 @@ impl Engine {
         observer: Arc<dyn Observer>,
         drain: Drain,
     ) -> Result<Summary, Error> {
+        let running = Running {
+            store: self.store(&flow.name)?,
+            paths: None,
+        };
+        self.run_with(flow, options, observer, drain, running).await
+    }
+
+    /// As [`run`](Self::run), with what else it takes.
+    pub(crate) async fn run_with(
+        &self,
+        flow: Flow,
+        options: RunOptions,
+        observer: Arc<dyn Observer>,
+        drain: Drain,
+        running: Running,
+    ) -> Result<Summary, Error> {
         let flow = Arc::new(flow);
         let credentials = self.inner.source.credentials().map_err(Error::Findings)?;
         let clock = Arc::new(SystemClock);
@@ -219,12 +242,20 @@ impl Engine {
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
-        let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+        // Starting wasmtime takes a moment that flows without plugins need not pay.
+        let plugins: Option<Arc<dyn CallbackFactory>> = match flow.callbacks.is_empty() {
+            true => None,
+            false => {
+                let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+                Some(Arc::new(plugins))
+            }
+        };
         let taken = self.taken(&flow)?;
         let mut brokers = Brokers::open(&flow, &credentials, &self.inner.directories.state).await?;
         let (chain, flow) = Chain::new(
             &flow,
-            Arc::new(plugins),
+            plugins,
+            running.paths,
             taken,
             credentials,
             &self.inner.source.env,
@@ -239,7 +270,7 @@ impl Engine {
             consumer: consumer.take(),
             publisher: publisher.take(),
             callbacks: Arc::new(chain),
-            store: self.store(&flow.name)?,
+            store: running.store,
             clock,
             observer,
         };
@@ -265,6 +296,9 @@ impl Engine {
 
     /// What plugins of `flow` do themselves.
     fn taken(&self, flow: &Flow) -> Result<Taken, Error> {
+        if flow.callbacks.is_empty() {
+            return Ok(Taken::default());
+        }
         let catalogue = self.catalogue()?;
         let does = |spec: &CallbackSpec, entry: &str, scheme: Option<&str>| match catalogue
             .manifest(&spec.plugin)
@@ -298,38 +332,6 @@ impl Engine {
     /// It can't be opened.
     pub fn store(&self, name: &FlowName) -> Result<Store, Error> {
         Ok(Store::open(self.store_file(name))?)
-    }
-
-    /// Posts messages to an exchange of the embedded broker, in order.
-    ///
-    /// # Errors
-    /// The broker can't be used; nothing of the failing batch was posted then.
-    pub async fn post(
-        &self,
-        exchange: &str,
-        topic_prefix: &str,
-        messages: Vec<Message>,
-    ) -> Result<u64, Error> {
-        const BATCH: usize = 1000;
-        let broker = open_embedded(&self.inner.directories.state)?;
-        let mut publisher = broker.publisher(exchange)?;
-        let mut posted = 0;
-        let mut messages = messages.into_iter().peekable();
-        while messages.peek().is_some() {
-            let batch: Vec<Outgoing> = messages
-                .by_ref()
-                .take(BATCH)
-                .map(|message| Outgoing {
-                    topic: Topic::of(topic_prefix, &message),
-                    message,
-                    key: None,
-                })
-                .collect();
-            posted += publisher.post(&batch).await?.len() as u64;
-        }
-        publisher.close().await?;
-        broker.close().await?;
-        Ok(posted)
     }
 
     /// The queues of the embedded broker.
