@@ -58,7 +58,10 @@ pub fn with_topics(flow: &Flow, exchange: &str) -> Vec<(String, Message)> {
         .expect("the query runs");
     rows.map(|row| {
         let (topic, body) = row.expect("a row can be read");
-        (topic, v03::decode(&body).expect("what is queued is a message"))
+        (
+            topic,
+            v03::decode(&body).expect("what is queued is a message"),
+        )
     })
     .collect()
 }

@@ -19,7 +19,8 @@ fn round(flow: &Flow, landing: &std::path::Path, seed: u64) {
     queue::declare(flow, "xs_sent");
     flow.run(&["foreground", "sender/out", "--once"]).expect(0);
     let path = root.display().to_string();
-    flow.run(&["post", "--exchange", "xs_local", &path]).expect(0);
+    flow.run(&["post", "--exchange", "xs_local", &path])
+        .expect(0);
     let mut random = Random::new(seed);
     let mut kills = 0;
     loop {

@@ -57,7 +57,10 @@ fn placement_says_where_things_are_there() {
         ("strip: 1", ["b/one.txt", "two.txt"]),
         ("strip: '.*b/'", ["a/two.txt", "one.txt"]),
         ("flatten: _\nmirror: off", ["a_b_one.txt", "a_two.txt"]),
-        ("baseUrl_relPath: on", ["root/a/b/one.txt", "root/a/two.txt"]),
+        (
+            "baseUrl_relPath: on",
+            ["root/a/b/one.txt", "root/a/two.txt"],
+        ),
     ] {
         assert_eq!(places(options), expected, "{options}");
     }
@@ -183,12 +186,18 @@ fn modes_and_times_are_carried_over_as_the_flow_says() {
 fn what_is_not_here_is_given_up_with_the_reason() {
     let gone = "baseDir: DATA/nowhere\nattempts: 1";
     let flow = sent(gone, |_| {});
-    let dead = flow.run(&["retry", "list", "sender/out", "--dead"]).expect(0).stdout;
+    let dead = flow
+        .run(&["retry", "list", "sender/out", "--dead"])
+        .expect(0)
+        .stdout;
     assert!(dead.contains("No such file or directory"), "{dead}");
     assert!(dead.contains("given up after 1 tr"), "{dead}");
     // Without `baseDir` nothing says where it would be.
     let flow = sent("", |_| {});
-    let dead = flow.run(&["retry", "list", "sender/out", "--dead"]).expect(0).stdout;
+    let dead = flow
+        .run(&["retry", "list", "sender/out", "--dead"])
+        .expect(0)
+        .stdout;
     assert!(dead.contains("`baseDir` would say where"), "{dead}");
     assert!(content(&flow.path("out")).is_empty());
 }
@@ -197,10 +206,16 @@ fn what_is_not_here_is_given_up_with_the_reason() {
 fn what_changed_while_it_waited_is_left_to_the_message_about_that() {
     let flow = Flow::new();
     let path = flow.path("data/x");
-    write_all(&flow.path("data"), &[("x".to_owned(), b"1".to_vec())].into());
+    write_all(
+        &flow.path("data"),
+        &[("x".to_owned(), b"1".to_vec())].into(),
+    );
     flow.add_flow(
         "sender/out",
-        &format!("exchange: xs_in\nsendTo: file://{}\n", flow.path("out").display()),
+        &format!(
+            "exchange: xs_in\nsendTo: file://{}\n",
+            flow.path("out").display()
+        ),
     );
     flow.run(&["foreground", "sender/out", "--once"]).expect(0);
     let text = path.display().to_string();
@@ -210,10 +225,17 @@ fn what_changed_while_it_waited_is_left_to_the_message_about_that() {
     std::fs::write(&path, "more").expect("it can be written");
     flow.run(&["post", "--exchange", "xs_in", &text]).expect(0);
     let ran = flow.run(&["foreground", "sender/out", "--once"]).expect(0);
-    assert!(ran.stderr.contains("it has changed since"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("it has changed since"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.stderr.contains("1 rejected"), "{}", ran.stderr);
     let home = flow.home().display().to_string();
-    let there = flow.path("out").join(home.trim_start_matches('/')).join("data/x");
+    let there = flow
+        .path("out")
+        .join(home.trim_start_matches('/'))
+        .join("data/x");
     assert_eq!(std::fs::read(there).expect("it was sent"), b"more");
 }
 
@@ -226,5 +248,8 @@ fn a_flow_does_not_fetch_and_send_at_once() {
     );
     let checked = flow.run(&["check"]).expect(1);
     let said = format!("{}{}", checked.stdout, checked.stderr);
-    assert!(said.contains("`download`") && said.contains("`sendTo`"), "{said}");
+    assert!(
+        said.contains("`download`") && said.contains("`sendTo`"),
+        "{said}"
+    );
 }

@@ -86,7 +86,10 @@ fn a_watched_tree_is_sent_over_sftp_and_announced_from_there() {
     let link = std::fs::read_link(there.join("radar/link")).expect("it is a link");
     assert_eq!(link.to_str(), Some("moved.bin"));
     arrives(&flow.path("back"), &prefixed(&files), &[&sender, &back]);
-    assert_eq!(tree::unfinished(&server.landing()), [""; 0].map(std::path::PathBuf::from));
+    assert_eq!(
+        tree::unfinished(&server.landing()),
+        [""; 0].map(std::path::PathBuf::from)
+    );
     stop(vec![watch, sender, back]);
 }
 
@@ -132,7 +135,11 @@ fn what_a_server_that_was_away_missed_is_sent_to_it_over_ftp() {
     write_all(&root, &files);
     sender.wait_for("retrying", SOON);
     assert_eq!(content(&server.landing()).len(), 0);
-    assert_eq!(content(&root).len(), files.len(), "nothing is removed before");
+    assert_eq!(
+        content(&root).len(),
+        files.len(),
+        "nothing is removed before"
+    );
     wire.open();
     arrives(&server.landing(), &files, &[&watch, &sender]);
     wait::until("the sources are removed", SOON, || {
@@ -164,7 +171,8 @@ fn a_wire_that_breaks_in_the_middle_leaves_whole_files() {
     );
     flow.run(&["foreground", "sender/out", "--once"]).expect(0);
     let path = root.display().to_string();
-    flow.run(&["post", "--exchange", "xs_local", &path]).expect(0);
+    flow.run(&["post", "--exchange", "xs_local", &path])
+        .expect(0);
     wire.cut_after(400_000);
     let sender = spawn(&flow, "sender/out");
     for _ in 0..5 {

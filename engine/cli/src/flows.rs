@@ -86,7 +86,7 @@ impl Context {
         Ok(flow)
     }
 
-    fn warn(&self, warnings: &Report) {
+    pub(crate) fn warn(&self, warnings: &Report) {
         if !warnings.is_empty() {
             self.console
                 .talk(&warnings.render(self.console.paint_err().is_on()));

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use flow_config::template::Context;
@@ -19,6 +19,8 @@ use flow_local::{
 };
 use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure};
 use flow_transfer::{Carrier, PollOptions, Proxies, Settings, Ssh, Tls};
+
+use crate::posting::Paths;
 
 /// One of the built-in callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,9 @@ pub(crate) struct Taken {
 
 /// The plugins of a flow, and behind them what is built in.
 pub(crate) struct Chain {
-    plugins: Arc<dyn CallbackFactory>,
+    plugins: Option<Arc<dyn CallbackFactory>>,
+    /// What is posted, in place of the flow's `path`; taken by the one that posts it.
+    given: Mutex<Option<Paths>>,
     /// How many plugins there are.
     count: usize,
     builtins: Vec<Builtin>,
@@ -70,7 +74,8 @@ impl Chain {
     /// An option can't be used here.
     pub(crate) fn new(
         flow: &Flow,
-        plugins: Arc<dyn CallbackFactory>,
+        plugins: Option<Arc<dyn CallbackFactory>>,
+        given: Option<Paths>,
         taken: Taken,
         credentials: Credentials,
         variables: &BTreeMap<String, String>,
@@ -104,6 +109,7 @@ impl Chain {
         let seen = Arc::new(seen);
         let chain = Self {
             plugins,
+            given: Mutex::new(given),
             count,
             builtins,
             flow: Arc::clone(&seen),
@@ -125,11 +131,18 @@ impl Chain {
                 }
                 Box::new(Watch::new(options)?)
             }
-            Builtin::Post => Box::new(Post::new(PostOptions {
-                name: builtin.name().to_owned(),
-                paths: Box::new(self.paths()?.into_iter().map(Ok)),
-                announcing: self.announcing()?,
-            })),
+            Builtin::Post => {
+                let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+                let paths: Paths = match given.take() {
+                    Some(paths) => paths,
+                    None => Box::new(self.paths()?.into_iter().map(Ok)),
+                };
+                Box::new(Post::new(PostOptions {
+                    name: builtin.name().to_owned(),
+                    paths,
+                    announcing: self.announcing()?,
+                }))
+            }
             Builtin::Poll => {
                 let url = flow
                     .poll_url
@@ -224,7 +237,10 @@ impl Chain {
 impl CallbackFactory for Chain {
     async fn create(&self, index: usize, instance: u32) -> Result<Box<dyn Callback>, Failure> {
         match index.checked_sub(self.count) {
-            None => self.plugins.create(index, instance).await,
+            None => match &self.plugins {
+                Some(plugins) => plugins.create(index, instance).await,
+                None => Err(Failure::Config("the flow has no plugins".into())),
+            },
             Some(place) => self.make(self.builtins[place]),
         }
     }

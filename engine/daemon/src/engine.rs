@@ -7,8 +7,7 @@ use std::sync::{Arc, OnceLock};
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
-use flow_message::{Message, Topic};
-use flow_runtime::ports::{Clock, Observer, Outgoing, Publisher};
+use flow_runtime::ports::{CallbackFactory, Clock, Observer};
 use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
@@ -16,6 +15,7 @@ use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
 use crate::embedded::Place;
 use crate::plugins::{PluginInfo, PluginOrigin};
+use crate::posting::Paths;
 use crate::secrets::{self, FileSecrets};
 use crate::{unready, upkeep, vip};
 
@@ -37,6 +37,13 @@ pub struct RunOptions {
     pub once: bool,
     /// Only look.
     pub dry_run: bool,
+}
+
+/// What a run takes besides its flow.
+pub(crate) struct Running {
+    pub(crate) store: Store,
+    /// In place of those the flow names.
+    pub(crate) paths: Option<Paths>,
 }
 
 /// The engine over one set of directories. Cheap to clone; starts nothing before it is asked to.
@@ -228,12 +235,35 @@ impl Engine {
         observer: Arc<dyn Observer>,
         drain: Drain,
     ) -> Result<Summary, Error> {
+        let running = Running {
+            store: self.store(&flow.name)?,
+            paths: None,
+        };
+        self.run_with(flow, options, observer, drain, running).await
+    }
+
+    /// As [`run`](Self::run), with what else it takes.
+    pub(crate) async fn run_with(
+        &self,
+        flow: Flow,
+        options: RunOptions,
+        observer: Arc<dyn Observer>,
+        drain: Drain,
+        running: Running,
+    ) -> Result<Summary, Error> {
         let flow = Arc::new(flow);
-        if flow.vip.is_empty() {
-            return self.work(flow, options, observer, drain).await;
+        // Paths named on the command line are posted by whoever named them.
+        if flow.vip.is_empty() || running.paths.is_some() {
+            return self.work(flow, options, observer, drain, running).await;
         }
         let once = options.once || options.dry_run || flow.name.kind.ends();
-        let work = |end| self.work(Arc::clone(&flow), options, Arc::clone(&observer), end);
+        let work = |end| {
+            let running = Running {
+                store: running.store.clone(),
+                paths: None,
+            };
+            self.work(Arc::clone(&flow), options, Arc::clone(&observer), end, running)
+        };
         let machine = vip::of_this_machine;
         vip::run(&flow.vip, machine, &*observer, &drain, once, work).await
     }
@@ -245,6 +275,7 @@ impl Engine {
         options: RunOptions,
         observer: Arc<dyn Observer>,
         drain: Drain,
+        running: Running,
     ) -> Result<Summary, Error> {
         let credentials = self.inner.source.credentials().map_err(Error::Findings)?;
         let clock = Arc::new(SystemClock);
@@ -253,14 +284,22 @@ impl Engine {
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
-        let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+        // Starting wasmtime takes a moment that flows without plugins need not pay.
+        let plugins: Option<Arc<dyn CallbackFactory>> = match flow.callbacks.is_empty() {
+            true => None,
+            false => {
+                let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+                Some(Arc::new(plugins))
+            }
+        };
         let taken = self.taken(&flow)?;
         let inner = &self.inner;
         let state = &inner.directories.state;
         let mut brokers = Brokers::open(&flow, &credentials, state, &inner.embedded).await?;
         let (chain, flow) = Chain::new(
             &flow,
-            Arc::new(plugins),
+            plugins,
+            running.paths,
             taken,
             credentials,
             &self.inner.source.env,
@@ -277,7 +316,7 @@ impl Engine {
             consumer,
             publisher,
             callbacks: Arc::new(chain),
-            store: self.store(&flow.name)?,
+            store: running.store,
             clock,
             observer,
         };
@@ -303,6 +342,9 @@ impl Engine {
 
     /// What plugins of `flow` do themselves.
     fn taken(&self, flow: &Flow) -> Result<Taken, Error> {
+        if flow.callbacks.is_empty() {
+            return Ok(Taken::default());
+        }
         let catalogue = self.catalogue()?;
         let does = |spec: &CallbackSpec, entry: &str, scheme: Option<&str>| match catalogue
             .manifest(&spec.plugin)
@@ -336,38 +378,6 @@ impl Engine {
     /// It can't be opened.
     pub fn store(&self, name: &FlowName) -> Result<Store, Error> {
         Ok(Store::open(self.store_file(name))?)
-    }
-
-    /// Posts messages to an exchange of the embedded broker, in order.
-    ///
-    /// # Errors
-    /// The broker can't be used; nothing of the failing batch was posted then.
-    pub async fn post(
-        &self,
-        exchange: &str,
-        topic_prefix: &str,
-        messages: Vec<Message>,
-    ) -> Result<u64, Error> {
-        const BATCH: usize = 1000;
-        let broker = open_embedded(&self.inner.directories.state)?;
-        let mut publisher = broker.publisher(exchange)?;
-        let mut posted = 0;
-        let mut messages = messages.into_iter().peekable();
-        while messages.peek().is_some() {
-            let batch: Vec<Outgoing> = messages
-                .by_ref()
-                .take(BATCH)
-                .map(|message| Outgoing {
-                    topic: Topic::of(topic_prefix, &message),
-                    message,
-                    key: None,
-                })
-                .collect();
-            posted += publisher.post(&batch).await?.len() as u64;
-        }
-        publisher.close().await?;
-        broker.close().await?;
-        Ok(posted)
     }
 
     /// The queues of the embedded broker.

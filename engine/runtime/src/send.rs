@@ -102,6 +102,9 @@ impl Worker<'_> {
                 message.rel_path = rel_path;
             }
         }
+        if let Some(other) = &live.item.other {
+            name_other(message, &path, &other.path());
+        }
         self.shared.tell(|| Event::Sent {
             message: &live.item.message,
             path: &path,
@@ -208,16 +211,51 @@ fn below(
     Some((base_url, below))
 }
 
+/// Has an operation name the other path it is about as it is there, below the same root as relPath.
+fn name_other(message: &mut Message, path: &Path, other: &Path) {
+    let named = || {
+        let root = path.to_str()?.strip_suffix(&message.rel_path)?;
+        let below = other.to_str()?.strip_prefix(root)?;
+        Some(below.to_owned())
+    };
+    let (Some(name), Some(op)) = (named(), &mut message.file_op) else {
+        return;
+    };
+    for place in [&mut op.rename, &mut op.hlink] {
+        if place.is_some() {
+            *place = Some(name.clone());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use flow_config::Template;
     use flow_config::template::Context;
-    use flow_message::{Message, Timestamp};
+    use flow_message::{FileOp, Message, Timestamp};
 
-    use super::below;
+    use super::{below, name_other};
     use crate::testing::output;
+
+    #[test]
+    fn old_names_are_those_there() {
+        let renamed = |rel_path: &str, path: &str, other: &str| {
+            let time = Timestamp::from_unix(0, 0);
+            let mut message = Message::new(time, "sftp://h/", rel_path);
+            message.file_op = Some(FileOp {
+                rename: Some("old".into()),
+                ..FileOp::default()
+            });
+            name_other(&mut message, Path::new(path), Path::new(other));
+            message.file_op.unwrap().rename.unwrap()
+        };
+        assert_eq!(renamed("in/new", "in/new", "in/old"), "in/old");
+        assert_eq!(renamed("a/new", "/data/a/new", "/data/b/old"), "b/old");
+        assert_eq!(renamed("data/new", "/data/new", "/data/old"), "data/old");
+        assert_eq!(renamed("new", "in/new", "elsewhere/old"), "old");
+    }
 
     #[test]
     fn what_was_sent_is_announced_below_the_directory_others_know() {

@@ -26,7 +26,10 @@ pub(super) const MOVES: Scope = Scope(
     "moves no content, it only announces it",
 );
 pub(super) const FETCHES: Scope = Scope(&[Subscribe, Sarra, Flow], "stores no content here");
-pub(super) const STORES: Scope = Scope(&[Subscribe, Sarra, Poll, Flow], "stores no content here");
+pub(super) const STORES: Scope = Scope(
+    &[Subscribe, Sarra, Sender, Poll, Flow],
+    "stores no content here or elsewhere",
+);
 pub(super) const WITH_CONTENT: Scope = Scope(
     &[Post, Watch, Subscribe, Sarra, Flow],
     "announces no content it has at hand",

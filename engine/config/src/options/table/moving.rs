@@ -239,7 +239,7 @@ pub(super) static TRANSFER: &[OptionDoc] = &[
     of(
         "delete_source",
         T::Flag,
-        "Whether the file is removed where it came from, once it is safe where it goes.",
+        "Whether the file is removed where it came from, once it is safe where it goes. A watch that announces the removal has it removed there as well: leave `delete` out of its `fileEvents`.",
         "on",
     )
     .only(MOVES)

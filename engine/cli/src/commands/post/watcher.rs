@@ -1,0 +1,127 @@
+//! What is seen of a posting: a line that counts on a terminal, the messages themselves of a dry run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use flow_runtime::ports::{Event, Observer};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::console::Console;
+use crate::render::{bytes, count, plural, printable};
+
+/// Between two looks at the clock, messages.
+const STEP: u64 = 64;
+
+/// What was posted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Posted {
+    pub(super) messages: u64,
+    /// Of the files they announce.
+    pub(super) bytes: u64,
+}
+
+/// The observer of `flow post`.
+pub(super) struct Watcher {
+    console: Console,
+    dry_run: bool,
+    started: Instant,
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Watcher {
+    pub(super) fn new(console: Console, dry_run: bool) -> Self {
+        let bars = if dry_run { None } else { console.show_bars() };
+        let bar = bars.map(|all| {
+            let bar = all.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+                bar.set_style(style);
+            }
+            bar.set_message("looking");
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self {
+            console,
+            dry_run,
+            started: Instant::now(),
+            messages: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            bar: Mutex::new(bar),
+        }
+    }
+
+    /// Takes the line away and returns what was counted.
+    pub(super) fn finish(&self) -> Posted {
+        let bar = self
+            .bar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+            self.console.hide_bars();
+        }
+        self.posted()
+    }
+
+    fn posted(&self) -> Posted {
+        Posted {
+            messages: self.messages.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn show(&self, number: u64) {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bar) = bar.as_ref() else { return };
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = if seconds > 0.0 {
+            number as f64 / seconds
+        } else {
+            0.0
+        };
+        let size = bytes(self.bytes.load(Ordering::Relaxed));
+        let text = plural(number, "message");
+        bar.set_message(format!("posted {text} ({size}), {}/s", count(rate as u64)));
+    }
+}
+
+impl Observer for Watcher {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Posted { message, .. } => {
+                let size = message.size.unwrap_or_default();
+                self.bytes.fetch_add(size, Ordering::Relaxed);
+                let number = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
+                if number % STEP == 0 {
+                    self.show(number);
+                }
+            }
+            Event::Accepted { message, .. } if self.dry_run => {
+                let text = flow_message::v03::to_value(message).to_string();
+                // Nobody reads any more: the rest is as little wanted.
+                let _ = self.console.print(&text);
+            }
+            Event::Dead { message, reason } => {
+                let name = printable(&message.rel_path);
+                self.console.talk(&format!("{name}: {}", printable(reason)));
+            }
+            Event::Retrying {
+                message, failure, ..
+            } => {
+                let name = printable(&message.rel_path);
+                let reason = failure.to_string();
+                self.console
+                    .talk(&format!("{name}: {}", printable(&reason)));
+            }
+            _ => {}
+        }
+    }
+
+    fn wants_messages(&self) -> bool {
+        true
+    }
+}
