@@ -84,11 +84,11 @@ pub(crate) fn found(flow: &Flow) -> Report {
                     "more than one exchange on a broker that is not AMQP",
                 ));
             }
-            "pollUrl"
-                if flow
-                    .poll_url
-                    .as_ref()
-                    .is_some_and(|url| STORES.contains(&url.scheme())) =>
+            "pollUrl" | "sendTo"
+                if [&flow.poll_url, &flow.send_to]
+                    .into_iter()
+                    .flatten()
+                    .any(|url| STORES.contains(&url.scheme())) =>
             {
                 findings.extend(Finding::not_yet(
                     &setting.name,
