@@ -1,4 +1,4 @@
-//! Kinds of flows over real brokers and servers: the whole binary, RabbitMQ, Mosquitto, nginx.
+//! Kinds of flows over real brokers and servers: the whole binary, RabbitMQ, Mosquitto, nginx, moto.
 //!
 //! Each test builds what a site would: files appear somewhere, flows announce, move and store them,
 //! and at the end the trees are the same, byte for byte.
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flow_testkit::{Flow, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Running, wait};
+use flow_testkit::{Flow, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Running, S3, wait};
 use flow_tests::tree;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -191,6 +191,39 @@ fn a_polled_listing_is_fetched_once_over_mqtt() {
         .filter(|line| line.contains("scan_"))
         .count();
     assert_eq!((before, after), (60, 60));
+    stop(vec![poll, get]);
+}
+
+#[test]
+fn the_objects_of_a_bucket_are_fetched_and_removed() {
+    let flow = Flow::new();
+    let mut store = S3::start();
+    store.make("data");
+    let files = samples();
+    for (name, bytes) in &files {
+        store.put("data", &format!("in/{name}"), bytes, &[]);
+    }
+    store.put("data", "elsewhere", b"not to be touched", &[]);
+    flow.credentials(&format!("{}\n", store.credential("s3", "data")));
+    flow.add_flow(
+        "poll/bucket",
+        "pollUrl: s3://data/in\npost_exchange: xs_poll\nsleep: 1s\n",
+    );
+    flow.add_flow(
+        "subscribe/get",
+        "exchange: xs_poll\ndirectory: ${HOME}/got\nmirror: on\ndelete_source: on\n",
+    );
+    let mut get = spawn(&flow, "subscribe/get");
+    get.wait_for("started", SOON);
+    let poll = spawn(&flow, "poll/bucket");
+    arrives(&flow.path("got"), &files, &[&get, &poll]);
+    wait::until("the objects are gone", SOON, || {
+        (store.keys("data") == ["elsewhere"]).then_some(())
+    });
+    for running in [&get, &poll] {
+        let told = running.stderr();
+        assert!(!told.contains(S3::SECRET) && !told.contains("X-Amz-Signature"));
+    }
     stop(vec![poll, get]);
 }
 

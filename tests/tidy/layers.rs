@@ -9,20 +9,21 @@ use super::{expect_none, root};
 /// `host` do not know each other.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("flow-message", &[]),
+    ("flow-trust", &[]),
     ("flow-config", &["flow-message"]),
     ("flow-runtime", &["flow-config", "flow-message"]),
     (
         "flow-broker",
-        &["flow-runtime", "flow-config", "flow-message"],
+        &["flow-runtime", "flow-config", "flow-message", "flow-trust"],
     ),
     (
         "flow-transfer",
-        &["flow-runtime", "flow-config", "flow-message"],
+        &["flow-runtime", "flow-config", "flow-message", "flow-trust"],
     ),
     ("flow-local", &["flow-runtime", "flow-message"]),
     (
         "flow-host",
-        &["flow-runtime", "flow-config", "flow-message"],
+        &["flow-runtime", "flow-config", "flow-message", "flow-trust"],
     ),
     (
         "flow-daemon",
@@ -67,6 +68,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("lapin", &["flow-broker"]),
     ("clap", &["flow"]),
     ("rcgen", &["flow-testkit"]),
+    ("rustls-native-certs", &["flow-trust"]),
     (
         "anyhow",
         &["flow", "flow-testkit", "flow-xtask", "flow-tests"],

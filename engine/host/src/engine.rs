@@ -89,7 +89,7 @@ impl Host {
         Arc::clone(
             self.inner
                 .native_roots
-                .get_or_init(|| Arc::new(crate::tls::native_roots())),
+                .get_or_init(|| Arc::new(flow_trust::native_roots())),
         )
     }
 }

@@ -1,10 +1,8 @@
 //! TLS for guest connections: the machine's certificate authorities and the flow's own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use crate::engine::Host;
@@ -37,45 +35,12 @@ impl Trust {
     fn read(&self) -> Result<Arc<ClientConfig>, String> {
         let mut roots = RootCertStore::clone(&self.host.native_roots());
         if let Some(file) = &self.ca_file {
-            add_file(&mut roots, file)
+            flow_trust::add_file(&mut roots, file)
                 .map_err(|why| format!("`caFile` {}: {why}", file.display()))?;
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring supports the protocol versions rustls has")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = flow_trust::client_config(roots);
         Ok(Arc::new(config))
     }
-}
-
-fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
-    let pem = std::fs::read(file).map_err(|error| error.to_string())?;
-    let mut found = 0;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
-        roots
-            .add(certificate)
-            .map_err(|error| format!("no certificate authority: {error}"))?;
-        found += 1;
-    }
-    if found == 0 {
-        Err("there is no certificate in it".into())
-    } else {
-        Ok(())
-    }
-}
-
-/// The certificate authorities the machine trusts; fewer, or none, if they can't be read.
-pub(crate) fn native_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!("some of the machine's certificate authorities can't be read: {error}");
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    roots
 }
 
 /// What is wrong with a handshake, in words, and what may be done about it.

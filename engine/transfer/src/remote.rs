@@ -52,6 +52,9 @@ pub trait Protocol: Send + Sync {
 
 /// What a connection can do beside fetching. The core asks before it tries, and does without where
 /// that is harmless (times, modes) or says so (rename).
+///
+/// Without `rename` an upload has its final name from the start; it is off as well where renaming is
+/// copying, and nobody sees an upload before it is whole. File operations ask for it all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "each field is named after its operation")]
 #[expect(

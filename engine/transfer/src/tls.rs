@@ -1,17 +1,13 @@
 //! TLS as the flow wants it: rustls with ring, the machine's authorities and the flow's own.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use flow_config::TlsRigour;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::{Error, Tls};
 
@@ -20,7 +16,7 @@ use crate::{Error, Tls};
 /// # Errors
 /// `Config` when `caFile` can't be read.
 pub fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = flow_trust::provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .expect("ring supports the protocol versions rustls has");
@@ -31,14 +27,9 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
             .with_custom_certificate_verifier(lax)
             .with_no_client_auth());
     }
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!("some of the machine's certificate authorities can't be read: {error}");
-    }
-    roots.add_parsable_certificates(found.certs);
+    let mut roots = flow_trust::native_roots();
     if let Some(file) = &tls.ca_file {
-        add_file(&mut roots, file)
+        flow_trust::add_file(&mut roots, file)
             .map_err(|why| Error::config(format!("`caFile` {}: {why}", file.display())))?;
     }
     if roots.is_empty() {
@@ -50,22 +41,6 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
         .build()
         .map_err(|error| Error::config(format!("certificates can't be verified: {error}")))?;
     Ok(builder.with_webpki_verifier(verifier).with_no_client_auth())
-}
-
-fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
-    let pem = std::fs::read(file).map_err(|error| error.to_string())?;
-    let mut found = 0;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
-        roots
-            .add(certificate)
-            .map_err(|error| format!("no certificate authority: {error}"))?;
-        found += 1;
-    }
-    if found == 0 {
-        return Err("there is no certificate in it".into());
-    }
-    Ok(())
 }
 
 /// What is wrong with a certificate, and what may be done about it; none where that is not it.

@@ -12,16 +12,13 @@
 use std::fmt;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lapin::tcp::{AsyncTcpStream, RustlsConnector};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio::time::{Instant, timeout};
 
 use super::Options;
@@ -330,41 +327,15 @@ impl Link {
 
 /// The machine's certificate authorities, and those of a file.
 fn trust(ca_file: Option<&Path>, address: &Address) -> Result<RustlsConnector, Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = ca_file {
-        add_file(&mut roots, file).map_err(|why| {
-            Error::new(
-                Kind::Address,
-                format!(
-                    "can't connect to `{address}`: `caFile` {}: {why}; nothing was lost; name a PEM \
-                     file with the authority's certificate",
-                    file.display()
-                ),
-            )
-        })?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the protocol versions rustls has")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config).into())
-}
-
-fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
-    let pem = std::fs::read(PathBuf::from(file)).map_err(|error| error.to_string())?;
-    let mut found = 0;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
-        roots
-            .add(certificate)
-            .map_err(|error| format!("no certificate authority: {error}"))?;
-        found += 1;
-    }
-    if found == 0 {
-        return Err("there is no certificate in it".to_owned());
-    }
-    Ok(())
+    let roots = flow_trust::roots(ca_file).map_err(|why| {
+        let file = ca_file.unwrap_or(Path::new("")).display();
+        Error::new(
+            Kind::Address,
+            format!(
+                "can't connect to `{address}`: `caFile` {file}: {why}; nothing was lost; name a PEM \
+                 file with the authority's certificate"
+            ),
+        )
+    })?;
+    Ok(Arc::new(flow_trust::client_config(roots)).into())
 }

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use flow_config::{SafeUrl, Secret};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -133,27 +132,18 @@ impl Server {
         if let Some(config) = tls.config.get() {
             return Ok(Arc::clone(config));
         }
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if let Some(file) = &tls.authorities {
-            add_file(&mut roots, file).map_err(|why| {
-                self.error(
-                    Kind::Untrusted,
-                    &format!(
-                        "the authorities in `{}` can't be used: {why}",
-                        file.display()
-                    ),
-                    "name a readable file with certificates in PEM",
-                )
-            })?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring supports the protocol versions rustls has")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let roots = flow_trust::roots(tls.authorities.as_deref()).map_err(|why| {
+            let file = tls.authorities.as_deref().unwrap_or(Path::new(""));
+            self.error(
+                Kind::Untrusted,
+                &format!(
+                    "the authorities in `{}` can't be used: {why}",
+                    file.display()
+                ),
+                "name a readable file with certificates in PEM",
+            )
+        })?;
+        let config = flow_trust::client_config(roots);
         Ok(Arc::clone(tls.config.get_or_init(|| Arc::new(config))))
     }
 
@@ -186,22 +176,5 @@ impl Server {
             kind,
             format!("`{self}`: {what}; nothing was sent or acknowledged; {advice}"),
         )
-    }
-}
-
-fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
-    let pem = std::fs::read(file).map_err(|error| error.to_string())?;
-    let mut found = 0;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| format!("it is not PEM: {error}"))?;
-        roots
-            .add(certificate)
-            .map_err(|error| format!("it is no certificate authority: {error}"))?;
-        found += 1;
-    }
-    if found == 0 {
-        Err("there is no certificate in it".into())
-    } else {
-        Ok(())
     }
 }

@@ -1,7 +1,11 @@
-//! What sr3's plugins are here. The one place to look it up.
+//! What sr3's plugins are here, and how their names are written.
 //!
 //! A plugin that is not in the table, or has nothing like it here, is kept in the flow under its
 //! own name: the flow does not load until somebody has written it or taken it out.
+
+mod table;
+
+use self::table::{IDLE, SCRIPTS, TABLE};
 
 /// What a plugin of sr3 is here.
 #[derive(Debug, Clone, Copy)]
@@ -45,26 +49,6 @@ pub(super) enum As {
     Arrow,
     /// `k v` in a list as `k = v`.
     Assign,
-}
-
-const TEST: &str = "it is for sr3's own tests";
-
-const fn plugin(name: &'static str) -> To {
-    To::Plugin {
-        name,
-        fixed: &[],
-        options: &[],
-        differs: None,
-    }
-}
-
-const fn rename(fixed: &'static [(&'static str, Fixed)]) -> To {
-    To::Plugin {
-        name: "rename",
-        fixed,
-        options: &[],
-        differs: None,
-    }
 }
 
 /// What to do where there is nothing.
@@ -130,335 +114,10 @@ pub(super) fn own_name(written: &str) -> String {
     name
 }
 
-const TABLE: &[(&str, To)] = &[
-    (
-        "accept.dateappend",
-        To::Plugin {
-            name: "rename",
-            fixed: &[("to", Fixed::Text("{name}_{pubTime:%Y%m%d%H%M%S}"))],
-            options: &[],
-            differs: Some("the time is that of the announcement, not of the processing"),
-        },
-    ),
-    ("accept.delete", To::BuiltIn(TEST)),
-    (
-        "accept.downloadbaseurl",
-        To::Nothing("`rename` does it: `to` with `{baseUrl}`, and `only`"),
-    ),
-    (
-        "accept.hourtree",
-        To::Plugin {
-            name: "rename",
-            fixed: &[
-                ("field", Fixed::Text("path")),
-                ("to", Fixed::Text("{directory}/{pubTime:%H}/{name}")),
-            ],
-            options: &[],
-            differs: Some("the hour is that of the announcement, not of the processing"),
-        },
-    ),
-    (
-        "accept.posthourtree",
-        To::Plugin {
-            name: "rename",
-            fixed: &[
-                ("field", Fixed::Text("path")),
-                ("to", Fixed::Text("{directory}/{pubTime:%H}/{name}")),
-            ],
-            options: &[],
-            differs: Some("the hour is that of the announcement, not of the processing"),
-        },
-    ),
-    (
-        "accept.httptohttps",
-        rename(&[
-            ("field", Fixed::Text("base_url")),
-            ("replace", Fixed::List(&["^http: => https:"])),
-        ]),
-    ),
-    ("accept.longflow", To::BuiltIn(TEST)),
-    (
-        "accept.pathreplace",
-        To::Plugin {
-            name: "rename",
-            fixed: &[("field", Fixed::Text("path"))],
-            options: &[("pathReplace", "replace", As::Arrow)],
-            differs: Some("what is replaced is a regular expression"),
-        },
-    ),
-    (
-        "accept.postoverride",
-        To::Plugin {
-            name: "headers",
-            fixed: &[],
-            options: &[
-                ("postOverride", "set", As::Assign),
-                ("postOverrideDel", "delete", As::List),
-            ],
-            differs: None,
-        },
-    ),
-    (
-        "accept.printlag",
-        To::BuiltIn("`flow status` tells how far behind a flow is"),
-    ),
-    (
-        "accept.renamewhatfn",
-        rename(&[("keyword", Fixed::Text("WHATFN"))]),
-    ),
-    (
-        "accept.rename4jicc",
-        To::Nothing("`rename` does it: `replace` with the pattern of your site"),
-    ),
-    (
-        "accept.renamedmf",
-        To::Nothing("`rename` does it: `replace` with the pattern of your site"),
-    ),
-    (
-        "accept.sftp_absolute",
-        rename(&[
-            ("field", Fixed::Text("base_url")),
-            ("replace", Fixed::List(&["^(sftp://[^/]*)/?$ => {1}//"])),
-        ]),
-    ),
-    (
-        "accept.speedo",
-        To::BuiltIn("`flow status` tells rates and lag"),
-    ),
-    ("accept.testretry", To::BuiltIn(TEST)),
-    (
-        "accept.toclusters",
-        To::Plugin {
-            name: "filter-fields",
-            fixed: &[("value", Fixed::Text("{to_clusters}"))],
-            options: &[("msgToClusters", "keys", As::List)],
-            differs: None,
-        },
-    ),
-    (
-        "accept.tolocalfile",
-        rename(&[
-            ("field", Fixed::Text("base_url")),
-            ("replace", Fixed::List(&["^https?://[^/]*/ => file:/"])),
-        ]),
-    ),
-    (
-        "accept.trim_legacy_fields",
-        To::Plugin {
-            name: "headers",
-            fixed: &[(
-                "delete",
-                Fixed::List(&[
-                    "atime",
-                    "filename",
-                    "from_cluster",
-                    "mtime",
-                    "sundew_extension",
-                    "to_clusters",
-                ]),
-            )],
-            options: &[],
-            differs: Some("it deletes the fields named here"),
-        },
-    ),
-    (
-        "accept.key_filter",
-        To::Nothing(
-            "`filter-fields` does it: `pattern`, `key` and `keys`, once with `then: accept` and once with `then: reject`",
-        ),
-    ),
-    (
-        "accept.sundewpxroute",
-        To::Nothing(
-            "`filter-fields` does it: `keys` with the headings that the routing table gives the client",
-        ),
-    ),
-    (
-        "filter.content_type",
-        To::Plugin {
-            name: "content-type",
-            fixed: &[("by", Fixed::List(&["message", "content"]))],
-            options: &[
-                ("filterContentType_acceptType", "accept", As::List),
-                ("filterContentType_rejectType", "reject", As::List),
-                ("filterContentType_rejectUnknown", "accept_unknown", As::Not),
-                (
-                    "filterContentType_rejectUndefined",
-                    "accept_unknown",
-                    As::Not,
-                ),
-            ],
-            differs: None,
-        },
-    ),
-    (
-        "filter.fdelay",
-        To::Plugin {
-            name: "delay",
-            fixed: &[("delay", Fixed::Text("60s"))],
-            options: &[("fdelay", "delay", As::Duration)],
-            differs: None,
-        },
-    ),
-    (
-        "filter.geometry",
-        To::Plugin {
-            name: "geometry",
-            fixed: &[],
-            options: &[
-                ("geometry", "area", As::Joined),
-                ("geometry_maxDistance", "max_distance", As::NotNegative),
-            ],
-            differs: None,
-        },
-    ),
-    (
-        "mdelaylatest",
-        To::Plugin {
-            name: "delay",
-            fixed: &[
-                ("delay", Fixed::Text("30s")),
-                ("only_latest", Fixed::Text("on")),
-            ],
-            options: &[("mdelay", "delay", As::Duration)],
-            differs: None,
-        },
-    ),
-    ("clamav", plugin("clamav")),
-    ("destfn.replace", To::Nothing("`rename` does it: `replace`")),
-    ("destfn.sample", To::Nothing("`rename` does it: `to`")),
-    ("download.mail_ingest", plugin("mail")),
-    ("filter.deleteflowfiles", To::BuiltIn(TEST)),
-    ("filter.pclean_f90", To::BuiltIn(TEST)),
-    ("filter.pclean_f92", To::BuiltIn(TEST)),
-    (
-        "gather.file",
-        To::BuiltIn("a `watch` or `post` gathers files by itself"),
-    ),
-    (
-        "gather.message",
-        To::BuiltIn("a flow with an `exchange` gathers from its queue"),
-    ),
-    (
-        "housekeeping.resources",
-        To::BuiltIn("memory is limited per plugin (`limits`)"),
-    ),
-    (
-        "log",
-        To::BuiltIn("what becomes of each message is logged without a plugin"),
-    ),
-    ("nodupe.data_only", To::Option("nodupe_basis", "data")),
-    ("nodupe.disk", To::BuiltIn("`nodupe_ttl` turns it on")),
-    ("nodupe.name", To::Option("nodupe_basis", "name")),
-    ("nodupe.name_only", To::Option("nodupe_basis", "name_only")),
-    ("nodupe.path_only", To::Option("nodupe_basis", "path_only")),
-    (
-        "nodupe.redis",
-        To::BuiltIn("`nodupe_ttl` turns it on; the flow's own store remembers"),
-    ),
-    ("pclean", To::BuiltIn(TEST)),
-    ("poll", To::BuiltIn("a `poll` lists by itself")),
-    ("poll.mail", plugin("mail")),
-    ("mail-decode", plugin("mail-decode")),
-    (
-        "post.message",
-        To::BuiltIn("a flow with a `post_exchange` posts by itself"),
-    ),
-    ("report", To::BuiltIn("there are no reports here")),
-    ("retry", To::BuiltIn("failures are always tried again")),
-    (
-        "scheduled.poll",
-        To::BuiltIn("a `poll` follows its schedule by itself"),
-    ),
-    (
-        "shiftdir2baseurl",
-        To::Plugin {
-            name: "rename",
-            fixed: &[],
-            options: &[("shiftDir2baseUrl", "shift_to_base_url", As::Count)],
-            differs: None,
-        },
-    ),
-    ("trace_on_stop", To::BuiltIn(TEST)),
-    (
-        "v2wrapper",
-        To::Nothing("scripts of the previous generation can't be run"),
-    ),
-    ("work.add_inline", To::BuiltIn("`inline` does it")),
-    (
-        "work.age",
-        To::BuiltIn("`flow status` tells how far behind a flow is"),
-    ),
-    (
-        "work.check",
-        To::BuiltIn("what is written is checked as it is written"),
-    ),
-    ("work.delete", To::Option("delete_source", "on")),
-];
-
-/// Scripts of the previous generation, and what they became in sr3.
-const SCRIPTS: &[(&str, &str)] = &[
-    ("download_email_ingest", "download.mail_ingest"),
-    ("file_age", "work.age"),
-    ("file_delete", "work.delete"),
-    ("file_email", "send.email"),
-    ("file_email_decode", "mail-decode"),
-    ("file_log", "log"),
-    ("file_rxpipe", "work.rxpipe"),
-    ("file_total", "log"),
-    ("hb_cache", "nodupe.disk"),
-    ("hb_log", "log"),
-    ("hb_memory", "housekeeping.resources"),
-    ("hb_pulse", "retry"),
-    ("hb_retry", "retry"),
-    ("msg_2localfile", "accept.tolocalfile"),
-    ("msg_by_source", "log"),
-    ("msg_by_user", "log"),
-    ("msg_delete", "filter.deleteflowfiles"),
-    ("msg_download", "retry"),
-    ("msg_download_baseurl", "accept.downloadbaseurl"),
-    ("msg_dump", "log"),
-    ("msg_fdelay", "filter.fdelay"),
-    ("msg_from_cluster", "accept.toclusters"),
-    ("msg_hour_tree", "accept.hourtree"),
-    ("msg_http_to_https", "accept.httptohttps"),
-    ("msg_log", "log"),
-    ("msg_pclean_f90", "filter.pclean_f90"),
-    ("msg_pclean_f92", "filter.pclean_f92"),
-    ("msg_print_lag", "accept.printlag"),
-    ("msg_rawlog", "log"),
-    ("msg_rename4jicc", "accept.rename4jicc"),
-    ("msg_rename_dmf", "accept.renamedmf"),
-    ("msg_rename_whatfn", "accept.renamewhatfn"),
-    ("msg_replace_new_dir", "accept.pathreplace"),
-    ("msg_speedo", "accept.speedo"),
-    ("msg_stopper", "log"),
-    ("msg_test_retry", "accept.testretry"),
-    ("msg_to_clusters", "accept.toclusters"),
-    ("msg_total", "log"),
-    ("poll_email_ingest", "poll.mail"),
-    ("post_hour_tree", "accept.posthourtree"),
-    ("post_log", "log"),
-    ("post_long_flow", "accept.longflow"),
-    ("post_override", "accept.postoverride"),
-    ("post_rate_limit", "log"),
-    ("post_total", "log"),
-];
-
 /// Options of sr3's plugins that say nothing to what replaces them.
 pub(super) fn idle_option(name: &str) -> bool {
     IDLE.contains(&name)
 }
-
-const IDLE: &[&str] = &[
-    "file_total_interval",
-    "msgSpeedoInterval",
-    "msg_speedo_interval",
-    "msg_speedo_maxlag",
-    "msg_total_interval",
-    "pathReplaceFields",
-    "post_total_interval",
-];
 
 #[cfg(test)]
 mod tests {
@@ -482,6 +141,48 @@ mod tests {
         assert!(matches!(script("msg_log.py"), Some(To::BuiltIn(_))));
         assert_eq!(own_name("poll.nasa_cmr"), "nasa-cmr");
         assert_eq!(own_name("scripts/2fast.py"), "plugin-2fast");
+    }
+
+    /// Names in the table for people: whether something is said of them there, other than that they
+    /// could be written.
+    fn told() -> Vec<(String, bool)> {
+        const PAGE: &str = include_str!("../../../../plugins/SR3-PLUGINS.md");
+        let mut names: Vec<(String, bool)> = Vec::new();
+        for row in PAGE.lines().filter(|line| line.starts_with("| `")) {
+            let mut cells = row.split(" | ");
+            let named = cells.next().unwrap_or_default().trim_start_matches("| ");
+            let open = cells.next() == Some("open");
+            let mut group = String::new();
+            for name in named.split(", ") {
+                let name = name.trim_matches('`');
+                let name = match name.strip_prefix('.') {
+                    Some(rest) => format!("{group}.{rest}"),
+                    None => name.to_owned(),
+                };
+                group = name.split('.').next().unwrap_or_default().to_owned();
+                names.push((canonical(&name), open));
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn what_people_are_told_is_what_is_done() {
+        let told = told();
+        assert!(told.len() > 80, "{told:?}");
+        // Written anew under its own name.
+        let elsewhere = ["work.rxpipe"];
+        for (name, open) in &told {
+            let found = find(name).is_some() || elsewhere.contains(&name.as_str());
+            assert!(found || *open, "`{name}` is not in the table");
+        }
+        let ours = ["mail-decode"];
+        for (name, _) in TABLE {
+            assert!(
+                told.iter().any(|(told, _)| told == name) || ours.contains(name),
+                "`{name}` is not in SR3-PLUGINS.md"
+            );
+        }
     }
 
     #[test]

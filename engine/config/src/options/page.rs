@@ -83,7 +83,8 @@ pub fn page() -> String {
          Several `post_broker` lines are refused: a message is done when its one post is confirmed. \
          Let a `shovel` flow pass it on to each further broker; then an outage of one holds up no other.\n\
          Options of lines in `credentials.conf` (`passive`, `active`, `ascii`, `binary`, `implicit_ftps`, `prot_p`, `ssh_keyfile`, \
-         `bearer_token`, `login_method`, `s3_endpoint`, …) stay there, as in sr3.\n\
+         `bearer_token`, `login_method`, `s3_endpoint`, `s3_session_token`, `s3_anonymous`, …) stay there, as in sr3. \
+         One is new: `s3_region`, for a bucket whose server does not tell.\n\
          \n## Older spellings\n\nKnown to `flow convert`, and to the hints of `flow check`; no flow file takes them.\n\n",
     );
     for option in options() {

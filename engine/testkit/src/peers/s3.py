@@ -6,7 +6,8 @@ with the result in JSON, and ends when standard input does.
 
 What moto does not check, the gate does, with botocore's own code: signatures in queries, headers
 that have to be signed, the region a bucket named `far-…` is in. A bucket named `public-…` may be read
-by anybody. A page of a listing has a hundred keys. The first fetch of a key that starts with `half-` breaks off half-way.
+by anybody. A page of a listing has a hundred keys. The first fetch of a key that starts with `half-`
+breaks off half-way.
 """
 
 import base64

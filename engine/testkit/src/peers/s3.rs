@@ -5,8 +5,8 @@
 //! | `far-…` | is in `eu-west-1`; the others are in `us-east-1` |
 //! | `public-…` | may be read by anybody |
 //!
-//! A page of a listing has a hundred keys. The first fetch of a key that starts with `half-` breaks off half-way. What tests put and look at
-//! goes through boto3, the client sr3 uses.
+//! A page of a listing has a hundred keys. The first fetch of a key that starts with `half-` breaks
+//! off half-way. What tests put and look at goes through boto3, the client sr3 uses.
 
 use std::collections::BTreeMap;
 use std::fs;
