@@ -80,11 +80,6 @@ fn flow_announces(site: &Site, broker: &str, formats: &[&str], files: &Tree) {
         );
         if how == "watch" {
             watches.push(site.start_flow(&format!("watch/{name}")));
-        } else {
-            // There is nothing to post yet; it makes the exchange, which sr3 wants to be there.
-            site.flow
-                .run(&["foreground", &format!("post/{name}")])
-                .expect(0);
         }
         gets.push(site.start_sr3(&format!("subscribe/{name}")));
     }
@@ -107,7 +102,7 @@ fn flow_announces(site: &Site, broker: &str, formats: &[&str], files: &Tree) {
 #[test]
 fn what_sr3_announces_over_amqp_is_fetched() {
     let site = Site::new();
-    let (_broker, amqp) = site.rabbit();
+    let (_broker, amqp) = site.rabbit(&[]);
     let mut files = samples(40);
     files.extend(awkward());
     sr3_announces(&site, &amqp, &["v03", "v02"], &files);
@@ -116,7 +111,12 @@ fn what_sr3_announces_over_amqp_is_fetched() {
 #[test]
 fn what_is_announced_over_amqp_sr3_fetches() {
     let site = Site::new();
-    let (_broker, amqp) = site.rabbit();
+    let (_broker, amqp) = site.rabbit(&[
+        "xs_tsource_post-v03",
+        "xs_tsource_post-v02",
+        "xs_tsource_watch-v03",
+        "xs_tsource_watch-v02",
+    ]);
     flow_announces(&site, &amqp, &["v03", "v02"], &samples(40));
 }
 

@@ -40,7 +40,7 @@ impl Graph {
     #[track_caller]
     fn start() -> Self {
         let site = Site::new();
-        let (rabbit, amqp) = site.rabbit();
+        let (rabbit, amqp) = site.rabbit(&["xs_first", "xs_b"]);
         let (mosquitto, mqtt) = site.mosquitto();
         let (origin, url) = site.origin("origin");
         let [(a, a_url), (b, b_url)] = ["a", "b"].map(|name| site.origin(name));
@@ -71,7 +71,7 @@ impl Graph {
             &format!(
                 "broker {amqp}\nexchange xs_first\nsubtopic #\nmirror on\ninflight .tmp\n\
                  post_broker {amqp}\npost_exchange xs_a\npost_baseUrl {a_url}\n\
-                 post_baseDir {a}\nhousekeeping 2\ndirectory {a}\naccept .*\n",
+                 post_baseDir {a}\n{TELL}housekeeping 2\ndirectory {a}\naccept .*\n",
                 a = a.display()
             ),
         );

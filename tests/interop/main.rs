@@ -6,6 +6,7 @@
 
 mod announce;
 mod between;
+mod converted;
 mod graph;
 mod operations;
 mod queues;

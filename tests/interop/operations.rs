@@ -57,7 +57,7 @@ fn carried_out(origin: &Path, copies: &[&Path], flows: &[&Running]) {
 #[test]
 fn what_sr3_watches_is_mirrored() {
     let site = Site::new();
-    let (_broker, amqp) = site.rabbit();
+    let (_broker, amqp) = site.rabbit(&["xs_tsource_tree"]);
     site.sr3_announcer("watch/tree", &amqp, "xs_tsource_tree", "v03");
     site.flow_subscriber("subscribe/tree", &amqp, "xs_tsource_tree", "v03");
     let get = site.start_flow("subscribe/tree");
@@ -70,7 +70,7 @@ fn what_sr3_watches_is_mirrored() {
 #[test]
 fn what_is_watched_sr3_mirrors() {
     let site = Site::new();
-    let (_broker, amqp) = site.rabbit();
+    let (_broker, amqp) = site.rabbit(&["xs_tsource_tree"]);
     site.flow_announcer("watch/tree", &amqp, "xs_tsource_tree", "v03");
     site.sr3_subscriber("subscribe/tree", &amqp, "xs_tsource_tree", "v03");
     let watch = site.start_flow("watch/tree");

@@ -43,7 +43,11 @@ fn names(site: &Site, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
 #[test]
 fn a_queue_is_shared_and_each_message_goes_to_one_of_both() {
     let site = Site::new();
-    let (broker, amqp) = site.rabbit();
+    let (broker, amqp) = site.rabbit(&[
+        "xs_tsource_plain",
+        "xs_tsource_turned",
+        "xs_tsource_limits",
+    ]);
     let queues: [(&str, &[(&str, &str)], bool); 3] = [
         ("plain", &[], true),
         ("turned", &[], false),
@@ -129,7 +133,7 @@ fn handed_over(site: &Site, broker: &str) {
 #[test]
 fn a_queue_is_handed_over_and_back() {
     let site = Site::new();
-    let (_broker, amqp) = site.rabbit();
+    let (_broker, amqp) = site.rabbit(&["xs_tsource_over"]);
     handed_over(&site, &amqp);
 }
 

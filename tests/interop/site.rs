@@ -14,6 +14,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 const USER: &str = "tsource";
 const PASSWORD: &str = "pw-8$x";
 
+/// Has sr3 say when its queue is bound.
+pub(crate) const TELL: &str = "set sarracenia.moth.amqp.AMQP.logLevel debug\n";
+
 /// What a tree holds, by path below its root.
 pub(crate) type Tree = BTreeMap<String, Entry>;
 
@@ -42,11 +45,14 @@ impl Site {
         }
     }
 
-    /// Starts RabbitMQ; the URL is without the password, which both know.
+    /// Starts RabbitMQ; the URL is without the password, which both know. It has these exchanges: sr3
+    /// does not consume where one is missing.
     #[track_caller]
-    pub(crate) fn rabbit(&self) -> (RabbitMq, String) {
-        let broker =
-            RabbitMq::start_with(&RabbitMqSetup::new().user(USER, PASSWORD, ".*", ".*", ".*"));
+    pub(crate) fn rabbit(&self, exchanges: &[&str]) -> (RabbitMq, String) {
+        let setup = RabbitMqSetup::new()
+            .user(USER, PASSWORD, ".*", ".*", ".*")
+            .exchanges(exchanges.iter().copied());
+        let broker = RabbitMq::start_with(&setup);
         let place = format!("127.0.0.1:{}/", broker.port());
         self.knows(&format!("amqp://{USER}:{PASSWORD}@{place}"));
         (broker, format!("amqp://{USER}@{place}"))
@@ -115,8 +121,7 @@ impl Site {
             name,
             &format!(
                 "broker {broker}\nexchange {exchange}\ntopicPrefix {prefix}\nsubtopic #\n\
-                 fileEvents create,modify,delete,link,mkdir,rmdir,rename\n\
-                 housekeeping 2\nmirror on\ndirectory {home}/{own}\naccept .*\n",
+                 {TELL}housekeeping 2\nmirror on\ndirectory {home}/{own}\naccept .*\n",
                 prefix = prefix(format),
                 home = self.sr3.home().display(),
                 own = own(name),
@@ -152,8 +157,13 @@ impl Site {
     /// Starts a flow of sr3's that consumes, and waits until its queue is bound.
     #[track_caller]
     pub(crate) fn start_sr3(&self, name: &str) -> Running {
-        let mut flow = self.sr3.spawn(name);
-        flow.wait_for("binding ", LIMIT);
+        let flow = self.sr3.spawn(name);
+        wait::until(&format!("sr3's {name} to be bound"), LIMIT, || {
+            let told = flow.stderr();
+            // AMQP, MQTT.
+            let bound = told.contains("getSetup ... Done!") || told.contains("subscribe completed");
+            bound.then_some(())
+        });
         flow
     }
 

@@ -59,6 +59,7 @@ struct User {
 pub struct RabbitMqSetup {
     vhosts: Vec<String>,
     users: Vec<User>,
+    exchanges: Vec<String>,
 }
 
 impl RabbitMqSetup {
@@ -71,6 +72,7 @@ impl RabbitMqSetup {
                 password: RabbitMq::PASSWORD.to_owned(),
                 permissions: [".*"; 3].map(str::to_owned),
             }],
+            exchanges: Vec::new(),
         }
     }
 
@@ -99,6 +101,13 @@ impl RabbitMqSetup {
         self
     }
 
+    /// With these topic exchanges in every vhost, durable ones.
+    #[must_use]
+    pub fn exchanges(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.exchanges.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     fn definitions(&self) -> Value {
         let users: Vec<Value> = self
             .users
@@ -123,7 +132,21 @@ impl RabbitMqSetup {
                 })
             })
             .collect();
-        json!({"users": users, "vhosts": vhosts, "permissions": permissions})
+        let exchanges: Vec<Value> = self
+            .vhosts
+            .iter()
+            .flat_map(|vhost| {
+                self.exchanges.iter().map(move |name| {
+                    json!({
+                        "name": name, "vhost": vhost, "type": "topic", "durable": true,
+                        "auto_delete": false, "internal": false, "arguments": {},
+                    })
+                })
+            })
+            .collect();
+        json!({
+            "users": users, "vhosts": vhosts, "permissions": permissions, "exchanges": exchanges,
+        })
     }
 }
 

@@ -93,7 +93,10 @@ impl Sr3 {
     pub fn add_config(&self, name: &str, text: &str) {
         let path = self.config_dir().join(format!("{name}.conf"));
         let parent = path.parent().expect("below the configuration");
-        fs::create_dir_all(parent).expect("the temporary directory is writable");
+        // `sr3 start` makes the second; without it the name of the queue is not kept.
+        for directory in [parent, &self.state_dir().join(name)] {
+            fs::create_dir_all(directory).expect("the temporary directory is writable");
+        }
         fs::write(&path, text).expect("the temporary directory is writable");
     }
 
