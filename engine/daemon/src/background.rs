@@ -37,7 +37,7 @@ use tokio::sync::watch;
 use crate::{Engine, Error};
 
 pub use client::{Client, Trouble};
-pub use lock::{Lock, holder, kill};
+pub use lock::{Lock, holder, kill, terminate};
 pub use overview::overview;
 pub use started::{Started, Wanted};
 pub use supervisor::Supervisor;

@@ -8,13 +8,14 @@ use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
 use flow_message::{Message, Topic};
-use flow_runtime::ports::{Clock, Observer, Outgoing, Publisher};
+use flow_runtime::ports::{CallbackFactory, Clock, Observer, Outgoing, Publisher};
 use flow_runtime::{Drain, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::Chain;
 use crate::embedded::Place;
+use crate::lazy::{Lazy, NoPlugins};
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::secrets::{self, FileSecrets};
 use crate::{unready, upkeep};
@@ -99,7 +100,7 @@ impl Engine {
         &self.inner.source
     }
 
-    fn catalogue(&self) -> Result<&Catalogue, Error> {
+    pub(crate) fn catalogue(&self) -> Result<&Catalogue, Error> {
         let inner = &self.inner;
         let made = inner.catalogue.get_or_init(|| {
             let cache_dir = Some(inner.directories.cache.join("compiled"));
@@ -133,7 +134,7 @@ impl Engine {
         let found = match (&loaded, credentials) {
             (Ok((flow, _)), Ok(credentials)) => {
                 let mut found = unready::found(flow);
-                found.extend(secrets::missing(flow, self.catalogue()?, &credentials));
+                found.extend(secrets::missing(flow, &Lazy(self), &credentials));
                 found
             }
             (_, Err(report)) => report,
@@ -159,7 +160,7 @@ impl Engine {
         let loaded = self
             .inner
             .source
-            .load(name, self.catalogue()?, set)
+            .load(name, &Lazy(self), set)
             .map_err(Error::Findings)?;
         Ok((loaded.flow, loaded.warnings))
     }
@@ -236,14 +237,19 @@ impl Engine {
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };
-        let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+        let plugins: Arc<dyn CallbackFactory> = if flow.callbacks.is_empty() {
+            Arc::new(NoPlugins)
+        } else {
+            let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+            Arc::new(plugins)
+        };
         let gathers = self.gathers(&flow)?;
         let inner = &self.inner;
         let state = &inner.directories.state;
         let mut brokers = Brokers::open(&flow, &credentials, state, &inner.embedded).await?;
         let (chain, flow) = Chain::new(
             &flow,
-            Arc::new(plugins),
+            plugins,
             gathers,
             credentials,
             &self.inner.source.env,
@@ -284,6 +290,9 @@ impl Engine {
 
     /// Whether a plugin of `flow` asks `pollUrl` itself.
     fn gathers(&self, flow: &Flow) -> Result<bool, Error> {
+        if flow.callbacks.is_empty() {
+            return Ok(false);
+        }
         let catalogue = self.catalogue()?;
         let gathers = |spec: &CallbackSpec| match catalogue.manifest(&spec.plugin) {
             Some(Ok(manifest)) => manifest.entry_points.iter().any(|entry| entry == "gather"),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::delivery::{End, Ended};
+use crate::delivery::{End, Ended, Origin};
 use crate::error::Error;
 use crate::finish::{Behind, Finished};
 use crate::job::{Job, JobEnd};
@@ -106,8 +106,13 @@ impl Running {
         started: Instant,
     ) {
         counts.dead += unreadable;
+        counts.malformed += unreadable;
         for ended in ended {
             let message = &ended.inner.item.message;
+            let fresh = !matches!(ended.end, End::Known | End::Back);
+            if fresh && matches!(ended.inner.origin, Origin::Queue { .. }) {
+                counts.lag.note(message.pub_time.age_at(ended.inner.born));
+            }
             match &ended.end {
                 End::Settled(Fate::Rejected(_)) => counts.rejected += 1,
                 End::Settled(Fate::Dead(reason)) => {
@@ -141,19 +146,6 @@ impl Running {
             .elapsed();
         self.reported = Some(Instant::now());
         self.shared.observer.event(&Event::Pass(&counts));
-        add(&mut self.totals, &counts);
+        self.totals.add(&counts);
     }
-}
-
-fn add(totals: &mut PassCounts, counts: &PassCounts) {
-    totals.gathered += counts.gathered;
-    totals.rejected += counts.rejected;
-    totals.fetched += counts.fetched;
-    totals.derived += counts.derived;
-    totals.posted += counts.posted;
-    totals.duplicates += counts.duplicates;
-    totals.retrying += counts.retrying;
-    totals.dead += counts.dead;
-    totals.bytes += counts.bytes;
-    totals.elapsed = totals.elapsed.saturating_add(counts.elapsed);
 }

@@ -17,7 +17,7 @@ use crate::finish::Hand;
 use crate::job::{Job, JobEnd};
 use crate::nodupe;
 use crate::pass::Pass;
-use crate::ports::{Event, Failure, Gathered, Item, Received};
+use crate::ports::{Event, Failure, Gathered, Item, Received, Side};
 use crate::state::Overlay;
 use crate::store::RetryRow;
 use crate::worker::{Running, Trouble};
@@ -180,6 +180,7 @@ impl Running {
         let received = match consumer.receive(limit).await {
             Ok(received) => received,
             Err(failure) => {
+                self.shared.connection(Side::Input, false);
                 let wait =
                     self.source_failed("the queue can't be read", &failure, self.receive_step);
                 self.receive_step += 1;
@@ -188,6 +189,7 @@ impl Running {
             }
         };
         self.receive_step = 0;
+        self.shared.connection(Side::Input, true);
         for Received {
             message,
             tag,
@@ -275,6 +277,7 @@ impl Running {
         }
         let wait = match failed {
             Some(failure) => {
+                self.shared.connection(Side::Origin, false);
                 let wait =
                     self.source_failed("the origin can't be asked", &failure, self.gather_step);
                 self.gather_step += 1;
@@ -282,6 +285,9 @@ impl Running {
             }
             None => {
                 self.gather_step = 0;
+                if abilities.iter().any(|ability| ability.entry_points.gather) {
+                    self.shared.connection(Side::Origin, true);
+                }
                 if more {
                     Duration::ZERO
                 } else if walking {

@@ -39,6 +39,7 @@ mod steps;
 mod store;
 mod tell;
 mod verdict;
+mod waiting;
 mod work;
 mod worker;
 

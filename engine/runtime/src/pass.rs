@@ -365,6 +365,8 @@ impl Running {
         pass.counts.fetched += counts.fetched;
         pass.counts.derived += counts.derived;
         pass.counts.bytes += counts.bytes;
+        pass.counts.sent += counts.sent;
+        pass.counts.sent_bytes += counts.sent_bytes;
         for failure in &failed_calls {
             self.note_plugin_failure(failure);
         }

@@ -405,6 +405,21 @@ pub trait Observer: Send + Sync {
     fn wants_messages(&self) -> bool {
         false
     }
+    /// How often [`Event::Waiting`] is wanted; none: never. Counting takes a question to the broker.
+    fn wants_waiting(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// What a flow is connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The broker messages come from.
+    Input,
+    /// The broker messages go to.
+    Output,
+    /// What a callback gathers from.
+    Origin,
 }
 
 /// What happened. Events about single messages come only to observers that want them.
@@ -481,6 +496,18 @@ pub enum Event<'a> {
         total: u64,
         unit: &'a str,
     },
+    /// A connection works that did not, or that nobody had tried yet; or it does not any more.
+    Connection {
+        side: Side,
+        up: bool,
+    },
+    /// What waits, about as often as [`Observer::wants_waiting`] asks.
+    Waiting {
+        /// In the queue, where its broker can say.
+        queue: Option<u64>,
+        retry: u64,
+        dead: u64,
+    },
     /// The flow waits before it goes on, e.g. after auth failures or when a broker is away.
     Paused {
         reason: &'a str,
@@ -502,6 +529,66 @@ pub struct PassCounts {
     pub duplicates: u64,
     pub retrying: u64,
     pub dead: u64,
+    /// Of the dead, those that could not even be read.
+    pub malformed: u64,
     pub bytes: u64,
+    pub sent: u64,
+    pub sent_bytes: u64,
+    pub lag: Lag,
     pub elapsed: Duration,
+}
+
+/// How far behind the messages were that came from the queue: their age when they were taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is named after what it holds")]
+pub struct Lag {
+    pub messages: u64,
+    pub total: Duration,
+    pub longest: Duration,
+}
+
+impl Lag {
+    /// One more message, this old.
+    pub fn note(&mut self, age: Duration) {
+        self.add(Self {
+            messages: 1,
+            total: age,
+            longest: age,
+        });
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.total = self.total.saturating_add(other.total);
+        self.longest = self.longest.max(other.longest);
+    }
+
+    /// The mean; zero of nothing.
+    pub fn mean(&self) -> Duration {
+        match self.messages {
+            0 => Duration::ZERO,
+            messages => Duration::from_secs_f64(self.total.as_secs_f64() / messages as f64),
+        }
+    }
+}
+
+impl PassCounts {
+    /// Adds the counts of another pass.
+    pub fn add(&mut self, other: &Self) {
+        self.gathered += other.gathered;
+        self.rejected += other.rejected;
+        self.fetched += other.fetched;
+        self.derived += other.derived;
+        self.posted += other.posted;
+        self.duplicates += other.duplicates;
+        self.retrying += other.retrying;
+        self.dead += other.dead;
+        self.malformed += other.malformed;
+        self.bytes += other.bytes;
+        self.sent += other.sent;
+        self.sent_bytes += other.sent_bytes;
+        self.lag.add(other.lag);
+        self.elapsed = self.elapsed.saturating_add(other.elapsed);
+    }
 }

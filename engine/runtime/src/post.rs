@@ -21,7 +21,7 @@ use crate::edit::set_header;
 use crate::finish::Finisher;
 use crate::job::{JobEnd, Live};
 use crate::pass::Pass;
-use crate::ports::{Confirm, Event, Failure, Outgoing};
+use crate::ports::{Confirm, Event, Failure, Outgoing, Side};
 use crate::worker::Trouble;
 
 /// Takes the password out of a URL, and leaves the rest as written.
@@ -80,6 +80,7 @@ impl Finisher {
             };
             let failure = match publisher.post(&outgoing[part.clone()]).await {
                 Ok(confirms) => {
+                    self.shared.connection(Side::Output, true);
                     self.confirmed(pass, &outgoing[part], &confirms);
                     step = 0;
                     continue;
@@ -97,6 +98,7 @@ impl Finisher {
                     pass.jobs[owners[part.start]].finish(JobEnd::Failed(failure, 1));
                 }
                 _ => {
+                    self.shared.connection(Side::Output, false);
                     parts.push_front(part);
                     if !self.wait_for_broker(&failure, &mut step).await {
                         for number in parts.into_iter().flatten().map(|index| owners[index]) {

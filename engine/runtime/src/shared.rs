@@ -1,14 +1,14 @@
 //! What all parts of a worker share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use flow_config::Flow;
 use flow_message::{Message, Timestamp};
 
 use crate::content::Local;
-use crate::ports::{Callback, Clock, EntryPoints, Event, Observer, State};
+use crate::ports::{Callback, Clock, EntryPoints, Event, Observer, Side, State};
 use crate::state::{Overlay, StateView};
 use crate::store::Store;
 
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     /// By number of the callback: its name in the store.
     pub(crate) names: Vec<String>,
     ids: AtomicU64,
+    /// By side: 0 nobody knows, 1 down, 2 up.
+    connections: [AtomicU8; 3],
 }
 
 /// What a kind of callback can do, asked once of its first instance.
@@ -79,6 +81,7 @@ impl Shared {
             local,
             names,
             ids: AtomicU64::new(1),
+            connections: Default::default(),
         }
     }
 
@@ -106,6 +109,19 @@ impl Shared {
         if self.observer.wants_messages() {
             self.observer.event(&event());
         }
+    }
+
+    /// Whether a connection works, as it has just turned out; the observer hears of changes.
+    pub(crate) fn connection(&self, side: Side, up: bool) {
+        let new = 1 + u8::from(up);
+        if self.connections[side as usize].swap(new, Ordering::Relaxed) != new {
+            self.observer.event(&Event::Connection { side, up });
+        }
+    }
+
+    /// Whether a connection worked when it was last used.
+    pub(crate) fn is_connected(&self, side: Side) -> bool {
+        self.connections[side as usize].load(Ordering::Relaxed) == 2
     }
 
     pub(crate) fn callback_named(&self, name: &str) -> Option<usize> {

@@ -36,6 +36,8 @@ impl Report {
         self.counts.fetched += other.counts.fetched;
         self.counts.derived += other.counts.derived;
         self.counts.bytes += other.counts.bytes;
+        self.counts.sent += other.counts.sent;
+        self.counts.sent_bytes += other.counts.sent_bytes;
         self.failed_calls.extend(other.failed_calls);
     }
 }
@@ -550,7 +552,11 @@ impl Worker<'_> {
         for ((number, mut live), answer) in entries.into_iter().zip(answers) {
             match answer {
                 Worked::Done(edits) => match edit::apply(edits, &mut live) {
-                    Ok(()) => sent.push((number, live)),
+                    Ok(()) => {
+                        self.report.counts.sent += 1;
+                        self.report.counts.sent_bytes += live.item.message.size.unwrap_or(0);
+                        sent.push((number, live));
+                    }
                     Err(failure) => jobs[number].finish(JobEnd::Failed(failure, 1)),
                 },
                 Worked::Reject(rejection) => self.reject(&mut jobs[number], &live, rejection),

@@ -159,6 +159,8 @@ pub(crate) struct Running {
     pub(crate) next_retry_check: i64,
     pub(crate) next_tell: i64,
     next_housekeeping: i64,
+    /// When the observer wants to hear what waits; none: never.
+    pub(crate) next_waiting: Option<i64>,
     /// What the last gather brought.
     pub(crate) last_page: Option<u64>,
     /// How often in a row an origin brought nothing and said that there is more.
@@ -230,6 +232,7 @@ impl Running {
             next_retry_check: millis,
             next_tell: millis,
             next_housekeeping: later(now, shared.flow.housekeeping),
+            next_waiting: shared.observer.wants_waiting().map(|_| millis),
             last_page: None,
             empty_pages: 0,
             gather_step: 0,
@@ -285,6 +288,7 @@ impl Running {
                 continue;
             }
             self.keep_house().await?;
+            self.count_waiting().await;
             self.tell_pending().await?;
             if let Some(error) = self.stop.take() {
                 return Err(error);
@@ -379,6 +383,9 @@ impl Running {
             .any(|ability| ability.entry_points.gather);
         if gathers {
             next = next.min(self.next_gather);
+        }
+        if let (Some(_), Some(count)) = (&self.consumer, self.next_waiting) {
+            next = next.min(count);
         }
         let timeout = until(now, next);
         let wakeable = self
@@ -563,7 +570,7 @@ impl Shared {
 }
 
 /// Waits for `end`, but not for ever.
-async fn within<T>(clock: &dyn Clock, end: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(clock: &dyn Clock, end: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         result = end => Some(result),
         () = clock.sleep(FAREWELL) => None,

@@ -115,6 +115,8 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
         | Event::Accepted { .. }
         | Event::Judged { .. }
         | Event::Settled { .. }
+        | Event::Connection { .. }
+        | Event::Waiting { .. }
         | Event::Progress { .. } => return None,
     };
     Some((level, columns(what, &rest)))

@@ -18,17 +18,7 @@ pub(crate) struct Totals {
 impl Totals {
     /// Adds a pass.
     pub(crate) fn add(&mut self, pass: &PassCounts) {
-        let sum = &mut self.counts;
-        sum.gathered += pass.gathered;
-        sum.rejected += pass.rejected;
-        sum.fetched += pass.fetched;
-        sum.derived += pass.derived;
-        sum.posted += pass.posted;
-        sum.duplicates += pass.duplicates;
-        sum.retrying += pass.retrying;
-        sum.dead += pass.dead;
-        sum.bytes += pass.bytes;
-        sum.elapsed += pass.elapsed;
+        self.counts.add(pass);
     }
 
     /// Whether something did not get through.
