@@ -34,7 +34,7 @@ const COUNT_WAITING: Duration = Duration::from_secs(15);
 
 /// What a flow has done since its meter was made, and lately. Times are milliseconds since 1970, UTC.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct Figures {
     /// When these figures were read.
     pub at: i64,
@@ -66,7 +66,7 @@ pub struct Figures {
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct Counts {
     /// Passes that had something in hand.
     pub passes: u64,
@@ -98,7 +98,7 @@ pub struct Counts {
 
 /// What waits, as last counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct Waiting {
     /// When it was counted.
     pub counted: Option<i64>,
@@ -112,7 +112,7 @@ pub struct Waiting {
 
 /// Why a flow waits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct Trouble {
     /// What went wrong.
     pub reason: String,

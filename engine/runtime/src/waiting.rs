@@ -4,6 +4,7 @@
 //! count that can't be had is left out; nothing depends on it.
 
 use crate::clock::later;
+use crate::error::StoreError;
 use crate::ports::{Event, Side};
 use crate::store::{Shelf, Store};
 use crate::worker::{Running, within};
@@ -47,13 +48,13 @@ impl Running {
     }
 }
 
-/// How many rows are in retry, and in the dead letters.
+/// Messages in retry and in the dead letters.
 async fn shelves(store: Store) -> Option<(u64, u64)> {
     if !store.is_occupied() {
         return Some((0, 0));
     }
     let counted = tokio::task::spawn_blocking(move || {
-        Ok::<_, crate::StoreError>((store.count(Shelf::Retry)?, store.count(Shelf::Dead)?))
+        Ok::<_, StoreError>((store.count(Shelf::Retry)?, store.count(Shelf::Dead)?))
     });
     match counted.await {
         Ok(Ok(counts)) => Some(counts),

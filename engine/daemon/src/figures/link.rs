@@ -11,7 +11,7 @@ const CHANGES: usize = 256;
 
 /// How a connection is and was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct Link {
     /// Whether it worked when it was last used.
     pub up: bool,

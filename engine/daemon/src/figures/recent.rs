@@ -14,7 +14,7 @@ const SHARES: i64 = 300_000;
 
 /// What a flow did lately. Rates are those of the last minute, the rest is that of five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct Recent {
     /// Messages taken in hand, a second.
     pub message_rate: f64,

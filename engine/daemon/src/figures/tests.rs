@@ -157,7 +157,7 @@ fn figures_travel_as_json() {
     meter.event(&Event::Pass(&pass()));
     let figures = meter.figures();
     let text = serde_json::to_string(&figures).expect("plain values");
-    assert!(text.contains("\"lastMessage\":1000000"), "{text}");
+    assert!(text.contains("\"last_message\":1000000"), "{text}");
     let back: Figures = serde_json::from_str(&text).expect("what was written");
     assert_eq!(back, figures);
     // An older or newer peer may know other fields.
