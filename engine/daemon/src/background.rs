@@ -25,6 +25,8 @@ mod socket;
 mod started;
 mod supervisor;
 mod task;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::sync::Arc;
@@ -131,7 +133,10 @@ impl Background {
             // The sender lives in this function.
             _ = ends.wait_for(|end| *end) => {}
         }
-        drop(socket);
-        supervisor.drain(GRACE).await;
+        // Who asks meanwhile is told how far it is.
+        tokio::select! {
+            () = server::answer(&socket, &supervisor, &end) => {}
+            () = supervisor.drain(GRACE) => {}
+        }
     }
 }

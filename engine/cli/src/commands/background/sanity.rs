@@ -15,7 +15,8 @@ use crate::stop::Exit;
 Looks after the background process and mends what it finds: a process that was killed is started \
 again with the flows that ran in it, one that does not answer is killed first, flows that hang are \
 restarted, flows that failed are tried again. What was stopped on purpose stays stopped. It says \
-nothing when all is well, so that cron mails only when it is not.
+nothing when all is well, so that cron mails only when it is not. A process it starts finds the \
+environment it has itself: in a crontab, set what flows refer to as ${NAME}.
 
 With --format json, stdout is one array of {\"flow\", \"result\", \"text\"}, of flows it had to deal \
 with; see `flow start --help`.
