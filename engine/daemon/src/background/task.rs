@@ -431,11 +431,11 @@ struct Watching {
 
 impl Observer for Watching {
     fn event(&self, event: &Event<'_>) {
+        self.live.meter.event(event);
+        self.inner.event(event);
         if let Event::Started = event {
             self.live.enter(Phase::Running, None);
         }
-        self.live.meter.event(event);
-        self.inner.event(event);
     }
 
     fn wants_messages(&self) -> bool {

@@ -52,7 +52,7 @@ impl Scene {
         let scene = Self {
             home: tempfile::tempdir().expect("a directory"),
         };
-        let config = scene.home.path().join("config/watch");
+        let config = scene.home.path().join("config").join("watch");
         std::fs::create_dir_all(&config).expect("writable");
         std::fs::create_dir_all(scene.home.path().join("in")).expect("writable");
         for name in names {
