@@ -129,7 +129,11 @@ fn run_writes_to_stdout_answers_and_drains_on_sigterm() {
     });
     running.terminate();
     let finished = running.finish(SOON).expect(0);
-    assert!(finished.stdout.contains("flow  ended"), "{}", finished.stdout);
+    assert!(
+        finished.stdout.contains("flow  ended"),
+        "{}",
+        finished.stdout
+    );
     assert_eq!(queue::names(&scene.flow, "xs_a"), ["one.txt"]);
     assert!(!scene.flow.state_dir().join("flow.started").exists());
     scene.run(&["sanity"], 0);

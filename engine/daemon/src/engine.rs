@@ -99,6 +99,11 @@ impl Engine {
         &self.inner.source
     }
 
+    /// Where the flows of this process find the embedded broker.
+    pub(crate) fn embedded(&self) -> &Place {
+        &self.inner.embedded
+    }
+
     fn catalogue(&self) -> Result<&Catalogue, Error> {
         let inner = &self.inner;
         let made = inner.catalogue.get_or_init(|| {

@@ -18,12 +18,14 @@ mod engine;
 mod error;
 pub mod figures;
 pub mod health;
+pub mod metrics;
 mod places;
 mod plugins;
 mod secrets;
 mod unready;
 mod upkeep;
 
+pub use brokers::{Became, Piece, What};
 pub use engine::{Directories, Engine, RunOptions};
 pub use error::Error;
 pub use flow_broker::embedded::QueueStatus;

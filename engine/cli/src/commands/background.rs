@@ -182,7 +182,7 @@ pub(super) fn ask(
 ///
 /// # Errors
 /// It is there, but does not answer.
-fn running(engine: &Engine) -> anyhow::Result<Status> {
+pub(super) fn running(engine: &Engine) -> anyhow::Result<Status> {
     let start = Instant::now();
     loop {
         let Some(mut client) = connect(engine)? else {
