@@ -8,8 +8,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    add, background, check, completions, convert, demo, explain, foreground, list, plugin, post,
-    remove, retry, show,
+    add, background, check, cleanup, completions, convert, declare, demo, dump, edit, enable,
+    explain, foreground, list, plugin, post, remove, rename, retry, show,
 };
 use crate::console::Color;
 use crate::environment::VARIABLES;
@@ -185,6 +185,10 @@ pub(crate) enum Command {
     List(list::Args),
     /// Copy a shipped example to your flows
     Add(add::Args),
+    /// Open a flow's file in an editor, and check it
+    Edit(edit::Args),
+    /// Give a flow another name
+    Rename(rename::Args),
     /// Delete a flow's file
     Remove(remove::Args),
     /// Print every option of a flow, its value and its origin
@@ -216,12 +220,22 @@ pub(crate) enum Command {
     /// The background process itself
     #[command(hide = true)]
     Background(background::serve::Args),
+    /// Let flows be started again
+    Enable(enable::EnableArgs),
+    /// Keep flows from being started
+    Disable(enable::DisableArgs),
+    /// Make the exchanges and queues that flows need
+    Declare(declare::Args),
+    /// Delete the queues of flows and what they remember
+    Cleanup(cleanup::Args),
     /// Announce files: paths become messages on an exchange
     Post(post::Args),
     /// Look at, repeat or drop messages that failed
     Retry(retry::Args),
     /// List plugins, or print the manual of one
     Plugin(plugin::Args),
+    /// Print everything somebody needs who is to help
+    Dump(dump::Args),
     /// Explain an error code
     Explain(explain::Args),
     /// Print a completion script for a shell
@@ -278,6 +292,8 @@ mod tests {
             "demo",
             "list",
             "add",
+            "edit",
+            "rename",
             "remove",
             "show",
             "check",
@@ -291,9 +307,14 @@ mod tests {
             "log",
             "sanity",
             "run",
+            "enable",
+            "disable",
+            "declare",
+            "cleanup",
             "post",
             "retry",
             "plugin",
+            "dump",
             "explain",
             "completions",
         ] {

@@ -4,6 +4,8 @@
 //! is waited for by the loop, like one that goes away later. The embedded broker is a file, and is
 //! opened at once.
 
+mod topology;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use flow_runtime::ports::{Consumer, Failure, Publisher};
 
 use crate::Error;
 use crate::embedded::{Place, Share};
+
+pub use topology::{Became, Piece, What};
 
 /// What a flow consumes from and posts to.
 #[derive(Default)]
@@ -124,16 +128,7 @@ impl Brokers {
             Family::Embedded => Box::new(self.embedded(manner)?.publisher(&output.exchange)?),
             Family::Amqp => {
                 let broker = self.amqp(manner, &output.broker, output.tls)?;
-                let mut posting = amqp::Posting::new(&output.exchange);
-                if output.exchanges.len() > 1 {
-                    posting.exchange = without_number(&output.exchange).to_owned();
-                    posting.split = u32::try_from(output.exchanges.len()).unwrap_or(u32::MAX);
-                }
-                posting.declare = output.declare;
-                posting.durable = output.durable;
-                posting.format = format;
-                posting.topic_prefix.clone_from(&output.topic_prefix);
-                Box::new(broker.publisher_to(posting)?)
+                Box::new(broker.publisher_to(posting(output))?)
             }
             Family::Mqtt => {
                 let broker = mqtt_broker(manner, &output.broker, output.tls)?;
@@ -279,6 +274,20 @@ fn format(format: PostFormat) -> Format {
         PostFormat::V02 => Format::V02,
         PostFormat::Wis => Format::Wis,
     }
+}
+
+/// What a flow posts to, as AMQP has it.
+fn posting(output: &Output) -> amqp::Posting {
+    let mut posting = amqp::Posting::new(&output.exchange);
+    if output.exchanges.len() > 1 {
+        posting.exchange = without_number(&output.exchange).to_owned();
+        posting.split = u32::try_from(output.exchanges.len()).unwrap_or(u32::MAX);
+    }
+    posting.declare = output.declare;
+    posting.durable = output.durable;
+    posting.format = format(output.format);
+    posting.topic_prefix.clone_from(&output.topic_prefix);
+    posting
 }
 
 /// `xs_me00` of a split exchange: `xs_me`.

@@ -100,6 +100,11 @@ impl Engine {
         &self.inner.source
     }
 
+    /// Where the flows of this process find the embedded broker.
+    pub(crate) fn embedded(&self) -> &Place {
+        &self.inner.embedded
+    }
+
     pub(crate) fn catalogue(&self) -> Result<&Catalogue, Error> {
         let inner = &self.inner;
         let made = inner.catalogue.get_or_init(|| {

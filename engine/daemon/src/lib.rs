@@ -19,12 +19,14 @@ mod error;
 pub mod figures;
 pub mod health;
 mod lazy;
+pub mod metrics;
 mod places;
 mod plugins;
 mod secrets;
 mod unready;
 mod upkeep;
 
+pub use brokers::{Became, Piece, What};
 pub use engine::{Directories, Engine, RunOptions};
 pub use error::Error;
 pub use flow_broker::embedded::QueueStatus;

@@ -354,6 +354,7 @@ impl Running {
             return Ok(());
         }
         self.next_housekeeping = later(now, self.shared.flow.housekeeping);
+        self.shared.observer.event(&Event::Housekeeping);
         let overlay = Arc::new(Overlay::default());
         for failure in self.lanes.housekeeping(&self.shared, &overlay).await {
             self.note_plugin_failure(&failure);

@@ -190,7 +190,7 @@ pub(super) fn ask(
 ///
 /// # Errors
 /// It is there, but does not answer.
-fn running(engine: &Engine) -> anyhow::Result<Status> {
+pub(super) fn running(engine: &Engine) -> anyhow::Result<Status> {
     let Some(mut client) = connect(engine)? else {
         return Ok(Status::default());
     };
