@@ -97,7 +97,7 @@ fn a_failing_flow_waits_longer_each_time_and_stops_at_once() {
         let flows = status["flows"].as_array().expect("an array").clone();
         let flow = flows.into_iter().find(|flow| flow["flow"] == "watch/b")?;
         let tried = flow["restarts"].as_u64()? >= 2;
-        let waits = flow["state"] == "waiting" && !flow["reason"].is_null();
+        let waits = flow["state"] == "paused" && !flow["reason"].is_null();
         (tried && waits).then_some(())
     });
     // Nothing to do, and it says so.

@@ -129,7 +129,11 @@ fn run_writes_to_stdout_answers_and_drains_on_sigterm() {
     });
     running.terminate();
     let finished = running.finish(SOON).expect(0);
-    assert!(finished.stdout.contains("flow  ended"), "{}", finished.stdout);
+    assert!(
+        finished.stdout.contains("flow  ended"),
+        "{}",
+        finished.stdout
+    );
     assert_eq!(queue::names(&scene.flow, "xs_a"), ["one.txt"]);
     assert!(!scene.flow.state_dir().join("flow.started").exists());
     scene.run(&["sanity"], 0);
@@ -187,4 +191,31 @@ fn top_is_printed_once_where_nobody_watches() {
     let text = scene.run(&["top"], 0);
     assert!(text.contains("watch/a"), "{text}");
     assert!(text.contains("nothing runs in the background"), "{text}");
+}
+
+#[test]
+fn twenty_idle_flows_are_cheap() {
+    let scene = Scene::new();
+    for number in 0..10 {
+        scene.watch(&format!("w{number}"), "");
+        let text = format!("exchange: xs_w{number}\ndirectory: ${{HOME}}/d{number}\n");
+        scene.flow.add_flow(&format!("subscribe/s{number}"), &text);
+    }
+    let started = scene.outcomes(&["start"], 0);
+    assert_eq!(started.len(), 20);
+    let pid = scene.pid().expect("there is a process");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let field = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number
+            .expect("the kernel says it")
+            .parse()
+            .expect("a number")
+    };
+    // The rest is the binary itself, which depends on how it was built.
+    let own = field("RssAnon:");
+    assert!(own < 40_000, "twenty idle flows have {own} kB of their own");
+    let threads = field("Threads:");
+    assert!(threads < 80, "twenty idle flows have {threads} threads");
 }

@@ -217,6 +217,14 @@ impl AmqpBroker {
         topology::delete_exchange(&self.shared.consuming, exchange).await
     }
 
+    /// Removes an exchange that nothing is bound to; false if something is, and it stays.
+    ///
+    /// # Errors
+    /// As [`delete_exchange`](Self::delete_exchange).
+    pub async fn delete_unused_exchange(&self, exchange: &str) -> Result<bool, Error> {
+        topology::delete_unused_exchange(&self.shared.consuming, exchange).await
+    }
+
     /// Says goodbye to the broker. Consumers and publishers that are used afterwards connect again.
     pub async fn close(&self) {
         self.shared.posting.close().await;

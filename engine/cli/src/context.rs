@@ -120,6 +120,11 @@ impl Context {
         (self.global.log_level.is_some() || set).then(|| self.log_level())
     }
 
+    /// An environment variable that is set and not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name)
+    }
+
     /// Whether a person types and reads.
     pub(crate) fn is_terminal(&self) -> bool {
         self.environment.stdin_terminal && self.environment.stdout_terminal

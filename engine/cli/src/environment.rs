@@ -34,6 +34,10 @@ pub(crate) const VARIABLES: &[Variable] = &[
         doc: "log level when --log-level is not given; also a filter such as `info,flow_host=debug`",
     },
     Variable {
+        name: "VISUAL, EDITOR",
+        doc: "what `flow edit` opens files with; the first one that is set, else vi",
+    },
+    Variable {
         name: "NO_COLOR",
         doc: "set to anything: no colour",
     },

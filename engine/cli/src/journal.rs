@@ -16,7 +16,7 @@ use flow_runtime::ports::{Event, Observer};
 
 use crate::args::LogLevel;
 use crate::console::Console;
-use crate::observer;
+use crate::observer::{self, Wanted};
 use crate::render::{Paint, printable_lines};
 
 use rotated::Rotated;
@@ -35,6 +35,8 @@ struct Shared {
     place: Place,
     /// Set on the command line, it goes before what flows say.
     level: Option<LogLevel>,
+    /// What flows say themselves.
+    levels: Mutex<BTreeMap<String, LogLevel>>,
 }
 
 enum Place {
@@ -75,7 +77,11 @@ impl Logs {
 
     fn new(place: Place, level: Option<LogLevel>) -> Self {
         Self {
-            shared: Arc::new(Shared { place, level }),
+            shared: Arc::new(Shared {
+                place,
+                level,
+                levels: Mutex::default(),
+            }),
         }
     }
 
@@ -102,6 +108,30 @@ impl Logs {
         Some(Arc::clone(file))
     }
 
+    /// From which level on a flow's lines are written: that asked for, or else the flow's own. The
+    /// engine's log is opened as far as the flow that says most wants it.
+    fn level_of(&self, flow: &Flow) -> LogLevel {
+        if let Some(level) = self.shared.level {
+            return level;
+        }
+        let level = LogLevel::of_flow(flow.log.level);
+        let mut levels = hold(&self.shared.levels);
+        levels.insert(flow.name.to_string(), level);
+        let most = levels.values().copied().fold(LogLevel::Info, Ord::max);
+        drop(levels);
+        observer::say_more(most);
+        level
+    }
+
+    /// Whether a line of the engine about a flow, or about the process, is wanted.
+    pub(crate) fn wants(&self, flow: Option<&str>, level: LogLevel) -> bool {
+        if self.shared.level.is_some() {
+            return true;
+        }
+        let own = flow.and_then(|flow| hold(&self.shared.levels).get(flow).copied());
+        level <= own.unwrap_or(LogLevel::Info)
+    }
+
     /// Writes a line about a flow, or about the process.
     pub(crate) fn line(&self, flow: Option<&str>, level: LogLevel, text: &str) {
         let file = flow.and_then(|flow| self.file(flow));
@@ -126,10 +156,8 @@ impl background::Journal for Logs {
         Arc::new(FlowLog {
             logs: self.clone(),
             file: self.file(&name),
-            level: self
-                .shared
-                .level
-                .unwrap_or_else(|| LogLevel::of_flow(flow.log.level)),
+            level: self.level_of(flow),
+            wanted: Wanted::of(flow),
             name,
         })
     }
@@ -156,11 +184,12 @@ struct FlowLog {
     file: Option<File>,
     name: String,
     level: LogLevel,
+    wanted: Wanted,
 }
 
 impl Observer for FlowLog {
     fn event(&self, event: &Event<'_>) {
-        if let Some((level, text)) = observer::event_line(event)
+        if let Some((level, text)) = self.wanted.line(event)
             && level <= self.level
         {
             self.logs

@@ -25,6 +25,8 @@ mod socket;
 mod started;
 mod supervisor;
 mod task;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::sync::Arc;
@@ -37,7 +39,7 @@ use tokio::sync::watch;
 use crate::{Engine, Error};
 
 pub use client::{Client, Trouble};
-pub use lock::{Lock, holder, kill};
+pub use lock::{Lock, holder, kill, terminate};
 pub use overview::overview;
 pub use started::{Started, Wanted};
 pub use supervisor::Supervisor;
@@ -131,7 +133,10 @@ impl Background {
             // The sender lives in this function.
             _ = ends.wait_for(|end| *end) => {}
         }
-        drop(socket);
-        supervisor.drain(GRACE).await;
+        // Who asks meanwhile is told how far it is.
+        tokio::select! {
+            () = server::answer(&socket, &supervisor, &end) => {}
+            () = supervisor.drain(GRACE) => {}
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! is waited for by the loop, like one that goes away later. The embedded broker is a file, and is
 //! opened at once.
 
+mod topology;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ use flow_runtime::ports::{Consumer, Failure, Publisher};
 
 use crate::Error;
 use crate::embedded::{Place, Share};
+
+pub use topology::{Became, Piece, What};
 
 /// What a flow consumes from and posts to.
 #[derive(Default)]
@@ -147,15 +151,7 @@ impl Brokers {
             }
             Family::Amqp => {
                 let broker = self.amqp(manner, &output.broker, output.tls)?;
-                let mut posting = amqp::Posting::new(exchange);
-                posting.split = split;
-                posting.persistent = output.persistent;
-                posting.message_ttl = output.message_ttl;
-                posting.declare = output.declare;
-                posting.durable = output.durable;
-                posting.format = format;
-                posting.topic_prefix.clone_from(&output.topic_prefix);
-                Box::new(broker.publisher_to(posting)?)
+                Box::new(broker.publisher_to(posting(output))?)
             }
             Family::Mqtt => {
                 let broker = self.mqtt(manner, &output.broker, output.tls)?;
@@ -348,6 +344,20 @@ fn parts(output: &Output) -> (&str, u32) {
             u32::try_from(count).unwrap_or(u32::MAX),
         ),
     }
+}
+
+/// What a flow posts to, as AMQP has it.
+fn posting(output: &Output) -> amqp::Posting {
+    let (exchange, split) = parts(output);
+    let mut posting = amqp::Posting::new(exchange);
+    posting.split = split;
+    posting.persistent = output.persistent;
+    posting.message_ttl = output.message_ttl;
+    posting.declare = output.declare;
+    posting.durable = output.durable;
+    posting.format = format(output.format);
+    posting.topic_prefix.clone_from(&output.topic_prefix);
+    posting
 }
 
 /// The queue of a flow, as the embedded broker and MQTT declare it.

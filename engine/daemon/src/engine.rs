@@ -14,6 +14,7 @@ use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
 use crate::embedded::Place;
+use crate::lazy::Lazy;
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::posting::Paths;
 use crate::secrets::{self, FileSecrets};
@@ -106,7 +107,12 @@ impl Engine {
         &self.inner.source
     }
 
-    fn catalogue(&self) -> Result<&Catalogue, Error> {
+    /// Where the flows of this process find the embedded broker.
+    pub(crate) fn embedded(&self) -> &Place {
+        &self.inner.embedded
+    }
+
+    pub(crate) fn catalogue(&self) -> Result<&Catalogue, Error> {
         let inner = &self.inner;
         let made = inner.catalogue.get_or_init(|| {
             let cache_dir = Some(inner.directories.cache.join("compiled"));
@@ -140,7 +146,7 @@ impl Engine {
         let found = match (&loaded, credentials) {
             (Ok((flow, _)), Ok(credentials)) => {
                 let mut found = unready::found(flow);
-                found.extend(secrets::missing(flow, self.catalogue()?, &credentials));
+                found.extend(secrets::missing(flow, &Lazy(self), &credentials));
                 found
             }
             (_, Err(report)) => report,
@@ -166,7 +172,7 @@ impl Engine {
         let loaded = self
             .inner
             .source
-            .load(name, self.catalogue()?, set)
+            .load(name, &Lazy(self), set)
             .map_err(Error::Findings)?;
         Ok((loaded.flow, loaded.warnings))
     }

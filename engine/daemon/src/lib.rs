@@ -18,6 +18,8 @@ mod engine;
 mod error;
 pub mod figures;
 pub mod health;
+mod lazy;
+pub mod metrics;
 mod places;
 mod plugins;
 mod posting;
@@ -26,6 +28,7 @@ mod unready;
 mod upkeep;
 mod vip;
 
+pub use brokers::{Became, Piece, What};
 pub use engine::{Directories, Engine, RunOptions};
 pub use error::Error;
 pub use flow_broker::embedded::QueueStatus;

@@ -8,11 +8,6 @@ use flow_config::{Finding, Flow, PostFormat, Report};
 /// By name.
 const OPTIONS: &[&str] = &[
     "ftpFilenameEncoding",
-    "logDuplicates",
-    "logEvents",
-    "logLevel",
-    "logMessageDump",
-    "logReject",
 ];
 
 /// An error for everything `flow` asks for that is not carried out yet.

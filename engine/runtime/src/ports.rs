@@ -519,6 +519,8 @@ pub enum Event<'a> {
     },
     /// Once per pass that had something in hand.
     Pass(&'a PassCounts),
+    /// The flow does its upkeep, once every `housekeeping`.
+    Housekeeping,
     /// A guest or a transfer says how far it is; `total` 0 is unknown.
     Progress {
         what: &'a str,

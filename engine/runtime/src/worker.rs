@@ -494,6 +494,7 @@ impl Running {
             return Ok(());
         }
         self.next_housekeeping = later(now, self.shared.flow.housekeeping);
+        self.shared.observer.event(&Event::Housekeeping);
         if self.seat.leads()
             && let Some(rate) = self.pace.too_slow(now)
         {

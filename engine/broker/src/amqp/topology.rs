@@ -135,6 +135,21 @@ pub(super) async fn delete_exchange(link: &Link, exchange: &str) -> Result<(), E
     link.ask(Doing::DeleteExchange(exchange), deleting).await
 }
 
+/// Deletes an exchange nothing is bound to; says whether it was.
+pub(super) async fn delete_unused_exchange(link: &Link, exchange: &str) -> Result<bool, Error> {
+    let channel = link.channel().await?;
+    let options = ExchangeDeleteOptions {
+        if_unused: true,
+        ..ExchangeDeleteOptions::default()
+    };
+    let deleting = channel.exchange_delete(name(exchange)?, options);
+    match link.ask(Doing::DeleteExchange(exchange), deleting).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == Kind::Mismatch => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// A queue as it is now; none if there is none.
 async fn look(link: &Link, queue: &str) -> Result<Option<Queue>, Error> {
     let channel = link.channel().await?;

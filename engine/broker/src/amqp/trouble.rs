@@ -186,6 +186,10 @@ fn told(address: &Address, doing: Doing<'_>, code: u16, said: &str) -> Error {
         (PRECONDITION_FAILED, Doing::DeclareExchange(_) | Doing::DeclareQueue(_)) => {
             (Kind::Mismatch, mismatch_advice(doing, said))
         }
+        (PRECONDITION_FAILED, Doing::DeleteExchange(_)) => (
+            Kind::Mismatch,
+            "queues are bound to it; it stays for whoever uses it".to_owned(),
+        ),
         (PRECONDITION_FAILED, Doing::Post(_)) => (
             Kind::Unacceptable,
             "the message is larger than the broker allows; announce it without inline content, \

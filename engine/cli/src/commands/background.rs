@@ -60,14 +60,22 @@ const STARTING: Duration = Duration::from_secs(120);
 /// The background process, if it is there. One that is coming up or going is waited for.
 ///
 /// # Errors
-/// It is there, but can't be reached.
+/// It is there, but does not answer.
 pub(super) fn connect(engine: &Engine) -> anyhow::Result<Option<Client>> {
     let start = Instant::now();
     loop {
         let client = Client::connect(&engine.socket_file())
             .with_context(|| format!("can't use {}", engine.socket_file().display()))?;
-        if client.is_some() || background::holder(&engine.lock_file()).is_none() {
-            return Ok(client);
+        if let Some(mut client) = client {
+            // A process that is killed can be connected to for a moment after its end.
+            match client.ask(Request::Ping, ANSWERING) {
+                Ok(_) | Err(Trouble::Refused(_)) => return Ok(Some(client)),
+                Err(Trouble::Silent) => return Err(silent(engine).into()),
+                Err(Trouble::Broken(_)) => {}
+                Err(trouble) => return Err(trouble.into()),
+            }
+        } else if background::holder(&engine.lock_file()).is_none() {
+            return Ok(None);
         }
         if start.elapsed() > COMING {
             return Err(silent(engine).into());
@@ -149,10 +157,10 @@ fn spawn(context: &Context, engine: &Engine) -> anyhow::Result<Child> {
 ///
 /// # Errors
 /// It does not go.
-fn wait_for_the_end(engine: &Engine) -> anyhow::Result<()> {
+fn wait_for_the_end(engine: &Engine, limit: Duration) -> anyhow::Result<()> {
     let start = Instant::now();
     while background::holder(&engine.lock_file()).is_some() {
-        if start.elapsed() > COMING {
+        if start.elapsed() > limit {
             return Err(silent(engine).into());
         }
         std::thread::park_timeout(LOOK);
@@ -182,24 +190,15 @@ pub(super) fn ask(
 ///
 /// # Errors
 /// It is there, but does not answer.
-fn running(engine: &Engine) -> anyhow::Result<Status> {
-    let start = Instant::now();
-    loop {
-        let Some(mut client) = connect(engine)? else {
-            return Ok(Status::default());
-        };
-        let broken = match client.ask(Request::Status, ANSWERING) {
-            Ok(Answer::Status(status)) => return Ok(status),
-            Ok(answer) => return Err(Trouble::Answer(format!("{answer:?}")).into()),
-            Err(Trouble::Silent) => return Err(silent(engine).into()),
-            // It goes just now: then it is looked again who is there.
-            Err(trouble @ Trouble::Broken(_)) => trouble,
-            Err(trouble) => return Err(trouble.into()),
-        };
-        if start.elapsed() > COMING {
-            return Err(broken.into());
-        }
-        std::thread::park_timeout(LOOK);
+pub(super) fn running(engine: &Engine) -> anyhow::Result<Status> {
+    let Some(mut client) = connect(engine)? else {
+        return Ok(Status::default());
+    };
+    match client.ask(Request::Status, ANSWERING) {
+        Ok(Answer::Status(status)) => Ok(status),
+        Ok(answer) => Err(Trouble::Answer(format!("{answer:?}")).into()),
+        Err(Trouble::Silent) => Err(silent(engine).into()),
+        Err(trouble) => Err(trouble.into()),
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use flow_daemon::{Drain, RunOptions};
 
-use crate::args::SetArg;
+use crate::args::{LogLevel, SetArg};
 use crate::context::Context;
-use crate::observer::Foreground;
+use crate::observer::{self, Foreground};
 use crate::stop::Exit;
 
 /// Arguments of `flow foreground`.
@@ -19,7 +19,9 @@ stops; a second one stops at once. Either way nothing is lost: what was not fini
 at the next start.
 
 --trace adds every step of every message: which rule accepted it, what each plugin decided, how long \
-it took, which fields changed. --dry-run shows the steps up to the filters and stops there.
+it took, which fields changed. Which events have a line, and from which level on, is `logEvents` \
+and `logLevel` of the flow; --log-level goes before. Rejected messages have one unless the flow says \
+otherwise (`logReject`, `logDuplicates`). --dry-run shows the steps up to the filters and stops there.
 
 Examples:
   flow foreground flow/mail --once              until nothing is left to do
@@ -54,10 +56,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let console = &context.console;
     let engine = context.engine()?;
     let flow = context.load(&engine, &args.flow, &args.set.set)?;
-    let name = flow.name.to_string();
+    let level = context
+        .level_asked_for()
+        .unwrap_or_else(|| LogLevel::of_flow(flow.log.level));
+    if context.level_asked_for().is_none() {
+        observer::say_more(level);
+    }
     // Of a dry run nothing remains but what it says.
     let trace = args.trace || args.dry_run;
-    let observer = Foreground::new(console.clone(), name, context.log_level(), trace);
+    let observer = Foreground::new(console.clone(), &flow, level, trace);
     let observer = Arc::new(observer);
     let options = RunOptions {
         once: args.once,

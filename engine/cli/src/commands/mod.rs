@@ -3,15 +3,21 @@
 pub(crate) mod add;
 pub(crate) mod background;
 pub(crate) mod check;
+pub(crate) mod cleanup;
 pub(crate) mod completions;
 pub(crate) mod convert;
+pub(crate) mod declare;
 pub(crate) mod demo;
+pub(crate) mod dump;
+pub(crate) mod edit;
+pub(crate) mod enable;
 pub(crate) mod explain;
 pub(crate) mod foreground;
 pub(crate) mod list;
 pub(crate) mod plugin;
 pub(crate) mod post;
 pub(crate) mod remove;
+pub(crate) mod rename;
 pub(crate) mod retry;
 pub(crate) mod show;
 
@@ -28,6 +34,8 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::run(&args, context),
         Command::List(args) => list::run(&args, context),
         Command::Add(args) => add::run(&args, context),
+        Command::Edit(args) => edit::run(&args, context),
+        Command::Rename(args) => rename::run(&args, context),
         Command::Remove(args) => remove::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Check(args) => check::run(&args, context),
@@ -43,9 +51,14 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Sanity(args) => background::sanity::run(&args, context),
         Command::Run(args) => background::run::run(&args, context),
         Command::Background(args) => background::serve::run(&args, context),
+        Command::Enable(args) => enable::enable(&args, context),
+        Command::Disable(args) => enable::disable(&args, context),
+        Command::Declare(args) => declare::run(&args, context),
+        Command::Cleanup(args) => cleanup::run(&args, context),
         Command::Post(args) => post::run(&args, context),
         Command::Retry(args) => retry::run(&args, context),
         Command::Plugin(args) => plugin::run(&args, context),
+        Command::Dump(args) => dump::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }

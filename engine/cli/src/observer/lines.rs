@@ -14,6 +14,7 @@ use super::Totals;
 pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
     let (level, what, rest) = match event {
         Event::Started => (LogLevel::Info, "started", String::new()),
+        Event::Accepted { message, .. } => (LogLevel::Debug, "accepted", name(message)),
         Event::Gathering { callback } => (LogLevel::Debug, "gathering", format!("by {callback}")),
         Event::Rejected {
             message,
@@ -136,10 +137,10 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             )
         }
         Event::Gathered { .. }
-        | Event::Accepted { .. }
         | Event::Judged { .. }
         | Event::Settled { .. }
         | Event::Connection { .. }
+        | Event::Housekeeping
         | Event::Waiting { .. }
         | Event::Progress { .. } => return None,
     };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -10,7 +11,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::args::LogLevel;
 use crate::console::Console;
@@ -64,13 +65,14 @@ fn timed_line(paint: Paint, time: &str, level: LogLevel, flow: &str, text: &str)
 /// # Errors
 /// `filter` (from FLOW_LOG) is no level and no filter.
 pub(crate) fn init(console: &Console, level: LogLevel, filter: Option<&str>) -> anyhow::Result<()> {
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(env_filter(level, filter)?)
+    let lines = tracing_subscriber::fmt::layer()
         .event_format(Format {
             paint: console.paint_err(),
         })
-        .with_writer(Lines(console.clone()))
-        .finish();
+        .with_writer(Lines(console.clone()));
+    let subscriber = tracing_subscriber::registry()
+        .with(changeable(env_filter(level, filter)?))
+        .with(lines);
     // Set already means that a test did; its own will do.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())
@@ -83,10 +85,28 @@ pub(crate) fn init(console: &Console, level: LogLevel, filter: Option<&str>) -> 
 /// As [`init`].
 pub(crate) fn init_logs(logs: &Logs, level: LogLevel, filter: Option<&str>) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::registry()
-        .with(env_filter(level, filter)?)
+        .with(changeable(env_filter(level, filter)?))
         .with(ToLogs(logs.clone()));
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())
+}
+
+/// The filter in use, to be changed once a flow says how much it wants.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+fn changeable(filter: EnvFilter) -> reload::Layer<EnvFilter, Registry> {
+    let (layer, handle) = reload::Layer::new(filter);
+    // A second one is that of a test, which changes nothing.
+    let _ = FILTER.set(handle);
+    layer
+}
+
+/// Opens the engine's log down to `level`, where nobody asked for another.
+pub(crate) fn say_more(level: LogLevel) {
+    if let (Some(handle), Ok(filter)) = (FILTER.get(), env_filter(level, None)) {
+        // It fails only once the log is gone.
+        let _ = handle.reload(filter);
+    }
 }
 
 /// What of the engine's log is wanted.
@@ -146,8 +166,12 @@ where
         let flow = Some(fields.flow)
             .filter(|flow| !flow.is_empty())
             .or_else(around);
+        let level = level_of(event);
+        if !self.0.wants(flow.as_deref(), level) {
+            return;
+        }
         let text = format!("{}{}", printable(&fields.message), printable(&fields.rest));
-        self.0.line(flow.as_deref(), level_of(event), &text);
+        self.0.line(flow.as_deref(), level, &text);
     }
 }
 

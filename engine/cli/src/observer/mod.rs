@@ -8,18 +8,20 @@ mod log;
 mod progress;
 mod totals;
 mod trace;
+mod wanted;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use flow_config::Flow;
 use flow_runtime::ports::{Event, Observer};
 
 use crate::args::LogLevel;
 use crate::console::Console;
 
-pub(crate) use lines::line as event_line;
-pub(crate) use log::{dated_line, init as init_log, init_logs};
+pub(crate) use log::{dated_line, init as init_log, init_logs, say_more};
 pub(crate) use totals::Totals;
+pub(crate) use wanted::Wanted;
 
 use progress::Progress;
 use trace::Book;
@@ -29,6 +31,7 @@ pub(crate) struct Foreground {
     console: Console,
     flow: String,
     level: LogLevel,
+    wanted: Wanted,
     started: Instant,
     totals: Mutex<Totals>,
     progress: Mutex<Progress>,
@@ -38,12 +41,15 @@ pub(crate) struct Foreground {
 
 impl Foreground {
     /// Says what happens in `flow` down to `level`; with `trace`, every step of every message.
-    pub(crate) fn new(console: Console, flow: String, level: LogLevel, trace: bool) -> Self {
+    pub(crate) fn new(console: Console, flow: &Flow, level: LogLevel, trace: bool) -> Self {
+        let wanted = Wanted::of_watched(flow);
+        let flow = flow.name.to_string();
         let progress = Progress::new(&console, &flow, level);
         Self {
             console,
             flow,
             level,
+            wanted,
             started: Instant::now(),
             totals: Mutex::default(),
             progress: Mutex::new(progress),
@@ -97,7 +103,7 @@ impl Observer for Foreground {
                 return;
             }
         }
-        if let Some((level, text)) = lines::line(event) {
+        if let Some((level, text)) = self.wanted.line(event) {
             self.say(level, &text);
         }
     }

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::Error;
 
 /// How often it is looked whether a killed process is gone, and for how long.
@@ -64,20 +66,32 @@ pub fn holder(path: &Path) -> Option<Option<u32>> {
 /// # Errors
 /// Its id is not known, it is somebody else's, or it does not go.
 pub fn kill(path: &Path) -> io::Result<()> {
-    let Some(holder) = holder(path) else {
-        return Ok(());
-    };
-    let pid = holder.and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
-    let pid = pid.ok_or_else(|| io::Error::other("its process id is not known"))?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+    send(path, Signal::KILL)?;
     // The system closes the files of the dead one by one.
     for _ in 0..GONE_LOOKS {
-        if self::holder(path).is_none() {
+        if holder(path).is_none() {
             return Ok(());
         }
         std::thread::park_timeout(GONE_LOOK);
     }
     Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Asks the process that holds the lock at `path` to drain and end, where it can't be asked in words.
+///
+/// # Errors
+/// Its id is not known, or it is somebody else's.
+pub fn terminate(path: &Path) -> io::Result<()> {
+    send(path, Signal::TERM)
+}
+
+fn send(path: &Path, signal: Signal) -> io::Result<()> {
+    let Some(holder) = holder(path) else {
+        return Ok(());
+    };
+    let pid = holder.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let pid = pid.ok_or_else(|| io::Error::other("its process id is not known"))?;
+    Ok(kill_process(pid, signal)?)
 }
 
 fn open(path: &Path) -> io::Result<File> {

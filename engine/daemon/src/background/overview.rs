@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::protocol::{FlowStatus, Status};
 use super::started::Started;
+use crate::health::State;
 use crate::{Engine, Error};
 
 /// Adds the flows that are not the background process's business to what it says; with no process,
@@ -25,13 +26,13 @@ pub fn overview(engine: &Engine, status: Status) -> Result<Status, Error> {
             continue;
         }
         let state = if engine.is_running(&name) {
-            "foreground"
+            State::Foreground
         } else if engine.is_disabled(&name) {
-            "disabled"
+            State::Disabled
         } else if !alive && wanted.flows.contains(&name) {
-            "missing"
+            State::Missing
         } else {
-            "stopped"
+            State::Stopped
         };
         flows.insert(text.clone(), FlowStatus::idle(text, state));
     }
@@ -70,15 +71,20 @@ mod tests {
         let store = Store::open(engine.store_file(&name("shovel/c"))).expect("a store");
         let _runs = store.lock().expect("it is free");
         fs::write(engine.started_file(), "shovel/d\n").expect("a file");
-        let states = |status: Status| -> Vec<String> {
+        let states = |status: Status| -> Vec<State> {
             let status = overview(&engine, status).expect("it can be read");
             status.flows.into_iter().map(|flow| flow.state).collect()
         };
         assert_eq!(
             states(Status::default()),
-            ["stopped", "disabled", "foreground", "missing"]
+            [
+                State::Stopped,
+                State::Disabled,
+                State::Foreground,
+                State::Missing
+            ]
         );
-        let mut own = FlowStatus::idle("shovel/a".into(), "running");
+        let mut own = FlowStatus::idle("shovel/a".into(), State::Running);
         own.restarts = 3;
         let process = Process {
             pid: 1,
@@ -94,7 +100,12 @@ mod tests {
         // A process that is there knows what should run.
         assert_eq!(
             states(status),
-            ["running", "disabled", "foreground", "stopped"]
+            [
+                State::Running,
+                State::Disabled,
+                State::Foreground,
+                State::Stopped
+            ]
         );
     }
 }

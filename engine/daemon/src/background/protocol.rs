@@ -7,6 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::Figures;
+use crate::health::State;
+
 /// Of this protocol.
 pub const VERSION: u32 = 1;
 
@@ -72,6 +75,8 @@ pub enum Request {
     },
     /// Tell how things are.
     Status,
+    /// Say something.
+    Ping,
 }
 
 /// How it went.
@@ -194,49 +199,30 @@ pub struct Process {
 pub struct FlowStatus {
     /// `kind/name`.
     pub flow: String,
-    /// `running`, `starting`, `waiting` (failed, tried again by itself), `failed` (needs a person),
-    /// `ended`, `stopping`, `stopped`, `foreground`, `disabled`, `missing` (should run).
-    pub state: String,
-    /// Since when, RFC 3339; none for flows that do not run.
-    pub since: Option<String>,
-    /// Why, where something is wrong.
+    /// In one word.
+    pub state: State,
+    /// Why, where the word does not say it.
     pub reason: Option<String>,
+    /// When it was last started or stopped, RFC 3339; none for flows that nobody started.
+    pub since: Option<String>,
     /// How often it was started again after it failed.
     pub restarts: u32,
-    /// What it did since it was started.
-    pub figures: Figures,
+    /// What it did since it was started; none where that is not known.
+    pub figures: Option<Figures>,
 }
 
 impl FlowStatus {
     /// A flow that is not the background process's business.
-    pub fn idle(flow: String, state: &str) -> Self {
+    pub fn idle(flow: String, state: State) -> Self {
         Self {
             flow,
-            state: state.to_owned(),
-            since: None,
+            state,
             reason: None,
+            since: None,
             restarts: 0,
-            figures: Figures::default(),
+            figures: None,
         }
     }
-
-    /// Whether somebody should look.
-    pub fn is_bad(&self) -> bool {
-        matches!(self.state.as_str(), "waiting" | "failed" | "missing")
-    }
-}
-
-/// What a flow did since it was started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each field counts what it is named after")]
-pub struct Figures {
-    pub gathered: u64,
-    pub rejected: u64,
-    pub fetched: u64,
-    pub posted: u64,
-    pub retrying: u64,
-    pub dead: u64,
-    pub bytes: u64,
 }
 
 #[cfg(test)]

@@ -82,6 +82,7 @@ async fn carry_out(request: Request, supervisor: &Supervisor) -> Answer {
     let grace = Duration::from_millis;
     let done = match request {
         Request::Status => return Answer::Status(supervisor.status()),
+        Request::Ping => Vec::new(),
         Request::Start { flows, all } => match names(flows) {
             Ok(names) => supervisor.start(names, all).await,
             Err(reason) => return Answer::Refused(reason),

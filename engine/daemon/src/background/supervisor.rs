@@ -182,22 +182,23 @@ impl Supervisor {
         outcomes
     }
 
-    /// Tries what should run and does not. Says nothing of flows that are well.
+    /// Tries what should run and does not, and restarts what hangs. Says nothing of flows that are well.
     pub async fn sanity(&self, grace: Duration) -> Vec<Outcome> {
-        let failed: Vec<FlowName> = hold(&self.shared.tasks)
+        let unwell: Vec<FlowName> = hold(&self.shared.tasks)
             .iter()
             .filter(|(name, task)| match task.standing().phase {
                 Phase::Failed => true,
+                Phase::Running => task.is_hung(),
                 // A post has done what it should.
                 Phase::Ended => !name.kind.ends(),
                 _ => false,
             })
             .map(|(name, _)| name.clone())
             .collect();
-        let mut outcomes = if failed.is_empty() {
+        let mut outcomes = if unwell.is_empty() {
             Vec::new()
         } else {
-            self.restart(failed, grace).await
+            self.restart(unwell, grace).await
         };
         for (name, task) in hold(&self.shared.tasks).iter() {
             let standing = task.standing();

@@ -4,7 +4,7 @@
 //! waits for a reload. A panic counts as a failure of this flow and touches no other.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flow_config::{Flow, FlowName};
@@ -18,9 +18,11 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::protocol::{Became, Figures, FlowStatus};
+use super::protocol::{Became, FlowStatus};
 use super::words::words;
 use super::{Journal, Weight};
+use crate::figures::{Figures, Meter};
+use crate::health::{self, Health, Limits, Process, State};
 use crate::{Engine, Error, RunOptions, Summary};
 
 /// The first wait before a flow that failed is started again.
@@ -53,19 +55,6 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Foreground => "foreground",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Ended => "ended",
-            Self::Failed => "failed",
-        }
-    }
-
     /// Whether nothing more comes of it.
     pub(super) fn is_over(self) -> bool {
         matches!(self, Self::Stopped | Self::Ended | Self::Failed)
@@ -98,39 +87,33 @@ pub(super) struct Standing {
 struct Live {
     name: FlowName,
     standing: watch::Sender<Standing>,
-    figures: Mutex<Figures>,
-    /// Why the running flow pauses, if it does.
-    pause: Mutex<Option<String>>,
+    meter: Arc<Meter>,
+    /// From when on it counts as unwell.
+    limits: Limits,
 }
 
 impl Live {
-    fn new(name: FlowName, phase: Phase, reason: Option<String>) -> Self {
+    fn new(flow: &Flow, phase: Phase, reason: Option<String>) -> Self {
         Self {
-            name,
+            name: flow.name.clone(),
             standing: watch::Sender::new(Standing {
                 phase,
                 since: Timestamp::now(),
                 reason,
                 restarts: 0,
             }),
-            figures: Mutex::default(),
-            pause: Mutex::default(),
+            meter: Arc::default(),
+            limits: Limits::of(flow),
         }
     }
 
     fn enter(&self, phase: Phase, reason: Option<String>) {
-        *hold(&self.pause) = None;
         self.standing.send_modify(|standing| {
             standing.phase = phase;
             standing.since = Timestamp::now();
             standing.reason = reason;
         });
     }
-}
-
-/// A panic while counting leaves a count that is one off.
-fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A flow in the background.
@@ -147,9 +130,8 @@ pub(super) struct Task {
 impl Task {
     /// Starts a flow.
     pub(super) fn start(engine: Engine, journal: Arc<dyn Journal>, flow: Flow, print: u64) -> Self {
-        let name = flow.name.clone();
-        let span = tracing::error_span!("flow", flow = %name);
-        let live = Arc::new(Live::new(name, Phase::Starting, None));
+        let span = tracing::error_span!("flow", flow = %flow.name);
+        let live = Arc::new(Live::new(&flow, Phase::Starting, None));
         let drain = Drain::new();
         let (done, watching) = watch::channel(false);
         let life = Life {
@@ -172,7 +154,7 @@ impl Task {
     /// A flow that could not be started.
     pub(super) fn failed(name: FlowName, reason: String) -> Self {
         Self {
-            live: Arc::new(Live::new(name, Phase::Failed, Some(reason))),
+            live: Arc::new(Live::new(&Flow::new(name), Phase::Failed, Some(reason))),
             drain: Drain::new(),
             abort: None,
             done: watch::channel(true).1,
@@ -223,16 +205,55 @@ impl Task {
     /// For `flow status`.
     pub(super) fn status(&self) -> FlowStatus {
         let standing = self.standing();
-        let pause = hold(&self.live.pause).clone();
+        let figures = self.live.meter.figures();
+        let health = health(&standing, &figures, &self.live.limits);
         FlowStatus {
             flow: self.live.name.to_string(),
-            state: standing.phase.as_str().to_owned(),
+            state: health.state,
+            reason: health.reason,
             since: Some(standing.since.to_string()),
-            reason: standing.reason.or(pause),
             restarts: standing.restarts,
-            figures: *hold(&self.live.figures),
+            figures: Some(figures),
         }
     }
+
+    /// Whether it does nothing any more, though it runs.
+    pub(super) fn is_hung(&self) -> bool {
+        self.status().state == State::Hung
+    }
+}
+
+/// How a flow is.
+fn health(standing: &Standing, figures: &Figures, limits: &Limits) -> Health {
+    let reason = standing.reason.clone();
+    let process = match standing.phase {
+        Phase::Starting => Process::Starting,
+        Phase::Running => Process::Running,
+        Phase::Foreground => Process::Foreground,
+        Phase::Stopping => Process::Stopping,
+        Phase::Stopped => Process::Stopped,
+        Phase::Failed => Process::Failed(reason.unwrap_or_default()),
+        // It is meant to run, and will; meanwhile it is as one that waits before its next pass.
+        Phase::Waiting => {
+            return Health {
+                state: State::Paused,
+                reason,
+            };
+        }
+        Phase::Ended => {
+            return Health {
+                state: State::Stopped,
+                reason: Some("it has done all there was".into()),
+            };
+        }
+    };
+    let standing = health::Standing {
+        process,
+        // What another process does is counted there.
+        figures: (standing.phase == Phase::Running).then_some(figures),
+        ..health::Standing::default()
+    };
+    health::judge(&standing, limits, figures.at)
 }
 
 /// Says that the task is gone, however it went.
@@ -402,7 +423,7 @@ fn said(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("it said nothing")
 }
 
-/// Follows what happens, on its way into the log.
+/// Follows what happens, and counts it, on its way into the log.
 struct Watching {
     inner: Arc<dyn Observer>,
     live: Arc<Live>,
@@ -410,29 +431,19 @@ struct Watching {
 
 impl Observer for Watching {
     fn event(&self, event: &Event<'_>) {
-        match event {
-            Event::Started => self.live.enter(Phase::Running, None),
-            Event::Pass(counts) => {
-                let mut figures = hold(&self.live.figures);
-                figures.gathered += counts.gathered;
-                figures.rejected += counts.rejected;
-                figures.fetched += counts.fetched;
-                figures.posted += counts.posted;
-                figures.retrying += counts.retrying;
-                figures.dead += counts.dead;
-                figures.bytes += counts.bytes;
-                drop(figures);
-                *hold(&self.live.pause) = None;
-            }
-            Event::Gathering { .. } => *hold(&self.live.pause) = None,
-            Event::Paused { reason, .. } => *hold(&self.live.pause) = Some((*reason).to_owned()),
-            _ => {}
-        }
+        self.live.meter.event(event);
         self.inner.event(event);
+        if let Event::Started = event {
+            self.live.enter(Phase::Running, None);
+        }
     }
 
     fn wants_messages(&self) -> bool {
         self.inner.wants_messages()
+    }
+
+    fn wants_waiting(&self) -> Option<Duration> {
+        self.live.meter.wants_waiting()
     }
 }
 

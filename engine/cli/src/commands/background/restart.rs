@@ -1,7 +1,7 @@
 //! `flow restart [FLOW…]`: stop and start.
 
 use flow_daemon::background::protocol::{Became, Outcome, Request, Status};
-use flow_daemon::background::{Started, Wanted};
+use flow_daemon::background::{self, Started, Trouble, Wanted};
 
 use super::GraceArg;
 use crate::args::FormatArg;
@@ -53,12 +53,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let wanted = match super::connect(&engine)? {
         Some(mut client) => {
-            let running = super::running(&engine)?;
-            let all = Started::new(engine.started_file()).read().all;
-            let request = Request::End { grace_ms };
-            super::ask(&engine, &mut client, request, patience)?;
-            super::wait_for_the_end(&engine)?;
-            ran(&running, all)
+            let listed = Started::new(engine.started_file()).read();
+            let wanted = match super::running(&engine) {
+                Ok(running) => {
+                    let request = Request::End { grace_ms };
+                    super::ask(&engine, &mut client, request, patience)?;
+                    ran(&running, listed.all)
+                }
+                // One of another version understands a signal at least.
+                Err(error) if matches!(error.downcast_ref(), Some(Trouble::Refused(_))) => {
+                    background::terminate(&engine.lock_file())?;
+                    listed
+                }
+                Err(error) => return Err(error),
+            };
+            super::wait_for_the_end(&engine, patience)?;
+            wanted
         }
         None => Started::new(engine.started_file()).read(),
     };

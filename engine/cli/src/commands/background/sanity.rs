@@ -15,7 +15,8 @@ use crate::stop::Exit;
 Looks after the background process and mends what it finds: a process that was killed is started \
 again with the flows that ran in it, one that does not answer is killed first, flows that hang are \
 restarted, flows that failed are tried again. What was stopped on purpose stays stopped. It says \
-nothing when all is well, so that cron mails only when it is not.
+nothing when all is well, so that cron mails only when it is not. A process it starts finds the \
+environment it has itself: in a crontab, set what flows refer to as ${NAME}.
 
 With --format json, stdout is one array of {\"flow\", \"result\", \"text\"}, of flows it had to deal \
 with; see `flow start --help`.
@@ -55,8 +56,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// What the process had to deal with; none where there is no process any more.
 fn ask(engine: &Engine, grace: GraceArg) -> anyhow::Result<Option<Vec<Outcome>>> {
-    let connected = super::connect(engine);
-    let mut client = match connected {
+    // One that answers is alive; what it does then may take long.
+    let mut client = match super::connect(engine) {
         Ok(None) => return Ok(None),
         Ok(Some(client)) => client,
         Err(error) if background::holder(&engine.lock_file()).is_none() => return Err(error),
@@ -65,14 +66,6 @@ fn ask(engine: &Engine, grace: GraceArg) -> anyhow::Result<Option<Vec<Outcome>>>
             return Ok(None);
         }
     };
-    // One that can say how it is, is alive; what it does then may take long.
-    match client.ask(Request::Status, super::ANSWERING) {
-        Err(Trouble::Silent | Trouble::Broken(_)) => {
-            background::kill(&engine.lock_file())?;
-            return Ok(None);
-        }
-        answer => drop(answer?),
-    }
     let request = Request::Sanity {
         grace_ms: grace.millis(),
     };

@@ -5,6 +5,8 @@ use std::time::Duration;
 use flow_daemon::Engine;
 use flow_daemon::background::overview;
 use flow_daemon::background::protocol::{FlowStatus, Status};
+use flow_daemon::figures::Figures;
+use flow_daemon::health::State;
 use jiff::Timestamp;
 
 use crate::args::FormatArg;
@@ -15,30 +17,35 @@ use crate::stop::Exit;
 /// Arguments of `flow status`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-One line per flow. The state is
-  running     it works, or waits for something to do
-  starting    it is on its way
-  stopping    it finishes what is in hand
-  waiting     it failed, and is started again by itself
-  failed      it can't go on until somebody mends it; then `flow reload`
-  ended       it did all there was
-  foreground  `flow foreground` runs it
-  missing     it should run, but the background process is gone: `flow sanity`
-  stopped     it was stopped, or never started
-  disabled    it is not started until `flow enable`
+One line per flow: how it is, how far behind, what is failing. The state is the first of these that \
+fits, those with a star are well:
+  disabled*     it is not started until `flow enable`
+  failed        it can't go on until somebody mends it; then `flow reload`
+  starting*, stopping*, stopped*
+  missing       it should run, but the background process is gone: `flow sanity`
+  hung          it did nothing for runStateThreshold_hung
+  paused        it waits before it tries again what failed
+  disconnected  a broker is away, or was for much of the time
+  slow, retry, lagging, reject    it is beyond its runStateThreshold_* of that name
+  idle*         nothing came for runStateThreshold_idle
+  foreground*   `flow foreground` runs it
+  running*
+
+RETRY are messages that wait to be tried again, QUEUE those that wait in the queue, LAG is how old \
+messages are when they come, LAST when one last came; MSG/S and DATA/S are rates of the last minute. \
+--full adds what was counted since the start.
 
 With --format json, stdout is one object: \"process\" (null when there is none) with {\"pid\", \
 \"version\", \"since\", \"config\", \"memory\"}, and \"flows\", an array of {\"flow\", \"state\", \
-\"since\", \"reason\", \"restarts\", \"figures\"}. Times are UTC, RFC 3339; figures count since the \
-flow was started.
+\"reason\", \"since\", \"restarts\", \"figures\"}. `since` is UTC, RFC 3339; times in figures are \
+milliseconds since 1970, rates per second, lag in seconds.
 
 Examples:
   flow status
   flow status 'poll/*' --full
   flow status --format json
 
-Exit codes: 0 every flow is as it should be, 1 some are not (waiting, failed, missing), 2 could not \
-run.")]
+Exit codes: 0 every flow is well, 1 some are not, 2 could not run.")]
 pub(crate) struct Args {
     /// Which flows: `kind/name`, or a pattern; none means all
     #[arg(value_name = "FLOW")]
@@ -63,7 +70,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         console.print(&text(context, &status, args.full))?;
     }
-    if status.flows.iter().any(FlowStatus::is_bad) {
+    if status.flows.iter().any(|flow| !flow.state.is_well()) {
         Ok(Exit::No)
     } else {
         Ok(Exit::Done)
@@ -95,7 +102,7 @@ pub(super) fn text(context: &Context, status: &Status, full: bool) -> String {
     let mut text = if full {
         full_table(status, now).render(paint)
     } else {
-        table(status, now).render(paint)
+        table(status).render(paint)
     };
     text.push_str(&foot(status, now));
     text
@@ -108,10 +115,15 @@ fn age(since: Option<&str>, now: Timestamp) -> String {
         return "-".to_owned();
     };
     let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    if age < Duration::from_secs(60) {
-        format!("{}s", age.as_secs())
+    short(age)
+}
+
+/// A time span to the second.
+fn short(span: Duration) -> String {
+    if span < Duration::from_secs(60) {
+        format!("{}s", span.as_secs())
     } else {
-        elapsed(age)
+        elapsed(span)
     }
 }
 
@@ -121,27 +133,84 @@ fn reason(flow: &FlowStatus) -> &str {
     reason.lines().next().unwrap_or_default()
 }
 
-fn table(status: &Status, now: Timestamp) -> Table {
+/// A number, or a dash where there is none to show.
+fn known(number: Option<u64>) -> String {
+    number.map_or_else(|| "-".to_owned(), count)
+}
+
+/// Per second, with as many digits as say something.
+fn rate(rate: f64) -> String {
+    if rate == 0.0 {
+        "-".to_owned()
+    } else if rate < 10.0 {
+        format!("{rate:.1}")
+    } else {
+        format!("{rate:.0}")
+    }
+}
+
+/// Bytes a second.
+fn byte_rate(rate: f64) -> String {
+    if rate < 1.0 {
+        return "-".to_owned();
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is positive, and a float that is too large becomes the largest number"
+    )]
+    let whole = rate as u64;
+    bytes(whole)
+}
+
+/// How long ago the last message or transfer was.
+fn last(figures: &Figures) -> String {
+    let last = figures.last_message.max(figures.last_transfer);
+    last.map_or_else(
+        || "-".to_owned(),
+        |last| {
+            short(Duration::from_millis(
+                figures.at.saturating_sub(last).max(0).unsigned_abs(),
+            ))
+        },
+    )
+}
+
+fn lag(figures: &Figures) -> String {
+    let recent = &figures.recent;
+    if recent.messages == 0 || figures.input.is_none() {
+        return "-".to_owned();
+    }
+    elapsed(Duration::try_from_secs_f64(recent.lag).unwrap_or_default())
+}
+
+fn table(status: &Status) -> Table {
     let mut table = Table::new(&[
         ("FLOW", Align::Left),
         ("STATE", Align::Left),
-        ("FOR", Align::Right),
-        ("IN", Align::Right),
-        ("POSTED", Align::Right),
-        ("DATA", Align::Right),
-        ("FAILED", Align::Right),
+        ("RETRY", Align::Right),
+        ("QUEUE", Align::Right),
+        ("LAG", Align::Right),
+        ("LAST", Align::Right),
+        ("%REJ", Align::Right),
+        ("MSG/S", Align::Right),
+        ("DATA/S", Align::Right),
         ("WHY", Align::Left),
     ]);
+    let nothing = Figures::default();
     for flow in &status.flows {
-        let figures = &flow.figures;
+        let figures = flow.figures.as_ref().unwrap_or(&nothing);
+        let recent = &figures.recent;
         table.row([
             &flow.flow,
-            &flow.state,
-            &age(flow.since.as_deref(), now),
-            &count(figures.gathered),
-            &count(figures.posted),
-            &bytes(figures.bytes),
-            &count(figures.retrying + figures.dead),
+            flow.state.as_str(),
+            &known(Some(figures.waiting.retry).filter(|retry| *retry > 0)),
+            &known(figures.waiting.queue),
+            &lag(figures),
+            &last(figures),
+            &rate(recent.rejected_percent),
+            &rate(recent.message_rate.max(recent.post_rate)),
+            &byte_rate(recent.byte_rate_in + recent.byte_rate_out),
             reason(flow),
         ]);
     }
@@ -153,30 +222,51 @@ fn full_table(status: &Status, now: Timestamp) -> Table {
         ("FLOW", Align::Left),
         ("STATE", Align::Left),
         ("FOR", Align::Right),
-        ("RESTARTS", Align::Right),
-        ("IN", Align::Right),
-        ("REJECTED", Align::Right),
-        ("FETCHED", Align::Right),
-        ("POSTED", Align::Right),
-        ("DATA", Align::Right),
-        ("RETRIED", Align::Right),
+        ("STARTS", Align::Right),
+        ("RETRY", Align::Right),
         ("DEAD", Align::Right),
+        ("QUEUE", Align::Right),
+        ("LAG", Align::Right),
+        ("LAST", Align::Right),
+        ("MSG/S", Align::Right),
+        ("DATA/S", Align::Right),
+        ("RECEIVED", Align::Right),
+        ("REJECTED", Align::Right),
+        ("MALFORMED", Align::Right),
+        ("POSTED", Align::Right),
+        ("RETRIED", Align::Right),
+        ("FILES IN", Align::Right),
+        ("DATA IN", Align::Right),
+        ("FILES OUT", Align::Right),
+        ("DATA OUT", Align::Right),
         ("WHY", Align::Left),
     ]);
+    let nothing = Figures::default();
     for flow in &status.flows {
-        let figures = &flow.figures;
+        let figures = flow.figures.as_ref().unwrap_or(&nothing);
+        let (recent, counts) = (&figures.recent, &figures.counts);
+        let starts = flow.since.as_ref().map(|_| u64::from(flow.restarts) + 1);
         table.row([
             &flow.flow,
-            &flow.state,
+            flow.state.as_str(),
             &age(flow.since.as_deref(), now),
-            &flow.restarts.to_string(),
-            &count(figures.gathered),
-            &count(figures.rejected),
-            &count(figures.fetched),
-            &count(figures.posted),
-            &bytes(figures.bytes),
-            &count(figures.retrying),
-            &count(figures.dead),
+            &known(starts),
+            &count(figures.waiting.retry),
+            &count(figures.waiting.dead),
+            &known(figures.waiting.queue),
+            &lag(figures),
+            &last(figures),
+            &rate(recent.message_rate.max(recent.post_rate)),
+            &byte_rate(recent.byte_rate_in + recent.byte_rate_out),
+            &count(counts.received),
+            &count(counts.rejected),
+            &count(counts.malformed),
+            &count(counts.posted),
+            &count(counts.retried),
+            &count(counts.files_in),
+            &bytes(counts.bytes_in),
+            &count(counts.files_out),
+            &bytes(counts.bytes_out),
             reason(flow),
         ]);
     }
@@ -186,7 +276,10 @@ fn full_table(status: &Status, now: Timestamp) -> Table {
 /// The process, and how many flows run.
 fn foot(status: &Status, now: Timestamp) -> String {
     let total = u64::try_from(status.flows.len()).unwrap_or(u64::MAX);
-    let running = status.flows.iter().filter(|flow| flow.state == "running");
+    let running = status
+        .flows
+        .iter()
+        .filter(|flow| matches!(flow.state, State::Running | State::Idle));
     let running = running.count();
     let total = plural(total, "flow");
     match &status.process {
@@ -202,7 +295,8 @@ fn foot(status: &Status, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use flow_daemon::background::protocol::{Figures, Process};
+    use flow_daemon::background::protocol::Process;
+    use flow_daemon::figures::{Counts, Link, Recent, Waiting};
 
     use super::*;
     use crate::render::Paint;
@@ -210,19 +304,41 @@ mod tests {
     #[test]
     fn a_status_as_a_person_sees_it() {
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
-        let mut mail = FlowStatus::idle("poll/mail".into(), "waiting");
+        let at = now.as_millisecond();
+        let mut mail = FlowStatus::idle("poll/mail".into(), State::Paused);
         mail.since = Some("2026-01-02T03:04:00Z".into());
         mail.reason = Some("no route to host\nand more".into());
         mail.restarts = 2;
-        mail.figures = Figures {
-            gathered: 1_234_567,
-            posted: 12,
-            bytes: 5 << 20,
-            retrying: 3,
-            ..Figures::default()
-        };
-        let mut other = FlowStatus::idle("watch/a".into(), "running");
+        let mut other = FlowStatus::idle("subscribe/a".into(), State::Running);
         other.since = Some("2026-01-02T01:00:00Z".into());
+        other.figures = Some(Figures {
+            at,
+            last_message: Some(at - 2_500),
+            last_transfer: Some(at - 90_000),
+            counts: Counts {
+                received: 1_234_567,
+                rejected: 12,
+                posted: 34,
+                files_in: 34,
+                bytes_in: 5 << 20,
+                ..Counts::default()
+            },
+            recent: Recent {
+                message_rate: 3.21,
+                byte_rate_in: 2048.0,
+                messages: 200,
+                lag: 0.031,
+                rejected_percent: 12.5,
+                ..Recent::default()
+            },
+            waiting: Waiting {
+                queue: Some(7),
+                retry: 3,
+                ..Waiting::default()
+            },
+            input: Some(Link::default()),
+            ..Figures::default()
+        });
         let status = Status {
             process: Some(Process {
                 pid: 42,
@@ -231,19 +347,28 @@ mod tests {
                 config: "/c".into(),
                 memory: 30 << 20,
             }),
-            flows: vec![mail, other, FlowStatus::idle("watch/b".into(), "stopped")],
+            flows: vec![
+                mail,
+                other,
+                FlowStatus::idle("watch/b".into(), State::Stopped),
+            ],
         };
-        let mut text = table(&status, now).render(Paint::off());
+        let mut text = table(&status).render(Paint::off());
         text.push_str(&foot(&status, now));
         text.push_str(&full_table(&status, now).render(Paint::off()));
         insta::assert_snapshot!(text);
-        let none = Status {
-            process: None,
-            flows: Vec::new(),
-        };
         assert_eq!(
-            foot(&none, now),
+            foot(&Status::default(), now),
             "0 flows, nothing runs in the background\n"
         );
+    }
+
+    #[test]
+    fn rates_have_the_digits_that_count() {
+        assert_eq!(
+            [0.0, 0.04, 3.21, 1234.5].map(rate),
+            ["-", "0.0", "3.2", "1234"]
+        );
+        assert_eq!([0.0, 2048.0].map(byte_rate), ["-", "2.0 KiB"]);
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.flows.is_empty() {
         let request = Request::End { grace_ms };
         let outcomes = super::ask(&engine, &mut client, request, patience)?;
-        super::wait_for_the_end(&engine)?;
+        super::wait_for_the_end(&engine, patience)?;
         return super::show(context, &outcomes, json);
     }
     let running = super::running(&engine)?;
