@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use flow_config::Flow;
 use flow_message::Timestamp;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::clock::{later, until};
 use crate::content::Local;
@@ -19,6 +20,7 @@ use crate::drain::Drain;
 use crate::error::Error;
 use crate::finish::{Behind, Finisher};
 use crate::lanes::Lanes;
+use crate::nodupe;
 use crate::pass::Pass;
 use crate::ports::{
     CallbackFactory, Clock, Consumer, Event, Failure, Observer, PassCounts, Publisher, Settlement,
@@ -173,6 +175,8 @@ pub(crate) struct Running {
     pub(crate) dry_overlay: Arc<Overlay>,
     /// What a dry run took from the queue, to be released.
     pub(crate) held_tags: Vec<u64>,
+    /// Removes what has expired, beside the passes.
+    expiring: Option<JoinHandle<()>>,
 }
 
 /// What kind of trouble a wait is for.
@@ -238,6 +242,7 @@ impl Running {
             credentials_step: 0,
             start_step: 0,
             dry_overlay: Arc::default(),
+            expiring: None,
             held_tags: Vec::new(),
             shared,
         }
@@ -364,7 +369,11 @@ impl Running {
             ..Default::default()
         };
         self.shared.store.commit(Arc::new(batch)).await?;
-        self.shared.store.expire(now.as_millisecond()).await?;
+        let busy = |task: &JoinHandle<()>| !task.is_finished();
+        if !self.expiring.as_ref().is_some_and(busy) {
+            let (store, clock) = (self.shared.store.clone(), Arc::clone(&self.shared.clock));
+            self.expiring = Some(tokio::spawn(nodupe::forget_expired(store, clock, now)));
+        }
         Ok(())
     }
 
@@ -524,6 +533,9 @@ impl Running {
     /// Ends everything, each step for a limited time.
     async fn shut_down(&mut self) {
         self.forget_ahead();
+        if let Some(expiring) = self.expiring.take() {
+            expiring.abort();
+        }
         let clock = Arc::clone(&self.shared.clock);
         within(&*clock, self.lanes.stop()).await;
         if let Some(consumer) = self.consumer.as_mut() {
