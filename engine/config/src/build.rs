@@ -298,7 +298,7 @@ impl Builder<'_> {
             None => Vec::new(),
         };
         Filters {
-            rules,
+            rules: rules.into(),
             accept_unmatched: true,
             placement,
         }

@@ -13,6 +13,7 @@ mod filters;
 mod input;
 mod output;
 mod policy;
+mod rules;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub use output::{Output, PostFormat};
 pub use policy::{
     LogEvents, LogLevel, LogOptions, Nodupe, NodupeBasis, Pace, RetryPolicy, Schedule, Thresholds,
 };
+pub use rules::Rules;
 
 use crate::template::Template;
 use crate::{SafeUrl, Setting};

@@ -39,8 +39,8 @@ pub use flow::{
     Allow, Argument, Binding, CallbackSpec, Conditions, Declare, Digest, FileEvent, FileEvents,
     FilenameEncoding, Filters, Flow, FlowName, IdentityMethod, Inflight, InlineAs, InlinePolicy,
     Input, Kind, Limits, Listing, LogEvents, LogLevel, LogOptions, Mqtt, Nodupe, NodupeBasis,
-    OptionValue, Output, Pace, Placement, PostFormat, QueueType, RetryPolicy, Rule, Schedule,
-    SizeRange, SourceStamp, Strip, Thresholds, TlsRigour, Transfer, user_of_exchange,
+    OptionValue, Output, Pace, Placement, PostFormat, QueueType, RetryPolicy, Rule, Rules,
+    Schedule, SizeRange, SourceStamp, Strip, Thresholds, TlsRigour, Transfer, user_of_exchange,
 };
 pub use manifest::{Grant, Manifest, OptionKind, OptionSpec, Plugins};
 pub use name::NameError;

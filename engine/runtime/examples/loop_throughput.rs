@@ -1,5 +1,7 @@
 //! Messages a second through the loop itself: from a queue in memory to an exchange in memory, no
-//! callbacks. `cargo run --release -p flow-runtime --example loop_throughput [messages] [batch]`.
+//! callbacks. `cargo run --release -p flow-runtime --example loop_throughput [messages] [batch] [SECONDS]`:
+//! with SECONDS every message is remembered for so long (`nodupe_ttl`), and what has expired goes every
+//! second.
 
 #![allow(clippy::print_stdout, reason = "it prints its result")]
 #![allow(dead_code, reason = "the tests use the rest of the flow")]
@@ -7,9 +9,9 @@
 #[path = "../tests/support/flow.rs"]
 mod flow;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use flow_message::{Identity, Message, Timestamp};
@@ -71,12 +73,16 @@ impl Consumer for Source {
     }
 }
 
-struct Sink(Arc<AtomicU64>);
+/// Counts what it gets, and the longest time between two batches.
+struct Sink(Arc<AtomicU64>, Arc<Mutex<(Instant, Duration)>>);
 
 #[async_trait]
 impl Publisher for Sink {
     async fn post(&mut self, batch: &[Outgoing]) -> Result<Vec<Confirm>, Failure> {
         self.0.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let mut stall = self.1.lock().expect("nobody panics");
+        let now = Instant::now();
+        *stall = (now, stall.1.max(now - stall.0));
         Ok(vec![Confirm::Posted; batch.len()])
     }
 
@@ -116,18 +122,27 @@ fn main() {
         placement: flow_config::Placement::default(),
         origin: "flow/test.yaml:1".into(),
     };
-    flow.filters.rules = vec![rule];
+    flow.filters.rules = vec![rule].into();
     flow.callbacks.clear();
+    if let Some(ttl) = arguments.next() {
+        flow.nodupe = Some(flow_config::Nodupe {
+            ttl: Duration::from_secs(ttl),
+            basis: flow_config::NodupeBasis::Path,
+        });
+        flow.housekeeping = Duration::from_secs(1);
+    }
     let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("flow.db");
     let posted = Arc::new(AtomicU64::new(0));
+    let stall = Arc::new(Mutex::new((Instant::now(), Duration::ZERO)));
     let ports = Ports {
         consumer: Some(Box::new(Source {
             left: count,
             tag: 0,
         })),
-        publisher: Some(Box::new(Sink(Arc::clone(&posted)))),
+        publisher: Some(Box::new(Sink(Arc::clone(&posted), Arc::clone(&stall)))),
         callbacks: Arc::new(NoCallbacks),
-        store: Store::open(directory.path().join("flow.db")).expect("a store"),
+        store: Store::open(&path).expect("a store"),
         clock: Arc::new(SystemClock),
         observer: Arc::new(Quiet),
     };
@@ -144,8 +159,19 @@ fn main() {
     let elapsed = started.elapsed();
     let posted = posted.load(Ordering::Relaxed);
     assert_eq!(done.expect("it runs").posted, posted);
+    let stall = stall.lock().expect("nobody panics").1;
     println!(
-        "{posted} messages in {elapsed:.2?}: {:.0}/s",
-        count as f64 / elapsed.as_secs_f64()
+        "{posted} messages in {elapsed:.2?}: {:.0}/s, longest pause {stall:.0?}, peak memory {} MiB, database {} MiB",
+        count as f64 / elapsed.as_secs_f64(),
+        peak() / 1_024,
+        std::fs::metadata(&path).map_or(0, |file| file.len()) / 1_048_576,
     );
+}
+
+/// KiB this process had in memory at most.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.unwrap_or_default()
 }

@@ -100,36 +100,28 @@ pub(crate) fn rules<'a>(filters: &'a Filters, message: &Message) -> Result<Match
         return unmatched(filters.accept_unmatched);
     }
     let url = message.url();
-    for rule in &filters.rules {
-        // `.*` says yes to everything; most lists end in it.
-        let groups = if rule.regex.as_str() == ".*" {
-            Vec::new()
-        } else {
-            let Some(found) = rule.regex.captures(&url) else {
-                continue;
-            };
-            if found.get(0).is_none_or(|whole| whole.start() != 0) {
-                continue;
-            }
-            let groups = found.iter().skip(1);
-            groups
-                .map(|group| group.map(|group| group.as_str().to_owned()))
-                .collect()
-        };
-        if !rule.conditions.hold(message) {
-            continue;
-        }
-        if rule.accept {
-            return Ok(Match {
-                rule: Some(rule),
-                placement: &rule.placement,
-                groups,
-            });
-        }
+    let Some(rule) = filters.rules.deciding(&url, message) else {
+        return unmatched(filters.accept_unmatched);
+    };
+    if !rule.accept {
         let reason = format!("`{}` ({})", rule.text, rule.origin);
         return Err(Rejection { code: 404, reason });
     }
-    unmatched(filters.accept_unmatched)
+    // Groups are looked for in the one rule that decided, and only if it has any.
+    let found = (rule.regex.captures_len() > 1)
+        .then(|| rule.regex.captures(&url))
+        .flatten();
+    let groups = found.map_or_else(Vec::new, |found| {
+        let groups = found.iter().skip(1);
+        groups
+            .map(|group| group.map(|group| group.as_str().to_owned()))
+            .collect()
+    });
+    Ok(Match {
+        rule: Some(rule),
+        placement: &rule.placement,
+        groups,
+    })
 }
 
 impl Match<'_> {
@@ -472,7 +464,7 @@ mod tests {
             ..rule(false, ".*")
         };
         let filters = Filters {
-            rules: vec![large, rule(true, ".*")],
+            rules: vec![large, rule(true, ".*")].into(),
             ..Filters::default()
         };
         let mut message = Message::new(Timestamp::from_unix(0, 0), "http://origin", "a/x");
@@ -486,7 +478,7 @@ mod tests {
     #[test]
     fn the_first_matching_rule_decides() {
         let filters = Filters {
-            rules: vec![rule(false, r".*\.tmp$"), rule(true, "http://origin/a/.*")],
+            rules: vec![rule(false, r".*\.tmp$"), rule(true, "http://origin/a/.*")].into(),
             ..Filters::default()
         };
         let check = |path: &str| {
@@ -514,7 +506,7 @@ mod tests {
         let mut accept = rule(true, r"http://origin/([^/]*)/(.*)/x");
         accept.placement.directory = template("/data/by-${1}/${2}");
         let filters = Filters {
-            rules: vec![accept],
+            rules: vec![accept].into(),
             ..Filters::default()
         };
         let directory = |path: &str| {
@@ -542,7 +534,7 @@ mod tests {
         let mut accept = rule(true, r"http://origin/(.*)/x");
         accept.placement.directory = template("${1}");
         let filters = Filters {
-            rules: vec![accept],
+            rules: vec![accept].into(),
             ..Filters::default()
         };
         let directory = |path: &str| {

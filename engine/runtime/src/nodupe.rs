@@ -6,10 +6,18 @@
 //! Messages from retry bypass the check: they are the holders.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use flow_config::{Nodupe, NodupeBasis};
-use flow_message::{FileOp, Identity, Message};
+use flow_message::{FileOp, Identity, Message, Timestamp};
 use ring::digest::{Context, SHA256};
+
+use crate::ports::Clock;
+use crate::store::Store;
+
+/// Between two steps of forgetting, for a pass that waits for the store.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What makes two messages the same, as a fixed-size key.
 ///
@@ -26,6 +34,21 @@ pub(crate) fn key(nodupe: &Nodupe, message: &Message) -> Vec<u8> {
         NodupeBasis::PathOnly => digest.text(path),
     }
     .finish()
+}
+
+/// Removes what has expired, in steps so small that passes do not stall. Look-ups ignore it anyway;
+/// what is left when the flow ends goes another time.
+pub(crate) async fn forget_expired(store: Store, clock: Arc<dyn Clock>, now: Timestamp) {
+    loop {
+        match store.expire(now.as_millisecond()).await {
+            Ok(true) => clock.sleep(PAUSE).await,
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "What has expired can't be removed; it is tried again.");
+                return;
+            }
+        }
+    }
 }
 
 /// The key of a gathered message: the same for the same thing at every poll, also after a restart

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use flow_config::Flow;
 use flow_message::Timestamp;
+use tokio::task::JoinHandle;
 
 use crate::clock::{later, until};
 use crate::content::Local;
@@ -19,6 +20,7 @@ use crate::drain::Drain;
 use crate::error::Error;
 use crate::finish::{Behind, Finisher};
 use crate::lanes::Lanes;
+use crate::nodupe;
 use crate::pace::Pace;
 use crate::pass::Pass;
 use crate::ports::{
@@ -208,6 +210,8 @@ pub(crate) struct Running {
     pub(crate) dry_overlay: Arc<Overlay>,
     /// What a dry run took from the queue, to be released.
     pub(crate) held_tags: Vec<u64>,
+    /// Removes what has expired, beside the passes.
+    expiring: Option<JoinHandle<()>>,
 }
 
 /// What kind of trouble a wait is for.
@@ -337,6 +341,7 @@ impl Running {
             credentials_step: 0,
             start_step: 0,
             dry_overlay: Arc::default(),
+            expiring: None,
             held_tags: Vec::new(),
             seat,
             pace,
@@ -518,8 +523,10 @@ impl Running {
             ..Default::default()
         };
         self.shared.store.commit(Arc::new(batch)).await?;
-        if self.seat.leads() {
-            self.shared.store.expire(now.as_millisecond()).await?;
+        let busy = |task: &JoinHandle<()>| !task.is_finished();
+        if self.seat.leads() && !self.expiring.as_ref().is_some_and(busy) {
+            let (store, clock) = (self.shared.store.clone(), Arc::clone(&self.shared.clock));
+            self.expiring = Some(tokio::spawn(nodupe::forget_expired(store, clock, now)));
         }
         Ok(())
     }
@@ -588,6 +595,9 @@ impl Running {
     /// Ends everything, each step for a limited time.
     async fn shut_down(&mut self) {
         self.forget_ahead();
+        if let Some(expiring) = self.expiring.take() {
+            expiring.abort();
+        }
         let clock = Arc::clone(&self.shared.clock);
         within(&*clock, self.lanes.stop()).await;
         if let Some(consumer) = self.consumer.as_mut() {

@@ -298,7 +298,7 @@ async fn a_name_the_rules_refuse_takes_the_old_one_away() {
         placement: Placement::default(),
         origin: "flow/test.yaml:1".into(),
     };
-    bench.flow.filters.rules = vec![rule];
+    bench.flow.filters.rules = vec![rule].into();
     let codes = run(
         &bench,
         &[

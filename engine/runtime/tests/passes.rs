@@ -54,7 +54,7 @@ async fn what_the_queue_has_is_posted_and_acked() {
 async fn filters_reject_and_headers_are_set() {
     let mut bench = Bench::new();
     bench.flow.filters = Filters {
-        rules: vec![rule(false, r".*\.tmp$")],
+        rules: vec![rule(false, r".*\.tmp$")].into(),
         accept_unmatched: true,
         ..Filters::default()
     };
@@ -156,7 +156,7 @@ async fn a_callbacks_filters_choose_and_place_what_it_derives() {
     let mut accept = rule(true, r".*\.pdf$");
     accept.placement.directory = Some(Template::parse("inbox").unwrap());
     bench.flow.callbacks[1].filters = Some(Filters {
-        rules: vec![accept],
+        rules: vec![accept].into(),
         ..Filters::default()
     });
     bench.world.enqueue("m", message("INBOX/7"));
@@ -258,7 +258,7 @@ async fn a_dry_run_changes_nothing() {
     let mut bench = Bench::new();
     bench.options.dry_run = true;
     bench.flow.filters = Filters {
-        rules: vec![rule(true, ".*/a")],
+        rules: vec![rule(true, ".*/a")].into(),
         ..Filters::default()
     };
     let mut plugin = gatherer(&["g/a"]);

@@ -74,7 +74,7 @@ impl Builder<'_> {
                 let placement = Placement::default();
                 let rules = self.rules(&format!("{at}.filters"), &entry.value, &placement);
                 Filters {
-                    rules,
+                    rules: rules.into(),
                     accept_unmatched,
                     placement,
                 }

@@ -1,5 +1,7 @@
 //! Rules: what passes, and where it is stored.
 
+use std::collections::HashMap;
+
 use regex::Regex;
 
 use super::Builder;
@@ -33,16 +35,18 @@ impl Builder<'_> {
             }
         };
         let mut rules: Vec<Rule> = Vec::new();
+        // What decides about everything its expression matches, by that; and the first that does
+        // about everything.
+        let mut last_words: HashMap<String, usize> = HashMap::new();
+        let mut end = None;
         for (index, item) in items.iter().enumerate() {
             let Some((rule, regex_node)) = self.rule(&format!("{name}[{index}]"), item, base)
             else {
                 continue;
             };
-            let blocker = rules.iter().find(|earlier| {
-                let same = earlier.regex.as_str() == rule.regex.as_str();
-                earlier.conditions.is_empty() && (matches_all(&earlier.regex) || same)
-            });
-            if let Some(earlier) = blocker {
+            let same = last_words.get(rule.regex.as_str()).copied();
+            let blocker = [end, same].into_iter().flatten().min();
+            if let Some(earlier) = blocker.map(|number| &rules[number]) {
                 let everything = matches_all(&earlier.regex);
                 let verb = if earlier.accept { "accepts" } else { "rejects" };
                 let what = if everything { "everything" } else { "the same" };
@@ -51,6 +55,13 @@ impl Builder<'_> {
                     .error(code::UNREACHABLE_RULE, regex_node.span, "this rule is never reached")
                     .label(label)
                     .hint("rules are tried in order and the first that matches decides: move it up, or remove it");
+            }
+            if rule.conditions.is_empty() {
+                if end.is_none() && matches_all(&rule.regex) {
+                    end = Some(rules.len());
+                }
+                let words = last_words.entry(rule.regex.as_str().to_owned());
+                words.or_insert(rules.len());
             }
             rules.push(rule);
         }

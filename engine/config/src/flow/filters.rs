@@ -5,13 +5,14 @@ use regex::Regex;
 
 use self::fields::text_of;
 use super::content::FileEvents;
+use super::rules::Rules;
 use crate::template::Template;
 
 /// Ordered rules and what follows for messages none of them matches.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
     /// First match decides.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// Fate of messages no rule matches.
     pub accept_unmatched: bool,
     /// Placement of messages accepted by no rule.
@@ -33,6 +34,15 @@ pub struct Rule {
     pub placement: Placement,
     /// `file:line` of the rule.
     pub origin: String,
+}
+
+impl Rule {
+    /// Whether it is about `message`, whose URL is `url`.
+    pub fn matches(&self, url: &str, message: &Message) -> bool {
+        // Most lists end in a rule for everything.
+        (self.regex.as_str() == "^(?:.*)" || self.regex.is_match(url))
+            && self.conditions.hold(message)
+    }
 }
 
 /// What a rule asks of a message besides its URL. All of it has to hold; what the message does not

@@ -10,6 +10,9 @@ use super::Store;
 use crate::error::StoreError;
 use crate::ports::{Fate, Rejection};
 
+/// Most rows of a table that are forgotten in one transaction.
+const EXPIRE_MAX: usize = 1_000;
+
 /// A message to try again.
 #[derive(Debug, Clone)]
 pub(crate) struct RetryRow {
@@ -357,15 +360,24 @@ impl Store {
         .await
     }
 
-    /// Forgets what has expired.
-    pub(crate) async fn expire(&self, now: i64) -> Result<(), StoreError> {
+    /// Forgets some of what has expired, oldest first; says whether there may be more. A transaction
+    /// so small that a pass that wants to commit does not wait for long: a million rows at once keep
+    /// the file for many seconds.
+    pub(crate) async fn expire(&self, now: i64) -> Result<bool, StoreError> {
         self.write(move |transaction| {
-            transaction.execute("DELETE FROM nodupe WHERE expires <= ?1", [now])?;
-            transaction.execute(
-                "DELETE FROM state WHERE expires IS NOT NULL AND expires <= ?1",
-                [now],
-            )?;
-            Ok(())
+            let seen = transaction
+                .prepare_cached(
+                    "DELETE FROM nodupe WHERE key IN
+                     (SELECT key FROM nodupe WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
+                )?
+                .execute(params![now, limit_to_sql(EXPIRE_MAX)])?;
+            let state = transaction
+                .prepare_cached(
+                    "DELETE FROM state WHERE (callback, key) IN
+                     (SELECT callback, key FROM state WHERE expires <= ?1 LIMIT ?2)",
+                )?
+                .execute(params![now, limit_to_sql(EXPIRE_MAX)])?;
+            Ok(seen.max(state) >= EXPIRE_MAX)
         })
         .await
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use flow_message::{Message, Timestamp};
 
-use super::{Batch, DeadRow, Pending, Renewal, RetryRow, Seen, fate_from_text, fate_to_text};
+use super::{
+    Batch, DeadRow, Pending, Renewal, RetryRow, Seen, StateWrite, fate_from_text, fate_to_text,
+};
 use crate::ports::{Fate, Rejection};
 use crate::store::Store;
 
@@ -135,8 +137,48 @@ async fn nodupe_entries_name_their_holder_and_expire() {
         look(50).await.unwrap(),
         [None, Some(("done".into(), false)), None]
     );
-    store.expire(80).await.unwrap();
+    assert!(!store.expire(80).await.unwrap(), "nothing is left");
     assert_eq!(look(0).await.unwrap(), [None, None, None]);
+}
+
+#[tokio::test]
+async fn what_has_expired_goes_a_little_at_a_time() {
+    let (_directory, store) = store();
+    let seen = (0..2_500_u32)
+        .map(|number| Seen {
+            key: number.to_be_bytes().to_vec(),
+            holder: "x".into(),
+            expires: if number < 2_400 { 10 } else { 90 },
+        })
+        .collect();
+    let state = (0..1_200_u32)
+        .map(|number| StateWrite {
+            callback: "mail".into(),
+            key: number.to_string(),
+            value: Some(Vec::new()),
+            expires: (number < 1_100).then_some(10),
+        })
+        .collect();
+    let batch = Batch {
+        seen,
+        state,
+        ..Batch::default()
+    };
+    store.commit(Arc::new(batch)).await.unwrap();
+    let count = |table: &str| {
+        let query = format!("SELECT COUNT(*) FROM {table}");
+        store
+            .read_now(
+                |connection| Ok(connection.query_row(&query, [], |row| row.get::<_, i64>(0))?),
+            )
+            .unwrap()
+    };
+    let mut left = Vec::new();
+    while store.expire(50).await.unwrap() {
+        left.push((count("nodupe"), count("state")));
+    }
+    assert_eq!(left, [(1_500, 200), (500, 100)]);
+    assert_eq!((count("nodupe"), count("state")), (100, 100));
 }
 
 #[tokio::test]
