@@ -97,11 +97,11 @@ fn want(live: &Live, policy: &InlinePolicy) -> Option<Wanted> {
         return None;
     }
     let path = match &live.meta.body {
-        Body::Here(path) => path.clone(),
+        Body::Here(path) | Body::Sent(Some(path)) => path.clone(),
         // It came so, and stays so.
         _ if message.content.is_some() => return None,
         Body::Away => content::file_path(message)?,
-        Body::Held(_) | Body::Stored(_) => return None,
+        Body::Held(_) | Body::Stored(_) | Body::Sent(None) => return None,
     };
     Some(Wanted {
         path,
