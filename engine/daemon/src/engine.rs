@@ -268,7 +268,13 @@ impl Engine {
                 store: running.store.clone(),
                 paths: None,
             };
-            self.work(Arc::clone(&flow), options, Arc::clone(&observer), end, running)
+            self.work(
+                Arc::clone(&flow),
+                options,
+                Arc::clone(&observer),
+                end,
+                running,
+            )
         };
         let machine = vip::of_this_machine;
         vip::run(&flow.vip, machine, &*observer, &drain, once, work).await

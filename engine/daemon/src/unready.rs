@@ -6,9 +6,7 @@
 use flow_config::{Finding, Flow, PostFormat, Report};
 
 /// By name.
-const OPTIONS: &[&str] = &[
-    "ftpFilenameEncoding",
-];
+const OPTIONS: &[&str] = &["ftpFilenameEncoding"];
 
 /// An error for everything `flow` asks for that is not carried out yet.
 pub(crate) fn found(flow: &Flow) -> Report {

@@ -108,7 +108,7 @@ fn item(id: u64) -> Item {
         attempt: 0,
         message,
         location: Some(location),
-          other: None,
+        other: None,
         other: None,
     }
 }

@@ -9,10 +9,11 @@ mod support;
 
 use std::time::Duration;
 
+use flow_config::Inflight;
 use flow_message::{FileOp, Identity, Message, Timestamp};
 use flow_runtime::ports::{Callback, Edit};
 use flow_testkit::{S3, wait};
-use flow_transfer::{Carrier, Inflight, PollOptions, Settings, Tls};
+use flow_transfer::{Carrier, PollOptions, Settings, Tls};
 use serde_json::json;
 use support::{
     carrier_with, download, download_one, edits, gather_all, message, noise, poll, send, settings,
