@@ -3,6 +3,8 @@
 //! Each test builds what a site would: files appear somewhere, flows announce, move and store them,
 //! and at the end the trees are the same, byte for byte.
 
+mod options;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};

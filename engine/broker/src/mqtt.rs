@@ -159,9 +159,8 @@ pub struct Posting {
     pub format: Format,
     /// The first words of topics, as the flow that posts has them.
     pub topic_prefix: String,
-    /// More than 1: so many exchanges named `exchange` with `00`, `01`… appended share the posts, chosen
-    /// by `relPath` as sr3 chooses.
-    pub split: u32,
+    /// The exchanges that share the posts, chosen by `relPath` as sr3 chooses; empty: `exchange` alone.
+    pub parts: Vec<String>,
     /// Messages go away after waiting this long at the server; zero: never.
     pub message_ttl: Duration,
 }
@@ -173,14 +172,14 @@ impl Posting {
             exchange: exchange.into(),
             format: Format::V03,
             topic_prefix: Format::V03.topic_prefix().to_owned(),
-            split: 0,
+            parts: Vec::new(),
             message_ttl: Duration::ZERO,
         }
     }
 
     /// The exchanges it means.
     fn exchanges(&self) -> Vec<String> {
-        split::exchanges(&self.exchange, self.split)
+        split::exchanges(&self.exchange, &self.parts)
     }
 
     /// The same, in a format and with the topics that are usual for it.

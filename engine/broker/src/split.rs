@@ -27,14 +27,11 @@ pub(crate) fn number(message: &Message, count: usize) -> usize {
     usize::try_from(number % count as u64).unwrap_or(0)
 }
 
-/// The exchanges meant by one that is split into so many parts; below 2 it is itself.
-pub(crate) fn exchanges(exchange: &str, split: u32) -> Vec<String> {
-    if split > 1 {
-        (0..split)
-            .map(|number| format!("{exchange}{number:02}"))
-            .collect()
-    } else {
-        vec![exchange.to_owned()]
+/// The exchanges posted to: the parts, or the one there is.
+pub(crate) fn exchanges(exchange: &str, parts: &[String]) -> Vec<String> {
+    match parts {
+        [] => vec![exchange.to_owned()],
+        parts => parts.to_vec(),
     }
 }
 
@@ -59,7 +56,8 @@ mod tests {
             .extra
             .insert("exchangeSplitOverride".into(), json!("4"));
         assert_eq!(number(&message, 3), 1);
-        assert_eq!(exchanges("xs_me", 2), ["xs_me00", "xs_me01"]);
-        assert_eq!(exchanges("xs_me", 0), ["xs_me"]);
+        let parts = ["xs_me00", "xs_me01"].map(String::from);
+        assert_eq!(exchanges("xs_me", &parts), parts);
+        assert_eq!(exchanges("xs_me", &[]), ["xs_me"]);
     }
 }

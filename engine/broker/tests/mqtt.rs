@@ -210,3 +210,79 @@ async fn every_format_goes_there_and_back() {
     assert_eq!(got.retrieve_path.as_deref(), Some("/data/report.txt"));
     assert_eq!(got.pub_time, wis.message.pub_time);
 }
+
+#[tokio::test]
+async fn a_queue_takes_from_all_parts_of_an_exchange() {
+    let server = Mosquitto::start();
+    let broker = open(
+        &server.url(),
+        Options {
+            max_in_flight: Some(2),
+            ..Options::default()
+        },
+    );
+    let wanted = Declaration::new("q", "x00", ["v03.#"]).and("x01", "v03.#");
+    let mut both = broker.consumer(&wanted, 100).await.unwrap();
+    let second = Declaration::new("q_second", "x01", ["v03.#"]);
+    let mut second = broker.consumer(&second, 100).await.unwrap();
+    let mut posting = Posting::new("x00");
+    posting.parts = ["x00", "x01"].map(String::from).to_vec();
+    posting.message_ttl = Duration::from_secs(600);
+    let mut publisher = broker.publisher_to(posting).unwrap();
+    // `a` is 97, `b` is 98: they take turns.
+    let letters: Vec<String> = ('a'..='z').map(String::from).collect();
+    let batch: Vec<_> = letters.iter().map(|path| outgoing(path, None)).collect();
+    publisher.post(&batch).await.unwrap();
+    let received = take(&mut both, 26).await;
+    let mut found = paths(&received);
+    found.sort_unstable();
+    assert_eq!(found, letters);
+    let received = take(&mut second, 13).await;
+    assert!(paths(&received).starts_with(&["a", "c", "e"]));
+}
+
+#[tokio::test]
+async fn a_clean_session_forgets_what_waited() {
+    let server = Mosquitto::start();
+    let keeping = open(&server.url(), Options::default());
+    keeping.declare(&everything()).await.unwrap();
+    let mut publisher = keeping.publisher("x").unwrap();
+    publisher.post(&[outgoing("before", None)]).await.unwrap();
+    let clean = open(
+        &server.url(),
+        Options {
+            clean_session: true,
+            ..Options::default()
+        },
+    );
+    let mut consumer = clean.consumer(&everything(), 10).await.unwrap();
+    publisher.post(&[outgoing("after", None)]).await.unwrap();
+    assert_eq!(paths(&take(&mut consumer, 1).await), ["after"]);
+}
+
+#[tokio::test]
+async fn what_nobody_confirms_arrives_while_all_is_well() {
+    let server = Mosquitto::start();
+    let options = Options {
+        qos: 0,
+        ..Options::default()
+    };
+    let broker = open(&server.url(), options.clone());
+    let mut consumer = broker.consumer(&everything(), 100).await.unwrap();
+    let mut publisher = broker.publisher("x").unwrap();
+    let batch: Vec<_> = (0..50)
+        .map(|number| outgoing(&format!("a/{number}"), None))
+        .collect();
+    publisher.post(&batch).await.unwrap();
+    let received = take(&mut consumer, 50).await;
+    assert_eq!(received.len(), 50);
+    let acks: Vec<_> = received
+        .iter()
+        .map(|received| (received.tag, Settlement::Ack))
+        .collect();
+    consumer.settle(&acks).await.unwrap();
+    let url = SafeUrl::parse(&server.url()).unwrap();
+    let error = MqttBroker::open(&url, None, Options { qos: 2, ..options }).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(error.to_string().contains("`qos: 1`"), "{error}");
+}

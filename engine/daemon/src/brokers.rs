@@ -138,11 +138,10 @@ impl Brokers {
         output: &Output,
     ) -> Result<Box<dyn Publisher>, Error> {
         let format = format(output.format);
-        let (exchange, split) = parts(output);
         Ok(match family(&output.broker) {
             Family::Embedded => {
-                let mut posting = flow_broker::embedded::Posting::new(exchange);
-                posting.split = split;
+                let mut posting = flow_broker::embedded::Posting::new(&output.exchange);
+                posting.parts = parts(output);
                 posting.format = format;
                 posting.topic_prefix.clone_from(&output.topic_prefix);
                 posting.persistent = output.persistent;
@@ -155,8 +154,8 @@ impl Brokers {
             }
             Family::Mqtt => {
                 let broker = self.mqtt(manner, &output.broker, output.tls)?;
-                let mut posting = mqtt::Posting::new(exchange);
-                posting.split = split;
+                let mut posting = mqtt::Posting::new(&output.exchange);
+                posting.parts = parts(output);
                 posting.message_ttl = output.message_ttl;
                 posting.format = format;
                 posting.topic_prefix.clone_from(&output.topic_prefix);
@@ -331,26 +330,18 @@ fn format(format: PostFormat) -> Format {
     }
 }
 
-/// The name of what is posted to, and into how many parts it is split: `xs_me00` is the first of
-/// `xs_me`.
-fn parts(output: &Output) -> (&str, u32) {
-    match output.exchanges.len() {
-        0 | 1 => (&output.exchange, 0),
-        count => (
-            output
-                .exchange
-                .strip_suffix("00")
-                .unwrap_or(&output.exchange),
-            u32::try_from(count).unwrap_or(u32::MAX),
-        ),
+/// The exchanges posts are spread over; none where there is one.
+fn parts(output: &Output) -> Vec<String> {
+    match output.exchanges.as_slice() {
+        [_] => Vec::new(),
+        parts => parts.to_vec(),
     }
 }
 
 /// What a flow posts to, as AMQP has it.
 fn posting(output: &Output) -> amqp::Posting {
-    let (exchange, split) = parts(output);
-    let mut posting = amqp::Posting::new(exchange);
-    posting.split = split;
+    let mut posting = amqp::Posting::new(&output.exchange);
+    posting.parts = parts(output);
     posting.persistent = output.persistent;
     posting.message_ttl = output.message_ttl;
     posting.declare = output.declare;

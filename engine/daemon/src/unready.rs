@@ -32,6 +32,16 @@ pub(crate) fn found(flow: &Flow) -> Report {
                     "a message that an MQTT broker does not keep",
                 ));
             }
+            "qos"
+                if flow.input.as_ref().is_some_and(|input| input.mqtt.qos > 1)
+                    || output.is_some_and(|output| output.qos > 1) =>
+            {
+                findings.extend(Finding::not_yet(
+                    &setting.name,
+                    &setting.origin,
+                    "the quality of service 2",
+                ));
+            }
             "inline"
                 if flow.inline.is_some()
                     && output.is_some_and(|output| output.format != PostFormat::V03) =>

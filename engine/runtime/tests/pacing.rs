@@ -102,8 +102,7 @@ async fn asked(schedule: Schedule, sleep: Duration, span: Duration) -> Vec<u64> 
     drain.request();
     running.await.unwrap().unwrap();
     assert!(asked.elapsed() < Duration::from_secs(1), "a drain waits");
-    let times = times.lock().unwrap().clone();
-    times
+    times.lock().unwrap().clone()
 }
 
 #[tokio::test(start_paused = true)]

@@ -215,9 +215,8 @@ impl Declaration {
 pub struct Posting {
     /// The exchange's name.
     pub exchange: String,
-    /// More than 1: so many exchanges named `exchange` with `00`, `01`… appended share the posts, chosen
-    /// by `relPath` as sr3 chooses.
-    pub split: u32,
+    /// The exchanges that share the posts, chosen by `relPath` as sr3 chooses; empty: `exchange` alone.
+    pub parts: Vec<String>,
     /// Create exchanges that are not there.
     pub declare: bool,
     /// Survives a restart of the broker.
@@ -237,7 +236,7 @@ impl Posting {
     pub fn new(exchange: impl Into<String>) -> Self {
         Self {
             exchange: exchange.into(),
-            split: 0,
+            parts: Vec::new(),
             declare: true,
             durable: true,
             format: Format::V03,
@@ -257,7 +256,7 @@ impl Posting {
 
     /// The exchanges it means.
     pub(super) fn exchanges(&self) -> Vec<String> {
-        split::exchanges(&self.exchange, self.split)
+        split::exchanges(&self.exchange, &self.parts)
     }
 }
 
@@ -330,10 +329,10 @@ mod tests {
     }
 
     #[test]
-    fn split_exchanges_are_numbered() {
+    fn the_parts_of_an_exchange_take_its_place() {
         let mut posting = Posting::new("xs_feed");
         assert_eq!(posting.exchanges(), ["xs_feed"]);
-        posting.split = 3;
-        assert_eq!(posting.exchanges(), ["xs_feed00", "xs_feed01", "xs_feed02"]);
+        posting.parts = ["xs_feed00", "xs_feed01"].map(String::from).to_vec();
+        assert_eq!(posting.exchanges(), posting.parts);
     }
 }

@@ -19,9 +19,8 @@ use crate::split;
 pub struct Posting {
     /// The exchange's name.
     pub exchange: String,
-    /// More than 1: so many exchanges named `exchange` with `00`, `01`… appended share the posts, chosen
-    /// by `relPath` as sr3 chooses.
-    pub split: u32,
+    /// The exchanges that share the posts, chosen by `relPath` as sr3 chooses; empty: `exchange` alone.
+    pub parts: Vec<String>,
     /// What messages are to hold. The broker keeps them in a form of its own: they come out of it as
     /// those do that another broker carried in this one.
     pub format: Format,
@@ -38,7 +37,7 @@ impl Posting {
     pub fn new(exchange: impl Into<String>) -> Self {
         Self {
             exchange: exchange.into(),
-            split: 0,
+            parts: Vec::new(),
             format: Format::V03,
             topic_prefix: Format::V03.topic_prefix().to_owned(),
             persistent: true,
@@ -48,7 +47,7 @@ impl Posting {
 
     /// The exchanges it means.
     pub(super) fn exchanges(&self) -> Vec<String> {
-        split::exchanges(&self.exchange, self.split)
+        split::exchanges(&self.exchange, &self.parts)
     }
 }
 

@@ -303,7 +303,7 @@ mod tests {
             .execute_batch(
                 "DROP INDEX message_expires; ALTER TABLE message DROP COLUMN expires;
                  UPDATE meta SET value = '1' WHERE name = 'schema';
-                 INSERT INTO message VALUES (1, 1, 0, 1, 'v03', '{}');",
+                 INSERT INTO message VALUES (1, 1, 0, 1, 'v03', x'7b7d');",
             )
             .unwrap();
         drop(connection);

@@ -71,6 +71,16 @@ async fn as_others_see_it() {
     assert_eq!(text(properties.message_id()).unwrap(), "post of a/b/c.txt");
     assert_eq!(*properties.delivery_mode(), Some(2));
     assert_eq!(*properties.headers(), None);
+    assert_eq!(*properties.expiration(), None);
+
+    let mut posting = Posting::new("xs_seen");
+    posting.persistent = false;
+    posting.message_ttl = std::time::Duration::from_secs(90);
+    post(&mut broker.publisher_to(posting).unwrap(), &[sent]).await;
+    let getting = channel.basic_get("q_seen".into(), BasicGetOptions { no_ack: true });
+    let got = getting.await.unwrap().unwrap();
+    assert_eq!(*got.properties.delivery_mode(), Some(1));
+    assert_eq!(text(got.properties.expiration()).unwrap(), "90000");
 }
 
 async fn an_exchange_deleted_underneath() {
@@ -147,7 +157,9 @@ async fn split_exchanges() {
         broker.declare(&wanted).await.unwrap();
     }
     let mut posting = Posting::new("xs_split");
-    posting.split = 3;
+    posting.parts = (0..3)
+        .map(|part| format!("{}{part:02}", posting.exchange))
+        .collect();
     let mut publisher = broker.publisher_to(posting).unwrap();
     // `a` is 97, 97 % 3 is 1; `b` is one more, `ab` is their sum.
     let mut chosen = outgoing("a");

@@ -169,8 +169,9 @@ pub(super) static INPUT: &[OptionDoc] = &[
     of(
         "qos",
         T::Count,
-        "Quality of service of MQTT, consumed and posted. With 0 a lost connection loses messages.",
-        "2",
+        "Quality of service of MQTT, consumed and posted. With 0 a lost connection loses messages. 2 is \
+         not spoken: what it is for, flow does with keys.",
+        "0",
     )
     .default("1")
     .between(0, 2),

@@ -75,7 +75,8 @@ pub(super) static OUTPUT: &[OptionDoc] = &[
     of(
         "persistent",
         T::Flag,
-        "Whether messages posted outlive a restart of the broker.",
+        "Whether messages posted outlive a restart of the broker; for the one built into flow, a power \
+         cut. On MQTT the server decides.",
         "off",
     )
     .default("on"),

@@ -48,7 +48,8 @@ pub(super) static RETRY: &[OptionDoc] = &[
     of(
         "retry_refilter",
         T::Flag,
-        "Whether a message that is tried again passes `filters` again.",
+        "Whether a message that is tried again passes `filters` again. Without it one that was accepted \
+         goes on, even if the rules have changed meanwhile.",
         "on",
     )
     .default("off"),
@@ -75,14 +76,22 @@ pub(super) static PACE: &[OptionDoc] = &[
         "25",
         "a pass is one transaction, so larger ones are cheaper; one that ends early is not larger",
     ),
-    of("instances", T::Count, "Workers that share the queue.", "4")
+    of(
+        "instances",
+        T::Count,
+        "Workers in one process that share the queue, what waits in retry and what was seen; the first \
+         one alone gathers and tries again. Of two messages for one path that different workers took, \
+         either may go first, as with instances of sr3.",
+        "4",
+    )
         .only(CONSUMES)
         .default("1")
         .between(1, 1_000),
     of(
         "messageCountMax",
         T::Count,
-        "The flow ends after so many messages; 0: never.",
+        "The flow ends after so many messages, all instances together, tries again not counted; 0: \
+         never.",
         "1000",
     )
     .default("0"),
@@ -103,7 +112,9 @@ pub(super) static PACE: &[OptionDoc] = &[
     of(
         "vip",
         T::Addresses,
-        "The flow works only on the machine that has one of these addresses.",
+        "The flow works only on the machine that has one of these addresses, looked for once a second. \
+         Elsewhere it waits, and is connected to nothing: what it announces after a takeover is not \
+         compared with what was announced before.",
         "192.0.2.7",
     ),
     of("housekeeping", T::Duration, "Interval of upkeep.", "10m").default("300s"),

@@ -41,7 +41,8 @@ pub(super) static TREES: &[OptionDoc] = &[
     of(
         "scheduled_interval",
         T::Duration,
-        "A gather begins this long after the last one began, in place of `sleep`.",
+        "A gather begins this long after the last one began, in place of `sleep`. The first begins when \
+         the flow starts, with every schedule.",
         "10m",
     )
     .only(SCHEDULED)
@@ -65,7 +66,8 @@ pub(super) static TREES: &[OptionDoc] = &[
     of(
         "scheduled_time",
         T::Times,
-        "Times of the day at which to gather.",
+        "Times of the day at which to gather. One that the clocks leave out that day comes as much later \
+         as they are moved, one that they repeat counts once.",
         "['06:15', '18:15']",
     )
     .only(SCHEDULED),
