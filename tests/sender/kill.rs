@@ -19,8 +19,15 @@ fn round(flow: &Flow, landing: &std::path::Path, seed: u64) {
     queue::declare(flow, "xs_sent");
     flow.run(&["foreground", "sender/out", "--once"]).expect(0);
     let path = root.display().to_string();
-    flow.run(&["post", "--exchange", "xs_local", &path])
-        .expect(0);
+    flow.run(&[
+        "post",
+        "--set",
+        "fileEvents=[create]",
+        "-e",
+        "xs_local",
+        &path,
+    ])
+    .expect(0);
     let mut random = Random::new(seed);
     let mut kills = 0;
     loop {
@@ -35,7 +42,7 @@ fn round(flow: &Flow, landing: &std::path::Path, seed: u64) {
             break;
         }
         kills += 1;
-        assert!(kills < MOST, "no progress");
+        assert!(kills < MOST, "no progress, the last run said:\n{}", ended.stderr);
     }
     assert!(content(landing) == files);
     let left = tree::unfinished(landing);

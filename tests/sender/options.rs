@@ -29,6 +29,8 @@ fn sent(options: &str, set_up: impl FnOnce(&Flow)) -> Flow {
     let data = data.display().to_string();
     flow.run(&[
         "post",
+        "--set",
+        "fileEvents=[create]",
         "--exchange",
         "xs_in",
         "--base-url",

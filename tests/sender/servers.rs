@@ -171,8 +171,15 @@ fn a_wire_that_breaks_in_the_middle_leaves_whole_files() {
     );
     flow.run(&["foreground", "sender/out", "--once"]).expect(0);
     let path = root.display().to_string();
-    flow.run(&["post", "--exchange", "xs_local", &path])
-        .expect(0);
+    flow.run(&[
+        "post",
+        "--set",
+        "fileEvents=[create]",
+        "-e",
+        "xs_local",
+        &path,
+    ])
+    .expect(0);
     wire.cut_after(400_000);
     let sender = spawn(&flow, "sender/out");
     for _ in 0..5 {

@@ -28,6 +28,8 @@ fn passed(
     flow.run(&["foreground", &name, "--once"]).expect(0);
     flow.run(&[
         "post",
+        "--set",
+        "fileEvents=[create]",
         "--exchange",
         exchange,
         "--base-url",
@@ -79,6 +81,8 @@ fn a_copied_topic_survives_a_failure() {
     let url = format!("file:{data}/");
     flow.run(&[
         "post",
+        "--set",
+        "fileEvents=[create]",
         "--exchange",
         "xs_in",
         "--topic-prefix",

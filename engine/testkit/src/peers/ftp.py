@@ -63,6 +63,11 @@ def made(base):
             log.write(f"{self.remote_port} {cmd} {shown}\n")
             super().pre_process_command(line, cmd, arg)
 
+        def get_repr_info(self, as_str=False, extra_info=None):
+            # The original raises where a client died while it sent, and then again for each look at
+            # what it left behind, for ever.
+            return "somebody" if as_str else {"client": "somebody"}
+
         def on_login(self, username):
             if username == user:
                 self.fs.cwd = "/home"
