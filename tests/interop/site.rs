@@ -62,6 +62,7 @@ impl Site {
     #[track_caller]
     pub(crate) fn mosquitto(&self) -> (Mosquitto, String) {
         let broker = Mosquitto::start();
+        self.sr3.mend_mqtt();
         let place = format!("127.0.0.1:{}/", broker.port());
         self.knows(&format!(
             "mqtt://{}:p%40ss%2Fw%3Ard@{place}",
@@ -92,9 +93,14 @@ impl Site {
             name,
             &format!(
                 "post_broker {broker}\npost_exchange {exchange}\npost_topicPrefix {prefix}\n\
-                 post_format {format}\npost_baseUrl {url}\npost_baseDir {origin}\npath {origin}\n{pace}",
+                 post_format {format}\npost_baseUrl {url}\npost_baseDir {origin}\npath {origin}\n{pace}{plugin}",
                 prefix = prefix(format),
                 origin = origin.display(),
+                plugin = if broker.starts_with("mqtt") {
+                    "callback mqtt_posts\n"
+                } else {
+                    ""
+                },
                 pace = if name.starts_with("watch/") { "sleep 0.2\n" } else { "" },
             ),
         );
