@@ -5,7 +5,12 @@ use flow_testkit::Running;
 use super::site::*;
 
 /// Announced, winnowed, changed to v02, fetched and announced again, fetched once more.
-const CHAIN: [&str; 4] = ["winnow/first", "shovel/old", "sarra/relay", "subscribe/leaf"];
+const CHAIN: [&str; 4] = [
+    "winnow/first",
+    "shovel/old",
+    "sarra/relay",
+    "subscribe/leaf",
+];
 
 #[test]
 fn converted_configurations_go_on_where_sr3_stopped() {
@@ -68,7 +73,9 @@ fn converted_configurations_go_on_where_sr3_stopped() {
         let mut made = (Tree::new(), Tree::new());
         for (name, entry) in tree {
             if let Some(name) = name.strip_prefix("radar/") {
-                let number: usize = name[name.len() - 7..name.len() - 4].parse().expect("a number");
+                let number: usize = name[name.len() - 7..name.len() - 4]
+                    .parse()
+                    .expect("a number");
                 if number > 4 {
                     made.0.insert(name.to_owned(), entry.clone());
                 }
@@ -93,7 +100,10 @@ fn converted_configurations_go_on_where_sr3_stopped() {
 
     let (from, to) = (site.sr3.config_dir(), site.flow.config_dir());
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
-    let converted = site.flow.run(&["convert", &from, "--out", &to, "--force"]).expect(0);
+    let converted = site
+        .flow
+        .run(&["convert", &from, "--out", &to, "--force"])
+        .expect(0);
     site.flow.env("HOME", &site.sr3.home().to_string_lossy());
     site.flow.run(&["check"]).expect(0);
     let flows: Vec<Running> = CHAIN.iter().map(|name| site.start_flow(name)).collect();

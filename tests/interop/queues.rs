@@ -43,11 +43,8 @@ fn names(site: &Site, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
 #[test]
 fn a_queue_is_shared_and_each_message_goes_to_one_of_both() {
     let site = Site::new();
-    let (broker, amqp) = site.rabbit(&[
-        "xs_tsource_plain",
-        "xs_tsource_turned",
-        "xs_tsource_limits",
-    ]);
+    let (broker, amqp) =
+        site.rabbit(&["xs_tsource_plain", "xs_tsource_turned", "xs_tsource_limits"]);
     let queues: [(&str, &[(&str, &str)], bool); 3] = [
         ("plain", &[], true),
         ("turned", &[], false),

@@ -8,7 +8,7 @@ use flow_testkit::{Flow, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Running, Sr3
 use flow_tests::tree;
 
 /// Longer than anything takes on a machine that is busy with other tests.
-pub(crate) const LIMIT: Duration = Duration::from_secs(40);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Who owns exchanges and queues; sr3 derives both names from the user's.
 const USER: &str = "tsource";
@@ -163,13 +163,15 @@ impl Site {
     /// Starts a flow of sr3's that consumes, and waits until its queue is bound.
     #[track_caller]
     pub(crate) fn start_sr3(&self, name: &str) -> Running {
-        let flow = self.sr3.spawn(name);
-        wait::until(&format!("sr3's {name} to be bound"), LIMIT, || {
-            let told = flow.stderr();
-            // AMQP, MQTT.
-            let bound = told.contains("getSetup ... Done!") || told.contains("subscribe completed");
-            bound.then_some(())
-        });
+        let config = self.sr3.config_dir().join(format!("{name}.conf"));
+        let config = std::fs::read_to_string(config).expect("it was written before");
+        let bound = if config.contains("\nbroker mqtt") || config.starts_with("broker mqtt") {
+            "subscribe completed"
+        } else {
+            "getSetup ... Done!"
+        };
+        let mut flow = self.sr3.spawn(name);
+        flow.wait_for(bound, LIMIT);
         flow
     }
 
