@@ -56,7 +56,7 @@ impl Graph {
             "watch/two",
             &format!(
                 "post_broker: {amqp}\npost_exchange: xs_tsource\npost_baseUrl: {url}\n\
-                 post_baseDir: {origin}\npath: {origin}\n",
+                 post_baseDir: {origin}\npath: {origin}\npost_on_start: on\n",
                 origin = origin.display()
             ),
         );
@@ -121,12 +121,16 @@ impl Graph {
         self.flows.push((name, running));
     }
 
+    #[track_caller]
+    fn take(&mut self, name: &str) -> Running {
+        let at = self.flows.iter().position(|(other, _)| *other == name);
+        self.flows.remove(at.expect("it was started")).1
+    }
+
     /// `kill -9`.
     #[track_caller]
     fn kill(&mut self, name: &str) {
-        let at = self.flows.iter().position(|(other, _)| *other == name);
-        let (_, running) = self.flows.remove(at.expect("it was started"));
-        running.kill();
+        self.take(name).kill();
     }
 
     /// Writes the next `count` files to the origin.
@@ -183,6 +187,14 @@ fn nothing_is_lost_while_brokers_and_flows_die() {
         graph.launch(name);
     }
     graph.settles();
+
+    // Ours that watches dies and finds what was written meanwhile, which nobody else saw.
+    graph.kill("watch/two");
+    stop(vec![graph.take("watch/one")]);
+    graph.write(10);
+    graph.launch("watch/two");
+    graph.settles();
+    graph.launch("watch/one");
 
     // sr3 dies with nothing in hand; its queues fill meanwhile.
     for name in ["sarra/fetch", "subscribe/leaf"] {

@@ -8,7 +8,7 @@ use flow_testkit::{Flow, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Running, Sr3
 use flow_tests::tree;
 
 /// Longer than anything takes on a machine that is busy with other tests.
-pub(crate) const LIMIT: Duration = Duration::from_secs(40);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Who owns exchanges and queues; sr3 derives both names from the user's.
 const USER: &str = "tsource";
@@ -62,6 +62,7 @@ impl Site {
     #[track_caller]
     pub(crate) fn mosquitto(&self) -> (Mosquitto, String) {
         let broker = Mosquitto::start();
+        self.sr3.mend_mqtt();
         let place = format!("127.0.0.1:{}/", broker.port());
         self.knows(&format!(
             "mqtt://{}:p%40ss%2Fw%3Ard@{place}",
@@ -92,9 +93,14 @@ impl Site {
             name,
             &format!(
                 "post_broker {broker}\npost_exchange {exchange}\npost_topicPrefix {prefix}\n\
-                 post_format {format}\npost_baseUrl {url}\npost_baseDir {origin}\npath {origin}\n{pace}",
+                 post_format {format}\npost_baseUrl {url}\npost_baseDir {origin}\npath {origin}\n{pace}{plugin}",
                 prefix = prefix(format),
                 origin = origin.display(),
+                plugin = if broker.starts_with("mqtt") {
+                    "callback mqtt_posts\n"
+                } else {
+                    ""
+                },
                 pace = if name.starts_with("watch/") { "sleep 0.2\n" } else { "" },
             ),
         );
@@ -157,13 +163,15 @@ impl Site {
     /// Starts a flow of sr3's that consumes, and waits until its queue is bound.
     #[track_caller]
     pub(crate) fn start_sr3(&self, name: &str) -> Running {
-        let flow = self.sr3.spawn(name);
-        wait::until(&format!("sr3's {name} to be bound"), LIMIT, || {
-            let told = flow.stderr();
-            // AMQP, MQTT.
-            let bound = told.contains("getSetup ... Done!") || told.contains("subscribe completed");
-            bound.then_some(())
-        });
+        let config = self.sr3.config_dir().join(format!("{name}.conf"));
+        let config = std::fs::read_to_string(config).expect("it was written before");
+        let bound = if config.contains("\nbroker mqtt") || config.starts_with("broker mqtt") {
+            "subscribe completed"
+        } else {
+            "getSetup ... Done!"
+        };
+        let mut flow = self.sr3.spawn(name);
+        flow.wait_for(bound, LIMIT);
         flow
     }
 

@@ -19,6 +19,20 @@ use crate::harness::{Finished, RUN_LIMIT, Running};
 
 const REQUIREMENTS: &str = include_str!("sr3.txt");
 
+const MQTT_POSTS: &str = "\
+import copy
+import logging
+import sarracenia.moth.mqtt
+from sarracenia.flowcb import FlowCB
+
+sarracenia.moth.mqtt.copy = copy
+
+
+class Mqtt_posts(FlowCB):
+    def __init__(self, options):
+        super().__init__(options, logging.getLogger(__name__))
+";
+
 const INSTALL: &str = "name the `bin` of a virtual environment that has it in FLOW_SR3, or let \
     `tests/run` make one (it needs `apt-get install python3-venv` and a package index for pip)";
 
@@ -123,6 +137,19 @@ impl Sr3 {
     pub fn credentials(&self, text: &str) {
         write_private(&self.config_dir().join("credentials.conf"), text)
             .expect("the temporary directory is writable");
+    }
+
+    /// Has flows post over MQTT. 3.3.1 as it is published can't: its module forgets to import what it
+    /// copies messages with, so that no post ever leaves. This is the missing line, as a plugin that
+    /// `callback mqtt_posts` loads.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn mend_mqtt(&self) {
+        let path = self.config_dir().join("plugins/mqtt_posts.py");
+        let parent = path.parent().expect("below the configuration");
+        fs::create_dir_all(parent).expect("the temporary directory is writable");
+        fs::write(&path, MQTT_POSTS).expect("the temporary directory is writable");
     }
 
     /// Runs `sr3` to its end. Most of its commands end with 0 whatever happened.
