@@ -66,6 +66,24 @@ pub fn with_topics(flow: &Flow, exchange: &str) -> Vec<(String, Message)> {
     .collect()
 }
 
+/// How many messages wait in queues bound to `exchange`.
+///
+/// # Panics
+/// When the broker's file can't be read.
+#[track_caller]
+pub fn count(flow: &Flow, exchange: &str) -> usize {
+    let count: u32 = open(flow)
+        .query_row(
+            "SELECT COUNT(*) FROM delivery
+             WHERE queue IN (SELECT b.queue FROM binding b JOIN exchange e ON e.id = b.exchange
+                             WHERE e.name = ?1)",
+            [exchange],
+            |row| row.get(0),
+        )
+        .expect("the broker's tables are those of its schema");
+    count as usize
+}
+
 /// The file names of the messages waiting, sorted; a message posted twice is there twice.
 ///
 /// # Panics

@@ -1,10 +1,9 @@
-//! Times `flow` beside `mbsync` and `getmail6` on one mailbox of one server, in one run.
+//! Times `flow` beside its peers, in one run each. See README.md here; started by `tests/bench/run`.
 //!
 //! Everything is on loopback and, where there is one, on a tmpfs, so that the disk's fsync is not
-//! what is measured. Figures move from machine to machine; the ratio is what counts. Started by
-//! `tests/bench/run`; `--mails N`, `--size BYTES` and `--runs N` change the load,
-//! `--skip PROGRAM` leaves one out. With `--runs 0` it
-//! only serves the mailbox until its standard input ends, for a profiler or for trying by hand.
+//! what is measured. The programs run in turns, each several times, and the run in the middle
+//! counts. Figures move from machine to machine; the ratio is what counts. Nothing here is a test:
+//! what is checked is only that every program did all of its work.
 
 #![expect(
     clippy::print_stdout,
@@ -12,145 +11,75 @@
     reason = "a program that prints a table"
 )]
 
+mod broker;
+mod compare;
+mod download;
+mod mail;
 mod measure;
-mod subjects;
+mod post;
+mod shovel;
+mod sr3;
+mod watch;
+mod winnow;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use flow_testkit::generate::{Generated, mails};
-use flow_testkit::{Dovecot, Flow};
-
-use measure::{Measured, median};
-
-/// What is measured: defaults are those of the issue.
-#[derive(Debug, Clone)]
-struct Load {
-    mails: usize,
-    size: usize,
-    runs: usize,
-    /// Programs left out, by the names in the table.
-    skips: Vec<String>,
-}
 
 fn main() -> Result<()> {
-    let load = load(std::env::args().skip(1))?;
-    let place = place();
-    let server = Dovecot::try_start(&place)?;
-    eprintln!(
-        "{} mails of {} bytes on average, in {}",
-        load.mails,
-        load.size,
-        place.display()
-    );
-    let sent: Vec<Generated> = mails(load.mails, load.size, 9).collect();
-    let bytes: usize = sent.iter().map(|mail| mail.raw.len()).sum();
-    for mail in &sent {
-        server.add_mail(Dovecot::USER, "INBOX", &mail.raw);
-    }
-    if load.runs == 0 {
-        println!(
-            "imap://{}@127.0.0.1:{}/INBOX",
-            Dovecot::USER.replace('@', "%40"),
-            server.imap_port()
-        );
-        std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
-        return Ok(());
-    }
-    let bench = subjects::Bench {
-        server: &server,
-        place: &place,
-        mails: sent.len(),
-        parts: parts(&sent),
-    };
-    // Once without counting: the server builds its index, the plugins are compiled.
-    bench.flow_download().context("flow does not run")?;
-
-    type Subject<'a> = (&'a str, Box<dyn Fn() -> Result<Option<Measured>> + 'a>);
-    let subjects: Vec<Subject<'_>> = vec![
-        ("mbsync", Box::new(|| bench.mbsync())),
-        (
-            "flow, download to disk",
-            Box::new(|| bench.flow_download().map(Some)),
+    let mut arguments = std::env::args().skip(1).peekable();
+    let named = arguments.next_if(|first| !first.starts_with('-'));
+    match named.as_deref() {
+        None | Some("mail") => mail::run(arguments),
+        Some("shovel") => shovel::run(&Load::new(arguments, 40_000)?),
+        Some("post") => post::run(&Load::new(arguments, 20_000)?),
+        Some("download") => download::run(&Load::new(arguments, 5_000)?),
+        Some("watch") => watch::run(&Load::new(arguments, 100_000)?),
+        Some("winnow") => winnow::run(&Load::new(arguments, 40_000)?),
+        Some(other) => bail!(
+            "there is no bench `{other}`; there are mail, shovel, post, download, watch and winnow"
         ),
-        (
-            "flow, poll + download + decode + post",
-            Box::new(|| bench.flow_pipeline().map(Some)),
-        ),
-        ("getmail6", Box::new(|| bench.getmail())),
-    ];
-    // In turns, so that what else the machine does falls on all of them alike.
-    let mut measured: Vec<Vec<Measured>> = subjects.iter().map(|_| Vec::new()).collect();
-    for round in 1..=load.runs {
-        for ((name, run), measured) in subjects.iter().zip(&mut measured) {
-            if load.skips.iter().any(|skip| skip == name) {
-                continue;
-            }
-            eprintln!("{round}/{}: {name}", load.runs);
-            measured.extend(run()?);
-        }
     }
-    let results: Vec<_> = subjects
-        .iter()
-        .map(|(name, _)| *name)
-        .zip(measured.into_iter().map(median))
-        .collect();
-    println!(
-        "{} mails, {:.1} MB, median of {}:\n",
-        sent.len(),
-        bytes as f64 / 1e6,
-        load.runs
-    );
-    table(&results, sent.len(), bytes);
-    start_up(&bench)
 }
 
-fn parts(sent: &[Generated]) -> usize {
-    sent.iter().map(|mail| mail.parts.len()).sum()
+/// How much is done, and how often.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// Messages or files.
+    pub(crate) count: usize,
+    pub(crate) runs: usize,
+    /// Programs left out, by the names in the table.
+    pub(crate) skips: Vec<String>,
 }
 
-fn table(results: &[(&str, Option<Measured>)], mails: usize, bytes: usize) {
-    let rate = |measured: &Measured| mails as f64 / measured.time.as_secs_f64();
-    let base = results[0].1.as_ref().map(rate);
-    println!("| program | mail/s | MB/s | seconds | of mbsync | peak memory |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-    for (name, measured) in results {
-        let Some(measured) = measured else {
-            println!("| {name} | not measured | | | | |");
-            continue;
+impl Load {
+    fn new(mut arguments: impl Iterator<Item = String>, count: usize) -> Result<Self> {
+        let mut load = Self {
+            count,
+            runs: 3,
+            skips: Vec::new(),
         };
-        let seconds = measured.time.as_secs_f64();
-        let ratio = base.map_or("-".to_owned(), |base| {
-            format!("{:.2}", rate(measured) / base)
-        });
-        println!(
-            "| {name} | {:.0} | {:.1} | {seconds:.2} | {ratio} | {:.0} MiB |",
-            rate(measured),
-            bytes as f64 / 1e6 / seconds,
-            measured.peak as f64 / 1_048_576.0
-        );
+        while let Some(name) = arguments.next() {
+            let value = arguments
+                .next()
+                .with_context(|| format!("{name} needs a value"))?;
+            let number = || {
+                let parsed: Result<usize, _> = value.parse();
+                parsed.with_context(|| format!("{name} needs a number, not `{value}`"))
+            };
+            match name.as_str() {
+                "--count" => load.count = number()?,
+                "--runs" => load.runs = number()?,
+                "--skip" => load.skips.push(value),
+                other => bail!("unknown option {other}; known are --count, --runs and --skip"),
+            }
+        }
+        Ok(load)
     }
-}
-
-fn start_up(bench: &subjects::Bench<'_>) -> Result<()> {
-    let help = median((0..21).map(|_| bench.help()).collect::<Result<_>>()?);
-    let mut gathers: Vec<Duration> = (0..7)
-        .map(|_| bench.first_gather())
-        .collect::<Result<_>>()?;
-    gathers.sort();
-    let help = help.context("measured a moment ago")?;
-    println!("\n| start | milliseconds |\n| --- | ---: |");
-    println!("| `flow --help` | {:.1} |", help.time.as_secs_f64() * 1e3);
-    println!(
-        "| `flow foreground` to first gather, warm cache | {:.1} |",
-        gathers[gathers.len() / 2].as_secs_f64() * 1e3
-    );
-    Ok(())
 }
 
 /// A tmpfs if the machine has one.
-fn place() -> PathBuf {
+pub(crate) fn place() -> PathBuf {
     let shared = Path::new("/dev/shm");
     if shared.is_dir() {
         shared.to_owned()
@@ -159,33 +88,10 @@ fn place() -> PathBuf {
     }
 }
 
-fn load(mut arguments: impl Iterator<Item = String>) -> Result<Load> {
-    let mut load = Load {
-        mails: 2_000,
-        size: 50_000,
-        runs: 3,
-        skips: Vec::new(),
-    };
-    while let Some(name) = arguments.next() {
-        let value = arguments
-            .next()
-            .with_context(|| format!("{name} needs a value"))?;
-        let number = || {
-            let parsed: Result<usize, _> = value.parse();
-            parsed.with_context(|| format!("{name} needs a number, not `{value}`"))
-        };
-        match name.as_str() {
-            "--mails" => load.mails = number()?,
-            "--size" => load.size = number()?,
-            "--runs" => load.runs = number()?,
-            "--skip" => load.skips.push(value),
-            other => bail!("unknown option {other}; known are --mails, --size, --runs and --skip"),
-        }
-    }
-    Ok(load)
-}
-
-/// A fresh installation below `place`.
-fn installation(place: &Path) -> Flow {
-    Flow::new_in(place)
+/// A program of the search path, if it is installed.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
 }

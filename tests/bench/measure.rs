@@ -1,20 +1,50 @@
-//! Wall time and peak memory of one command.
+//! Wall time, computing and memory of programs.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use flow_testkit::{peak_memory, wait};
 
+use crate::compare::Run;
+
+/// What `/proc` counts computing in.
+const TICK: Duration = Duration::from_millis(10);
+
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) time: Duration,
+    /// User and system time.
+    pub(crate) cpu: Duration,
     /// Bytes; the kernel's high-water mark, read every 20 ms.
     pub(crate) peak: u64,
+}
+
+impl Measured {
+    /// As a run that did `count` things.
+    pub(crate) fn of(self, count: usize) -> Run {
+        Run {
+            count,
+            time: self.time,
+            cpu: self.cpu,
+            peak: self.peak,
+            first: None,
+        }
+    }
+
+    /// This and then `other`.
+    pub(crate) fn then(self, other: Self) -> Self {
+        Self {
+            time: self.time + other.time,
+            cpu: self.cpu + other.cpu,
+            peak: self.peak.max(other.peak),
+        }
+    }
 }
 
 /// Runs a command to its end, its words going to `log`.
@@ -22,15 +52,9 @@ pub(crate) struct Measured {
 /// # Errors
 /// It can't be started, or does not end with 0.
 pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Measured> {
-    let file = File::create(log)?;
-    command
-        .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file);
+    let before = children_cpu()?;
     let start = Instant::now();
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start {command:?}"))?;
+    let mut child = start_quiet(command, log)?;
     let pid = child.id();
     let ended = AtomicBool::new(false);
     let (status, time, peak) = std::thread::scope(|scope| {
@@ -55,7 +79,105 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Measured> {
             std::fs::read_to_string(log)?
         );
     }
-    Ok(Measured { time, peak })
+    let cpu = children_cpu()?.saturating_sub(before);
+    Ok(Measured { time, cpu, peak })
+}
+
+/// Starts a command, its words going to `log`.
+fn start_quiet(command: &mut Command, log: &Path) -> Result<Child> {
+    let file = File::create(log)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .spawn()
+        .with_context(|| format!("cannot start {command:?}"))
+}
+
+/// A program that runs until it is stopped, with everything it starts.
+pub(crate) struct Service {
+    child: Child,
+}
+
+impl Service {
+    /// Starts a command, its words going to `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let child = start_quiet(command.process_group(0), log)?;
+        Ok(Self { child })
+    }
+
+    /// Computing so far, its descendants' as well.
+    pub(crate) fn cpu(&self) -> Duration {
+        let ticks: u32 = self
+            .members()
+            .iter()
+            .filter_map(|pid| stat(&pid.to_string()))
+            .map(|fields| ticks(&fields, 11) + ticks(&fields, 12))
+            .sum();
+        TICK * ticks
+    }
+
+    /// The largest high-water mark of its processes, bytes.
+    pub(crate) fn peak(&self) -> u64 {
+        let members = self.members();
+        let peaks = members.iter().filter_map(|pid| peak_memory(*pid));
+        peaks.max().unwrap_or_default()
+    }
+
+    /// The processes of its group.
+    fn members(&self) -> Vec<u32> {
+        let group = self.child.id().to_string();
+        let Ok(entries) = std::fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid: &u32| {
+                stat(&pid.to_string()).is_some_and(|fields| fields.get(2) == Some(&group))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Each by its number: a group has no shell command that is everywhere.
+        for signal in ["-TERM", "-KILL"] {
+            for pid in self.members() {
+                let _ = Command::new("kill")
+                    .args([signal, &pid.to_string()])
+                    .stderr(Stdio::null())
+                    .status();
+            }
+            for _ in 0..200 {
+                let _ = self.child.try_wait();
+                if self.members().is_empty() {
+                    break;
+                }
+                wait::pause(Duration::from_millis(20));
+            }
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// The fields of `/proc/PID/stat` from the state on.
+fn stat(pid: &str) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+fn ticks(fields: &[String], number: usize) -> u32 {
+    let field = fields.get(number).and_then(|field| field.parse().ok());
+    field.unwrap_or_default()
+}
+
+/// Computing of all children that have ended and were waited for.
+fn children_cpu() -> Result<Duration> {
+    let fields = stat("self").context("/proc cannot be read")?;
+    Ok(TICK * (ticks(&fields, 13) + ticks(&fields, 14)))
 }
 
 /// The run in the middle by time, with the largest memory of all.

@@ -65,7 +65,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime", &["flow-host"]),
     ("wasmtime-wasi", &["flow-host"]),
     ("rusqlite", &["flow-runtime", "flow-broker", "flow-tests"]),
-    ("lapin", &["flow-broker"]),
+    // The bare echo that the benches compare with is the library alone.
+    ("lapin", &["flow-broker", "flow-tests"]),
     ("clap", &["flow"]),
     ("rcgen", &["flow-testkit"]),
     ("rustls-native-certs", &["flow-trust"]),

@@ -2,7 +2,7 @@
 
 use super::super::{OptionDoc, OptionType as T};
 use super::declare::{CONSUMES, of};
-use crate::flow::Kind::{Poll, Winnow};
+use crate::flow::Kind::{Poll, Shovel, Winnow};
 
 pub(super) static FLOW: &[OptionDoc] = &[
     of(
@@ -70,7 +70,8 @@ pub(super) static PACE: &[OptionDoc] = &[
         "25",
     )
     .default("100")
-    .but(&[(Poll, "500")])
+    // Where every pass ends with the broker's confirmations, they are waited for less often.
+    .but(&[(Poll, "500"), (Shovel, "500"), (Winnow, "500")])
     .between(1, 10_000)
     .unlike(
         "25",

@@ -11,6 +11,7 @@ use anyhow::{Result, ensure};
 use flow_testkit::{Dovecot, Flow};
 use flow_tests::tree;
 
+use crate::find;
 use crate::measure::{Measured, measure};
 
 /// An id without rights: getmail6 refuses to deliver as root.
@@ -149,7 +150,7 @@ impl Bench<'_> {
 
     /// `flow --help`.
     pub(crate) fn help(&self) -> Result<Measured> {
-        let flow = crate::installation(self.place);
+        let flow = super::installation(self.place);
         measure(&mut flow.command(&["--help"]), &flow.path("log"))
     }
 
@@ -166,7 +167,7 @@ impl Bench<'_> {
 
     /// An installation with a flow over the mailbox; `rest` follows its first callback.
     fn flow(&self, rest: &str) -> Flow {
-        let flow = crate::installation(self.place);
+        let flow = super::installation(self.place);
         let user = Dovecot::USER.replace('@', "%40");
         let port = self.server.imap_port();
         flow.credentials(&format!(
@@ -189,13 +190,6 @@ impl Bench<'_> {
             &flow.path("log"),
         )
     }
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.is_file())
 }
 
 fn is_root(metadata: &fs::Metadata) -> bool {

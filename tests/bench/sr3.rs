@@ -1,0 +1,68 @@
+//! Sarracenia as a peer: a configuration of its own, and its programs.
+//!
+//! `FLOW_SR3` is the `sr3` to run, of a virtual environment say; else that of the search path.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::broker::Broker;
+use crate::{find, place};
+
+/// An installation of sr3 with a home of its own.
+pub(crate) struct Sr3 {
+    program: PathBuf,
+    home: tempfile::TempDir,
+}
+
+impl Sr3 {
+    /// None where it is not installed.
+    pub(crate) fn installed(broker: &Broker) -> Result<Option<Self>> {
+        let Some(program) = std::env::var_os("FLOW_SR3")
+            .map(PathBuf::from)
+            .or_else(|| find("sr3"))
+        else {
+            return Ok(None);
+        };
+        let home = tempfile::tempdir_in(place())?;
+        let config = home.path().join(".config/sr3");
+        fs::create_dir_all(&config)?;
+        // It looks a URL up as it is written, and configurations say `/` for the first vhost.
+        let url = broker.secret_url().replace("/%2F", "/");
+        fs::write(config.join("credentials.conf"), format!("{url}\n"))?;
+        Ok(Some(Self { program, home }))
+    }
+
+    /// Writes the configuration `name`, as in `shovel/x`.
+    pub(crate) fn configure(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.home.path().join(format!(".config/sr3/{name}.conf"));
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        Ok(fs::write(path, text)?)
+    }
+
+    /// `sr3` with these arguments.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.program("sr3", arguments)
+    }
+
+    /// `sr3_post` with these arguments.
+    pub(crate) fn post(&self, arguments: &[&str]) -> Command {
+        self.program("sr3_post", arguments)
+    }
+
+    fn program(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.program.with_file_name(name));
+        command
+            .args(arguments)
+            .env("HOME", self.home.path())
+            .env("USER", "bench")
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_CACHE_HOME")
+            .current_dir(self.home.path());
+        command
+    }
+}
