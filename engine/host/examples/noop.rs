@@ -109,7 +109,6 @@ fn item(id: u64) -> Item {
         message,
         location: Some(location),
         other: None,
-        other: None,
     }
 }
 

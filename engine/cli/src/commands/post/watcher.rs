@@ -96,7 +96,7 @@ impl Observer for Watcher {
                 let size = message.size.unwrap_or_default();
                 self.bytes.fetch_add(size, Ordering::Relaxed);
                 let number = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
-                if number % STEP == 0 {
+                if number.is_multiple_of(STEP) {
                     self.show(number);
                 }
             }
