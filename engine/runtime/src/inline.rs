@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flow_config::{InlineAs, InlinePolicy, PostFormat};
+use flow_config::template::Context;
+use flow_config::{Flow, InlineAs, InlinePolicy, Kind, PostFormat};
 use flow_message::{Identity, Inline, InlineEncoding, Message};
 
 use crate::content::{self, Body, Method};
@@ -40,7 +41,7 @@ impl Finisher {
         let mut wanted = Vec::new();
         for (number, job) in jobs.iter().enumerate() {
             for (place, live) in job.live.iter().enumerate() {
-                if let Some(want) = want(live, &policy) {
+                if let Some(want) = want(live, &policy, flow) {
                     places.push((number, place));
                     wanted.push(want);
                 }
@@ -91,7 +92,7 @@ fn has_content(message: &Message) -> bool {
     message.file_op.is_none()
 }
 
-fn want(live: &Live, policy: &InlinePolicy) -> Option<Wanted> {
+fn want(live: &Live, policy: &InlinePolicy, flow: &Flow) -> Option<Wanted> {
     let message = &live.item.message;
     if !has_content(message) || message.size.is_some_and(|size| size > policy.byte_max) {
         return None;
@@ -100,7 +101,7 @@ fn want(live: &Live, policy: &InlinePolicy) -> Option<Wanted> {
         Body::Here(path) | Body::Sent(Some(path)) => path.clone(),
         // It came so, and stays so.
         _ if message.content.is_some() => return None,
-        Body::Away => content::file_path(message)?,
+        Body::Away => file_here(live, flow)?,
         Body::Held(_) | Body::Stored(_) | Body::Sent(None) => return None,
     };
     Some(Wanted {
@@ -108,6 +109,29 @@ fn want(live: &Live, policy: &InlinePolicy) -> Option<Wanted> {
         size: message.size,
         identity: message.identity.clone(),
     })
+}
+
+/// The file a message without content of its own is about, if it is one of this machine.
+fn file_here(live: &Live, flow: &Flow) -> Option<PathBuf> {
+    let message = &live.item.message;
+    // Only what a flow names itself is a path below its own directory.
+    if matches!(flow.name.kind, Kind::Watch | Kind::Post) {
+        let base_dir = flow
+            .output
+            .as_ref()
+            .and_then(|output| output.base_dir.as_ref());
+        let context = Context {
+            now: live.meta.born,
+            message: None,
+            groups: &[],
+        };
+        let base_dir = base_dir.map(|base_dir| base_dir.render(&context));
+        let here = content::file_path(message).filter(|_| base_dir.is_none());
+        let root = base_dir.unwrap_or_else(|| "/".into());
+        let below = || Path::new(&root).join(message.rel_path.trim_start_matches('/'));
+        return Some(here.unwrap_or_else(below));
+    }
+    content::file_path(message)
 }
 
 fn read(wanted: &Wanted, policy: &InlinePolicy) -> Option<Inline> {

@@ -4,7 +4,7 @@
 
 mod support;
 
-use flow_config::{InlineAs, InlinePolicy};
+use flow_config::{InlineAs, InlinePolicy, Kind, Template};
 use flow_message::{FileOp, Identity, Inline, InlineEncoding, Message};
 use flow_runtime::ports::Fate;
 use support::plugins::downloader;
@@ -82,6 +82,33 @@ async fn files_announced_here_travel_if_they_are_what_was_announced() {
         value: "aGVsbG8=".into(),
     };
     assert_eq!(contents(&bench), [Some(hello), None, None, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_watch_announces_elsewhere_is_read_here() {
+    let mut bench = Bench::new();
+    bench.flow.name.kind = Kind::Watch;
+    bench.flow.inline = Some(inline(100, InlineAs::Guess, false));
+    let output = bench.flow.output.as_mut().unwrap();
+    let root = bench.directory.path().join("tree");
+    output.base_dir = Some(Template::parse(root.to_str().unwrap()).unwrap());
+    output.base_url = Some(Template::parse("http://example.com/").unwrap());
+    std::fs::create_dir_all(root.join("a")).unwrap();
+    std::fs::write(root.join("a/f"), "hello").unwrap();
+    let announced = |path: &str| {
+        let mut message = message(path);
+        message.base_url = "http://example.com/".into();
+        message.size = Some(5);
+        message
+    };
+    bench.world.enqueue("a", announced("a/f"));
+    bench.once().await.unwrap();
+    assert_eq!(contents(&bench), [Some(utf8("hello"))]);
+    // In a flow that is told paths by others it is none of its files.
+    bench.flow.name.kind = Kind::Flow;
+    bench.world.enqueue("b", announced("/a/f"));
+    bench.once().await.unwrap();
+    assert_eq!(contents(&bench)[1], None);
 }
 
 #[tokio::test(start_paused = true)]
