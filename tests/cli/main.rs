@@ -8,6 +8,7 @@
 mod bad_config;
 mod bad_server;
 mod catalogue;
+mod posting;
 mod streams;
 
 use flow_testkit::{Finished, Flow};

@@ -42,7 +42,11 @@ fn round(flow: &Flow, landing: &std::path::Path, seed: u64) {
             break;
         }
         kills += 1;
-        assert!(kills < MOST, "no progress, the last run said:\n{}", ended.stderr);
+        assert!(
+            kills < MOST,
+            "no progress, the last run said:\n{}",
+            ended.stderr
+        );
     }
     assert!(content(landing) == files);
     let left = tree::unfinished(landing);

@@ -31,6 +31,28 @@ pub(crate) struct Placed {
     pub(crate) root: PathBuf,
 }
 
+/// What placements start from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roots<'a> {
+    /// Where relative directories start.
+    pub(crate) here: &'a Path,
+    /// The directory where no rule names one.
+    pub(crate) directory: Option<&'a Template>,
+    /// Directories at the front of a path that are not made again.
+    pub(crate) base_dir: Option<&'a Template>,
+}
+
+impl<'a> Roots<'a> {
+    /// Below `here`.
+    pub(crate) fn at(here: &'a Path) -> Self {
+        Self {
+            here,
+            directory: None,
+            base_dir: None,
+        }
+    }
+}
+
 /// A message too young: tried again then.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Age {
@@ -125,14 +147,12 @@ pub(crate) fn rules<'a>(filters: &'a Filters, message: &Message) -> Result<Match
 }
 
 impl Match<'_> {
-    /// Where the content of `message` goes. Relative directories are below `here`; `path` is what
-    /// the names come from, usually `relPath`, and `base_dir` is not made again.
+    /// Where the content of `message` goes; `path` is what the names come from, usually `relPath`.
     pub(crate) fn place(
         &self,
         message: &Message,
         path: &str,
-        base_dir: Option<&Template>,
-        here: &Path,
+        roots: Roots<'_>,
         now: Timestamp,
     ) -> Result<Placed, Rejection> {
         let context = Context {
@@ -140,7 +160,7 @@ impl Match<'_> {
             message: Some(message),
             groups: &self.groups,
         };
-        place(self.placement, &context, path, base_dir, here)
+        place(self.placement, &context, path, roots)
     }
 }
 
@@ -149,14 +169,13 @@ pub(crate) fn place(
     placement: &Placement,
     context: &Context<'_>,
     path: &str,
-    base_dir: Option<&Template>,
-    here: &Path,
+    roots: Roots<'_>,
 ) -> Result<Placed, Rejection> {
     let elements = strip(&placement.strip, &elements(path)?)?;
     let (last, mut directories) = elements
         .split_last()
         .ok_or_else(|| unusable(path, "names nothing"))?;
-    if let Some(base_dir) = base_dir {
+    if let Some(base_dir) = roots.base_dir {
         let base: Vec<String> = self::elements(&base_dir.render(context))?;
         directories = directories.strip_prefix(&base[..]).unwrap_or(directories);
     }
@@ -168,7 +187,8 @@ pub(crate) fn place(
         filename = template.render(context);
     }
     check_element(&filename)?;
-    let (root, mut directory) = root_of(placement.directory.as_ref(), context, here)?;
+    let directory = placement.directory.as_ref().or(roots.directory);
+    let (root, mut directory) = root_of(directory, context, roots.here)?;
     if placement.mirror {
         directory.extend(directories);
     }
@@ -294,7 +314,7 @@ mod tests {
     use flow_message::{FileOp, Message, Timestamp};
     use regex::Regex;
 
-    use super::{Age, ages, directory_below, place, rules};
+    use super::{Age, Roots, ages, directory_below, place, rules};
     use crate::testing::plain_flow;
 
     fn template(text: &str) -> Option<Template> {
@@ -319,7 +339,7 @@ mod tests {
             message: Some(&message),
             groups: &[],
         };
-        place(placement, &context, path, None, Path::new("/here"))
+        place(placement, &context, path, Roots::at(Path::new("/here")))
             .map(|placed| placed.location.path().to_str().unwrap().to_owned())
             .map_err(|rejection| format!("{} {}", rejection.code, rejection.reason))
     }
@@ -515,8 +535,7 @@ mod tests {
             found.place(
                 &message,
                 "x",
-                None,
-                Path::new("/here"),
+                Roots::at(Path::new("/here")),
                 Timestamp::from_unix(0, 0),
             )
         };
@@ -543,8 +562,7 @@ mod tests {
             found.place(
                 &message,
                 "x",
-                None,
-                Path::new("/here"),
+                Roots::at(Path::new("/here")),
                 Timestamp::from_unix(0, 0),
             )
         };

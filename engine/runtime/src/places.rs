@@ -11,7 +11,7 @@ use flow_config::{Flow, Template};
 use flow_message::{Message, Timestamp};
 
 use crate::content::{Local, file_path};
-use crate::filter::{self, Match, Placed};
+use crate::filter::{self, Match, Placed, Roots};
 use crate::ports::{Failure, Rejection};
 
 /// Where content goes.
@@ -26,6 +26,8 @@ enum Goes {
 #[derive(Debug)]
 pub(crate) struct Places {
     goes: Goes,
+    /// `post_baseDir`, the directory where rules name none.
+    directory: Option<Template>,
     base_dir: Option<Template>,
     /// The path of baseUrl counts as the beginning of relPath.
     base_url: bool,
@@ -42,6 +44,10 @@ impl Places {
         };
         Self {
             goes,
+            directory: flow
+                .output
+                .as_ref()
+                .and_then(|output| output.base_dir.clone()),
             base_dir: flow.base_dir.clone(),
             base_url: flow.transfer.base_url_rel_path,
         }
@@ -79,7 +85,12 @@ impl Places {
             Goes::There => Path::new(""),
             Goes::Here | Goes::Nowhere => &local.here,
         };
-        found.place(message, path, self.base_dir.as_ref(), here, born)
+        let roots = Roots {
+            here,
+            directory: self.directory.as_ref(),
+            base_dir: self.base_dir.as_ref(),
+        };
+        found.place(message, path, roots, born)
     }
 
     /// The file of this machine that a flow that sends takes what `message` announces from: below
@@ -246,6 +257,12 @@ mod tests {
             check(|flow| flow.transfer.base_url_rel_path = true, &plain),
             "root/a/b"
         );
+        let posted = |flow: &mut flow_config::Flow| {
+            let mut output = crate::testing::output();
+            output.base_dir = Some(Template::parse("/out").unwrap());
+            flow.output = Some(output);
+        };
+        assert_eq!(check(posted, &plain), "/out/a/b");
         let mut renamed = plain.clone();
         renamed.rename = Some("/new/name".into());
         assert_eq!(check(|_| {}, &renamed), "new/name");

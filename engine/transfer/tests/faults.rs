@@ -170,7 +170,7 @@ async fn statuses_end_as_they_should() {
         }
     })
     .await;
-    let carrier = carrier(settings());
+    let carrier = carrier(support::owning(&server.url()));
     for (status, expected) in [
         ("404", "410 `U/404`: the server says 404 Not Found"),
         ("410", "410 `U/410`: the server says 410 Gone"),
@@ -199,6 +199,13 @@ async fn statuses_end_as_they_should() {
     }
     // None of these is a broken connection: each was asked for once.
     assert_eq!(server.requests().len(), 8);
+    // Where only a message led, a refusal is that message's trouble, and no reason to pause.
+    let stranger = support::carrier(settings());
+    let (done, _) = download_one(&stranger, message(&server.url(), "401")).await;
+    assert!(words(&done).starts_with("temporary: "), "{}", words(&done));
+    let elsewhere = support::carrier(support::owning("http://localhost:1/"));
+    let (done, _) = download_one(&elsewhere, message(&server.url(), "401")).await;
+    assert!(words(&done).starts_with("temporary: "), "{}", words(&done));
 }
 
 #[tokio::test]

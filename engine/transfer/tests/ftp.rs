@@ -152,7 +152,7 @@ async fn what_can_not_be_fetched_says_why() {
         "permanent: fetching `/home/dir`: it is a directory"
     );
     let wrong = line(&server, "ftp", "").replace("Wonder", "Blunder");
-    let wrong = carrier_with(settings(), &wrong);
+    let wrong = carrier_with(support::owning(&base(&server, "ftp")), &wrong);
     let (done, _) = download_one(&wrong, message(&base(&server, "ftp"), "a")).await;
     assert_eq!(
         shown(&done),

@@ -145,7 +145,7 @@ async fn credentials_open_what_is_private() {
     );
     let with = |line: &str| {
         let credentials = Credentials::parse("c.conf".as_ref(), line).unwrap();
-        Carrier::new(settings(), Arc::new(credentials))
+        Carrier::new(support::owning(&base), Arc::new(credentials))
     };
     let (done, got) = download_one(&with(&line), message(&base, "a")).await;
     assert_eq!(

@@ -121,7 +121,8 @@ async fn what_can_not_be_fetched_says_why() {
         "permanent: fetching `/dir`: it is no plain file"
     );
     let line = format!("{base} ssh_keyfile={}", server.stranger_key().display());
-    let (done, _) = download_one(&carrier_with(settings(), &line), message(&base, "dir/a")).await;
+    let own = carrier_with(support::owning(&base), &line);
+    let (done, _) = download_one(&own, message(&base, "dir/a")).await;
     assert_eq!(
         shown(&done),
         "auth: `sftp://me@localhost:P/` refuses the login; tried: the key of `ssh_keyfile`"

@@ -298,7 +298,9 @@ impl Builder<'_> {
                 .label("write a path such as `/data`");
             return None;
         }
-        if !start.is_empty() && !start.starts_with('/') {
+        // What is sent goes below `sendTo`.
+        let here = !self.is_given("sendTo");
+        if here && !start.is_empty() && !start.starts_with('/') {
             self.out
                 .warning(
                     code::RELATIVE_DIRECTORY,

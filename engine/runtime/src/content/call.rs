@@ -13,7 +13,7 @@ use super::commit::with_hash;
 use super::file::{BytesReader, Draft, open};
 use super::held::Sheet;
 use super::{Held, Identify, Local, Method, Stored, Written};
-use crate::filter::{self, Placed};
+use crate::filter::{self, Placed, Roots};
 use crate::nodupe::short_hash;
 use crate::ports::{Content, ContentReader, ContentWriter, Failure, Location};
 
@@ -169,7 +169,7 @@ impl CallContent {
             (None, Some(parent)) => &parent.location.directory,
             _ => &self.local.here,
         };
-        Some(found.place(message, &message.rel_path, None, here, source.born))
+        Some(found.place(message, &message.rel_path, Roots::at(here), source.born))
     }
 
     /// In the directory of the message it comes from.

@@ -175,6 +175,14 @@ pub fn settings() -> Settings {
     }
 }
 
+/// Settings of a flow that names `url` itself.
+pub fn owning(url: &str) -> Settings {
+    Settings {
+        own_urls: vec![SafeUrl::parse(url).unwrap()],
+        ..settings()
+    }
+}
+
 pub fn carrier(settings: Settings) -> Carrier {
     Carrier::new(settings, Arc::new(Anonymous))
 }

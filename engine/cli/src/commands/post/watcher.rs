@@ -77,15 +77,11 @@ impl Watcher {
     fn show(&self, number: u64) {
         let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bar) = bar.as_ref() else { return };
-        let seconds = self.started.elapsed().as_secs_f64();
-        let rate = if seconds > 0.0 {
-            number as f64 / seconds
-        } else {
-            0.0
-        };
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let rate = number.saturating_mul(1000) / elapsed.max(1);
         let size = bytes(self.bytes.load(Ordering::Relaxed));
         let text = plural(number, "message");
-        bar.set_message(format!("posted {text} ({size}), {}/s", count(rate as u64)));
+        bar.set_message(format!("posted {text} ({size}), {}/s", count(rate)));
     }
 }
 
