@@ -43,6 +43,8 @@ pub(crate) enum JobEnd {
     Failed(Failure, usize),
     /// Too young: again then (milliseconds), without losing a try.
     Wait(i64),
+    /// A callback wants it later: again then, without losing a try. Why.
+    Held(i64, String),
     /// As the job of this index ends, so does this.
     Duplicate(usize),
     /// It is the job of this index once more.

@@ -215,6 +215,13 @@ pub enum Verdict {
     Replace(Vec<NewMessage>),
     /// It goes on, and these with it.
     Add(Vec<NewMessage>),
+    /// Again after that time, without losing a try: nothing went wrong. A day at most counts.
+    Wait {
+        /// How long.
+        after: Duration,
+        /// For people: until what.
+        reason: String,
+    },
 }
 
 /// Why a message goes no further.

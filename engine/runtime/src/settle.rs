@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use flow_message::Timestamp;
 
-use crate::clock::later;
-use crate::delivery::{Again, End, Ended, Origin};
+use crate::clock::{from_millis, later};
+use crate::delivery::{Again, Delivery, End, Ended, Origin};
 use crate::error::Error;
 use crate::finish::{Finished, Finisher};
 use crate::job::{Job, JobEnd};
@@ -140,16 +140,8 @@ impl Finisher {
             Some(JobEnd::Failed(failure, together)) => {
                 self.failed(delivery, &failure, together, now)
             }
-            Some(JobEnd::Wait(due)) => {
-                let attempt = delivery.item().attempt;
-                let due = crate::clock::from_millis(due);
-                let again = Again {
-                    due,
-                    attempt,
-                    alone: delivery.is_alone(),
-                };
-                delivery.retrying(again, &Failure::temporary("younger than `fileAgeMin`"))
-            }
+            Some(JobEnd::Wait(due)) => held(delivery, due, "younger than `fileAgeMin`"),
+            Some(JobEnd::Held(due, reason)) => held(delivery, due, &reason),
             Some(JobEnd::Duplicate(index)) => match earlier(index).map(|ended| &ended.end) {
                 Some(End::Settled(_)) => {
                     let reason = "duplicate: seen in the same batch".to_owned();
@@ -171,7 +163,7 @@ impl Finisher {
 
     fn failed(
         &self,
-        delivery: crate::delivery::Delivery,
+        delivery: Delivery,
         failure: &Failure,
         together: usize,
         now: Timestamp,
@@ -340,4 +332,14 @@ fn unreadable_row(key: &str, reason: &str, now: Timestamp) -> DeadRow {
         died: now.as_millisecond(),
         reason: format!("the message can't be read: {reason}"),
     }
+}
+
+/// A delivery that comes again at `due` (milliseconds) as if for the first time.
+fn held(delivery: Delivery, due: i64, reason: &str) -> Ended {
+    let again = Again {
+        due: from_millis(due),
+        attempt: delivery.item().attempt,
+        alone: delivery.is_alone(),
+    };
+    delivery.retrying(again, &Failure::temporary(reason))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::clock::later;
 use crate::content::{Body, Finished, Written};
 use crate::filter;
 use crate::job::{Job, JobEnd, Live, Meta};
@@ -10,6 +11,11 @@ use crate::ports::{Event, Failure, Item, NewMessage, Rejection, Verdict};
 use crate::shared::Shared;
 use crate::work::Entry;
 use crate::{edit, post};
+
+/// A callback that can't wait shorter would keep the flow busy with nothing else.
+const WAIT_MIN: Duration = Duration::from_millis(100);
+/// A callback that wants to wait longer is asked again then.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The call the verdicts come from.
 pub(crate) struct Stage<'a> {
@@ -48,6 +54,11 @@ pub(crate) fn apply_verdicts(
             }
             Verdict::Fail(failure) => Err(failure),
             Verdict::Replace(made) => stage.make(job, &live, made, &mut finished),
+            Verdict::Wait { after, reason } => {
+                let due = later(stage.shared.now(), after.clamp(WAIT_MIN, WAIT_MAX));
+                job.finish(JobEnd::Held(due, reason));
+                Ok(Vec::new())
+            }
             Verdict::Add(made) => stage.make(job, &live, made, &mut finished).map(|mut made| {
                 made.insert(0, live);
                 made
@@ -105,6 +116,7 @@ impl Stage<'_> {
                 Verdict::Fail(_) => "fail",
                 Verdict::Replace(_) => "replace",
                 Verdict::Add(_) => "add",
+                Verdict::Wait { .. } => "wait",
             },
             elapsed: self.elapsed,
         });

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use flow_message::Timestamp;
 use flow_runtime::ports::{Edit, Failure, Fate, Verdict, Worked};
 use flow_runtime::{Drain, Error, Shelf};
 use support::plugins::{downloader, failing, gatherer, splitter};
@@ -53,6 +54,51 @@ async fn failures_are_retried_later_and_settle_twice() {
     let world = bench.world.lock();
     let fates: Vec<_> = world.settled.iter().map(|outcome| &outcome.fate).collect();
     assert_eq!(fates, [&Fate::Retrying("busy".into()), &Fate::Posted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_is_no_failure_and_loses_no_try() {
+    let mut bench = Bench::new();
+    bench.with_queue = false;
+    let asked = Arc::new(AtomicU32::new(0));
+    let mut plugin = gatherer(&["x"]);
+    let seen = Arc::clone(&asked);
+    plugin.after_accept = Some(Arc::new(move |batch, _| {
+        let times = seen.fetch_add(1, Ordering::Relaxed);
+        let verdict = |attempt| match times {
+            // More often than there are tries.
+            0..9 => {
+                assert_eq!(attempt, 0);
+                Verdict::Wait {
+                    after: Duration::from_secs(if times == 0 { 0 } else { 60 }),
+                    reason: "not before noon".into(),
+                }
+            }
+            _ => Verdict::Keep,
+        };
+        Ok(batch.iter().map(|item| verdict(item.attempt)).collect())
+    }));
+    bench.plugin(plugin);
+    let counts = bench.once().await.unwrap();
+    assert_eq!((counts.retrying, counts.posted), (1, 0));
+    let entry = &bench.store().list(Shelf::Retry, 0, 9).unwrap()[0];
+    assert_eq!(
+        (entry.attempt, entry.reason.as_str()),
+        (0, "not before noon")
+    );
+    // Not at all would be at once, again and again.
+    assert_eq!(entry.at.as_second(), support::START);
+    assert!(entry.at > Timestamp::from_unix(support::START, 0));
+    for minute in 1..9 {
+        bench.offset = Duration::from_secs(minute * 61);
+        let counts = bench.once().await.unwrap();
+        assert_eq!((counts.retrying, counts.posted), (1, 0), "{minute}");
+    }
+    bench.offset = Duration::from_secs(9 * 61);
+    let counts = bench.once().await.unwrap();
+    assert_eq!((counts.retrying, counts.posted), (0, 1));
+    assert_eq!(asked.load(Ordering::Relaxed), 10);
+    assert_eq!(bench.store().count(Shelf::Retry).unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -374,7 +420,7 @@ async fn requeued_dead_letters_go_through_again() {
     bench.world.enqueue("d", message("die"));
     bench.once().await.unwrap();
     bench.plugins[0] = Plugin::default();
-    let now = flow_message::Timestamp::from_unix(support::START, 0);
+    let now = Timestamp::from_unix(support::START, 0);
     assert_eq!(bench.store().requeue(Shelf::Dead, None, now).unwrap(), 1);
     bench.once().await.unwrap();
     assert_eq!(bench.world.posted_paths(), ["die"]);
@@ -402,7 +448,7 @@ async fn a_row_requeued_while_the_flow_runs_is_taken_within_seconds() {
     }
     let began = tokio::time::Instant::now();
     let store = bench.store();
-    let now = flow_message::Timestamp::from_unix(support::START, 0);
+    let now = Timestamp::from_unix(support::START, 0);
     assert_eq!(
         store
             .requeue(Shelf::Retry, Some(&["r".into()]), now)

@@ -99,7 +99,10 @@ impl Delay {
         let mut latest: HashMap<String, usize> = HashMap::new();
         for (index, message) in batch.iter().enumerate() {
             if !self.only_latest {
-                verdicts.push(self.wait(message, now).map_or(Verdict::Keep, held));
+                verdicts.push(match self.wait(message, now) {
+                    Some(left) => self.held(message, now, left),
+                    None => Verdict::Keep,
+                });
                 continue;
             }
             let thing = match self.key.render(message, &|_| None) {
@@ -134,26 +137,31 @@ impl Delay {
         if let Some(left) = self.wait(message, now) {
             let held_for = Time::from_unix(since).age_at(now);
             if self.longest.is_zero() {
-                return Ok(held(left));
+                return Ok(self.held(message, now, left));
             }
             let most = self.longest.saturating_sub(held_for);
             if !most.is_zero() {
-                return Ok(held(left.min(most)));
+                return Ok(self.held(message, now, left.min(most)));
             }
         }
         latest::pass(thing, message, since, span)?;
         Ok(Verdict::Keep)
     }
 
-    /// How long a message still has to wait.
-    fn wait(&self, message: &Message, now: Time) -> Option<Duration> {
+    /// Since when a message is old.
+    fn since(&self, message: &Message) -> Option<Time> {
         let announced = Time::parse(&message.pub_time);
         let changed = message.mtime.as_deref().and_then(Time::parse);
-        let from = match self.from {
+        match self.from {
             From::PubTime => announced,
             From::Mtime => changed.or(announced),
             From::Newest => announced.max(changed),
-        }?;
+        }
+    }
+
+    /// How long a message still has to wait.
+    fn wait(&self, message: &Message, now: Time) -> Option<Duration> {
+        let from = self.since(message)?;
         if from > now && message.attempt > 0 {
             // A clock ahead of ours is waited for once.
             return None;
@@ -161,14 +169,16 @@ impl Delay {
         let left = self.delay.saturating_sub(from.age_at(now));
         (!left.is_zero()).then_some(left)
     }
-}
 
-fn held(left: Duration) -> Verdict {
-    let seconds = left.as_secs_f64().ceil();
-    Verdict::Fail(Failure::retry_after(
-        format!("held back by `delay` for {seconds}s more"),
-        left.max(Duration::from_millis(1)),
-    ))
+    fn held(&self, message: &Message, now: Time, left: Duration) -> Verdict {
+        let seconds = left.as_secs_f64().ceil();
+        let reason = format!("held back by `delay` for {seconds}s more");
+        if self.since(message).is_some_and(|from| from > now) {
+            // It costs a try, which tells that it was waited for.
+            return Verdict::Fail(Failure::retry_after(reason, left));
+        }
+        Verdict::wait(reason, left)
+    }
 }
 
 fn superseded(by: &str) -> Verdict {
@@ -181,7 +191,7 @@ fn superseded(by: &str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use flow_plugin::testing::{Host, context};
-    use flow_plugin::{Setting, TemporaryFailure};
+    use flow_plugin::{Setting, TemporaryFailure, Waiting};
 
     use super::*;
 
@@ -210,6 +220,7 @@ mod tests {
     fn left(verdict: &Verdict) -> Option<u64> {
         match verdict {
             Verdict::Keep => None,
+            Verdict::Wait(Waiting { after_ms, .. }) => Some(*after_ms),
             Verdict::Fail(Failure::Temporary(TemporaryFailure { retry_after_ms, .. })) => {
                 *retry_after_ms
             }
@@ -240,10 +251,11 @@ mod tests {
             waits,
             [Some(60_000), Some(40_500), None, Some(60_000), None, None]
         );
-        let Verdict::Fail(failure) = &verdicts[1] else {
+        let Verdict::Wait(waiting) = &verdicts[1] else {
             panic!("{verdicts:?}")
         };
-        assert_eq!(failure.reason(), "held back by `delay` for 41s more");
+        assert_eq!(waiting.reason, "held back by `delay` for 41s more");
+        assert!(matches!(verdicts[3], Verdict::Fail(_)), "{verdicts:?}");
     }
 
     #[test]

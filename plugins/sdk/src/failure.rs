@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::{Failure, Fetched, Rejection, Sent, TemporaryFailure, Verdict};
+use crate::{Failure, Fetched, Rejection, Sent, TemporaryFailure, Verdict, Waiting};
 
 impl Failure {
     /// Worth another try.
@@ -107,6 +107,14 @@ impl Verdict {
     /// Goes no further, on purpose.
     pub fn rejected(code: u16, reason: impl Into<String>) -> Self {
         Self::Reject(Rejection::new(code, reason))
+    }
+
+    /// Not now, though nothing is wrong: again after `delay`, without losing a try.
+    pub fn wait(reason: impl Into<String>, delay: Duration) -> Self {
+        Self::Wait(Waiting {
+            reason: reason.into(),
+            after_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 }
 

@@ -71,7 +71,7 @@ pub use bindings::exports_send::exports::flow::plugin::send::Sent;
 pub use bindings::exports_settled::exports::flow::plugin::settled::{Fate, Outcome};
 pub use bindings::imports::flow::plugin::types::{
     Edit, Failure, Header, Identity, Message, NewMessage, Rejection, TemporaryFailure, Value,
-    Verdict,
+    Verdict, Waiting,
 };
 pub use content::{ContentReader, ContentWriter, create, derive, open};
 pub use context::{Context, FromSetting, Options};

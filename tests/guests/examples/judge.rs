@@ -115,6 +115,10 @@ fn judge(message: &Message) -> Verdict {
             },
         ]),
         "add" => Verdict::Add(vec![new_message("more")]),
+        "wait" => Verdict::Wait(Waiting {
+            reason: "not before noon".into(),
+            after_ms: 90_000,
+        }),
         "unsafe" => update(Edit::Filename("../../etc/passwd".into())),
         "escape" => update(Edit::RelPath("a/../../b".into())),
         "directory" => update(Edit::Directory("/etc/cron.d".into())),

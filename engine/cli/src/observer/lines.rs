@@ -96,6 +96,22 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
                 format!("{}  to {exchange}{again}", name(message)),
             )
         }
+        // Nothing was tried, so nothing failed: it is too young, or a plugin wants it later.
+        Event::Retrying {
+            message,
+            attempt: 0,
+            failure,
+            due,
+        } => (
+            LogLevel::Debug,
+            "waiting",
+            format!(
+                "{}  until {}: {}",
+                name(message),
+                super::log::time_of_day(due.as_jiff()),
+                reason(&failure.to_string())
+            ),
+        ),
         Event::Retrying {
             message,
             attempt,
@@ -265,6 +281,18 @@ mod tests {
         );
         assert!(
             text.ends_with(": connection reset after 1.2 MiB of 8.0 MiB"),
+            "{text}"
+        );
+        let waiting = Event::Retrying {
+            message: &mail,
+            attempt: 0,
+            failure: &failure,
+            due: Timestamp::from_unix(1_700_000_000, 0),
+        };
+        let (level, text) = line(&waiting).expect("it has a line");
+        assert_eq!(level, LogLevel::Debug);
+        assert!(
+            text.starts_with("waiting  INBOX/5-12.eml  until "),
             "{text}"
         );
         assert!(

@@ -75,6 +75,10 @@ impl<'a> Answer<'a> {
             wit::Verdict::Fail(failure) => Ok(Verdict::Fail(self.failure(failure))),
             wit::Verdict::Replace(messages) => self.messages(messages).map(Verdict::Replace),
             wit::Verdict::Add(messages) => self.messages(messages).map(Verdict::Add),
+            wit::Verdict::Wait(waiting) => Ok(Verdict::Wait {
+                after: Duration::from_millis(waiting.after_ms),
+                reason: self.reason(waiting.reason),
+            }),
         };
         checked.unwrap_or_else(|error| Verdict::Fail(error.for_good()))
     }

@@ -91,6 +91,11 @@ async fn rejections_and_failures_keep_their_kind() {
         };
         assert_eq!(failure, expected, "{path}");
     }
+    let Verdict::Wait { after, reason } = verdict("wait").await else {
+        panic!("not waiting")
+    };
+    assert_eq!(after, Duration::from_secs(90));
+    assert_eq!(reason, "not before noon");
 }
 
 #[tokio::test]
