@@ -100,8 +100,7 @@ fn converted_configurations_go_on_where_sr3_stopped() {
 
     let (from, to) = (site.sr3.config_dir(), site.flow.config_dir());
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
-    let converted = site
-        .flow
+    site.flow
         .run(&["convert", &from, "--out", &to, "--force"])
         .expect(0);
     site.flow.env("HOME", &site.sr3.home().to_string_lossy());
@@ -109,7 +108,6 @@ fn converted_configurations_go_on_where_sr3_stopped() {
     let flows: Vec<Running> = CHAIN.iter().map(|name| site.start_flow(name)).collect();
     let told: Vec<&Running> = flows.iter().chain([&watch]).collect();
     let (wanted_gifs, wanted_rest) = expected(&all);
-    eprintln!("{}", converted.stderr);
     arrives(&gifs, &wanted_gifs, &told);
     arrives(&rest, &wanted_rest, &told);
     stop(vec![watch]);

@@ -66,20 +66,13 @@ const STEPS: [Step; 7] = [
     },
 ];
 
-#[track_caller]
-fn mirrored(what: &str, origin: &Path, copy: &Path, flows: &[&Running]) {
-    eprintln!("{what}, in {}", copy.display());
-    mirrors(copy, &found(origin), flows);
-}
-
 /// Renames, of which the new name arrives, and the old one stays where it was.
 #[track_caller]
 fn renamed_but_kept(origin: &Path, copy: &Path, old: &str, new: &str, flows: &[&Running]) {
     let mut expected = found(origin);
     fs::rename(origin.join(old), origin.join(new)).expect("a rename");
     expected.extend(found(origin));
-    eprintln!("{old} renamed to {new}, in {}", copy.display());
-    mirrors(copy, &expected, flows);
+    mirrors(&format!("{old} renamed to {new}"), copy, &expected, flows);
 }
 
 #[test]
@@ -102,7 +95,7 @@ fn what_sr3_watches_is_mirrored() {
             (step.change)(origin);
         }
         for (_, origin, copy) in copies.iter().filter(|(format, ..)| said(*format)) {
-            mirrored(step.what, origin, copy, &told);
+            mirrors(step.what, copy, &found(origin), &told);
         }
     }
     for (_, origin, copy) in &copies {
@@ -137,7 +130,7 @@ fn what_is_watched_sr3_mirrors() {
             (step.change)(origin);
         }
         for (origin, copy) in &copies {
-            mirrored(step.what, origin, copy, &told);
+            mirrors(step.what, copy, &found(origin), &told);
         }
     }
     for (origin, copy) in &copies {

@@ -245,17 +245,19 @@ pub(crate) fn files(tree: &Tree) -> Tree {
 #[track_caller]
 pub(crate) fn arrives(root: &Path, expected: &Tree, flows: &[&Running]) {
     let expected = files(expected);
-    becomes(root, flows, |tree| differences(&files(tree), &expected));
+    becomes("the files", root, flows, |tree| {
+        differences(&files(tree), &expected)
+    });
 }
 
-/// Waits until everything below `root`, directories too, is `expected`.
+/// Waits until everything below `root`, directories too, is `expected` after `what` happened.
 #[track_caller]
-pub(crate) fn mirrors(root: &Path, expected: &Tree, flows: &[&Running]) {
-    becomes(root, flows, |tree| differences(tree, expected));
+pub(crate) fn mirrors(what: &str, root: &Path, expected: &Tree, flows: &[&Running]) {
+    becomes(what, root, flows, |tree| differences(tree, expected));
 }
 
 #[track_caller]
-fn becomes(root: &Path, flows: &[&Running], wrong: impl Fn(&Tree) -> Vec<String>) {
+fn becomes(what: &str, root: &Path, flows: &[&Running], wrong: impl Fn(&Tree) -> Vec<String>) {
     let end = Instant::now() + LIMIT;
     loop {
         let wrong = wrong(&found(root));
@@ -265,7 +267,7 @@ fn becomes(root: &Path, flows: &[&Running], wrong: impl Fn(&Tree) -> Vec<String>
         if Instant::now() > end {
             let told: Vec<String> = flows.iter().map(|flow| told(flow)).collect();
             panic!(
-                "below {} after {LIMIT:?}:\n  {}\n{}",
+                "{what}: below {} after {LIMIT:?}:\n  {}\n{}",
                 root.display(),
                 wrong.join("\n  "),
                 told.join("\n---\n")
