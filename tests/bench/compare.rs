@@ -86,8 +86,10 @@ pub(crate) fn compare(load: &Load, unit: &str, mut subjects: Vec<Subject<'_>>) -
             format!("{:.0}", first.as_secs_f64() * 1e3)
         });
         let peak = runs.iter().map(|run| run.peak).max().unwrap_or_default();
+        // Large files come at a few a second.
+        let digits = if middle.rate() < 100.0 { 2 } else { 0 };
         println!(
-            "| {} | {:.0} ({:.0}–{:.0}) | {} | {:.0} | {} | {first} | {:.0} |",
+            "| {} | {:.digits$} ({:.digits$}–{:.digits$}) | {} | {:.0} | {} | {first} | {:.0} |",
             subject.name,
             middle.rate(),
             least.rate(),

@@ -76,7 +76,7 @@ pub(crate) fn run(load: &Load) -> Result<()> {
 pub(crate) fn fill(tree: &Path, count: usize, size: usize) -> Result<()> {
     for number in 0..count {
         let directory = tree.join(format!("{:04}", number / TOGETHER));
-        if number % TOGETHER == 0 {
+        if number.is_multiple_of(TOGETHER) {
             std::fs::create_dir_all(&directory)?;
         }
         let mut content = format!("{number}\n").into_bytes();

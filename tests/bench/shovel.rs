@@ -30,13 +30,6 @@ pub(crate) fn run(load: &Load) -> Result<()> {
     );
     broker.declare("from_echo", "xs_echo")?;
     broker.declare("unused", "xs_flow")?;
-    flow.add_flow(
-        "shovel/large",
-        &format!(
-            "broker: {url}\nexchange: xs_flow\nqueueName: q_flow_bench\nbatch: 500\n\
-             post_broker: {url}\npost_exchange: xs_to\n"
-        ),
-    );
     let start = || flow.command(&["foreground", "shovel/bench", "--log-level", "warn"]);
     declare_queue(&flow, "shovel/bench")?;
     let sr3 = Sr3::installed(&broker)?;
@@ -71,12 +64,6 @@ pub(crate) fn run(load: &Load) -> Result<()> {
                 broker.fill("xs_flow", load.count)?;
                 broker.purge("unused")?;
                 broker.moved("to", load.count, start()).map(Some)
-            }),
-            subject("flow shovel, batch 500", || {
-                broker.fill("xs_flow", load.count)?;
-                broker.purge("unused")?;
-                let command = flow.command(&["foreground", "shovel/large", "--log-level", "warn"]);
-                broker.moved("to", load.count, command).map(Some)
             }),
             subject("sr3 shovel, tuned", || {
                 let Some(sr3) = &sr3 else { return Ok(None) };

@@ -3,6 +3,7 @@
 //! `FLOW_SR3` is the `sr3` to run, of a virtual environment say; else that of the search path.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -42,6 +43,14 @@ impl Sr3 {
             fs::create_dir_all(directory)?;
         }
         Ok(fs::write(path, text)?)
+    }
+
+    /// Forgets all it has seen, which it keeps also when it is stopped.
+    pub(crate) fn forget(&self) -> Result<()> {
+        match fs::remove_dir_all(self.home.path().join(".cache")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// `sr3` with these arguments.

@@ -44,7 +44,6 @@ pub(crate) fn run(load: &Load) -> Result<()> {
         );
 
         let flow = Flow::new_in(&place());
-        let marker = tree.join(format!("marker-{number}"));
         flow.add_flow(
             "watch/bench",
             &format!(
@@ -56,9 +55,13 @@ pub(crate) fn run(load: &Load) -> Result<()> {
         let started = Instant::now();
         let mut running = flow.spawn(&["foreground", "watch/bench", "--log-level", "debug"]);
         running.wait_for("gathering", Duration::from_secs(60));
-        // The first that is announced was made after the tree was read.
-        std::fs::write(&marker, "new")?;
+        // What is made before a directory was read counts as having been there.
+        let markers = tree.join(format!("markers-{number}"));
+        std::fs::create_dir(&markers)?;
+        let mut made = 0;
         while flow_tests::queue::count(&flow, "xs_b") == 0 {
+            made += 1;
+            std::fs::write(markers.join(made.to_string()), "new")?;
             flow_testkit::wait::pause(Duration::from_millis(2));
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -68,7 +71,7 @@ pub(crate) fn run(load: &Load) -> Result<()> {
             running.peak_memory().unwrap_or_default() as f64 / 1_048_576.0
         );
         running.kill();
-        std::fs::remove_file(marker)?;
+        std::fs::remove_dir_all(markers)?;
     }
     latency(&broker, &tree)
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(load: &Load) -> Result<()> {
         vec![
             subject("sr3 winnow, tuned", || {
                 let Some(sr3) = &sr3 else { return Ok(None) };
-                // It forgets what it saw when it is killed, so that every run is like the first.
+                sr3.forget()?;
                 let count = load.count / 5;
                 broker.fill("xs_sr3", count)?;
                 broker.purge("unused")?;

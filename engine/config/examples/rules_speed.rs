@@ -100,7 +100,7 @@ fn measure(count: usize) {
 fn pattern(number: usize, count: usize) -> String {
     match number {
         _ if number + 1 == count => "^(?:.*)".to_owned(),
-        _ if number % 3 == 0 => format!(r"^(?:.*/station-{number:05}/.*\.grib2$)"),
+        _ if number.is_multiple_of(3) => format!(r"^(?:.*/station-{number:05}/.*\.grib2$)"),
         _ if number % 3 == 1 => format!("^(?:.*/SOURCE-([0-9])/.*/station-{number:05}/(.*))"),
         _ => format!("^(?:https://data.example.org/[0-9]{{8}}/.*station-{number:05})"),
     }
