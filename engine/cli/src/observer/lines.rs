@@ -292,7 +292,7 @@ mod tests {
         let (level, text) = line(&waiting).expect("it has a line");
         assert_eq!(level, LogLevel::Debug);
         assert!(
-            text.starts_with("waiting  INBOX/5-12.eml  until "),
+            text.starts_with("waiting   INBOX/5-12.eml  until "),
             "{text}"
         );
         assert!(
