@@ -298,8 +298,8 @@ fn said(command: &mut Command) -> Result<String> {
 mod tests {
     use super::*;
 
-    /// The version all of it is written for.
-    const VERSION: &str = "3.3.1";
+    /// 3.3.1, as it says it itself.
+    const VERSION: &str = "3.03.01";
 
     #[test]
     fn is_the_version_that_is_written_about_and_has_a_home_of_its_own() {
