@@ -131,6 +131,29 @@ fn a_flow_that_does_not_finish_in_time_is_dropped() {
 }
 
 #[test]
+fn sanity_restarts_a_flow_that_hangs() {
+    let scene = Scene::with(&["a"]);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("bound").port();
+    scene.flow.add_flow(
+        "poll/slow",
+        &format!(
+            "pollUrl: http://127.0.0.1:{port}/\npath: [/]\npost_exchange: xs\ntimeout: 300s\n\
+             housekeeping: 1s\nrunStateThreshold_hung: 1s\n"
+        ),
+    );
+    scene.run(&["start"], 0);
+    let (_first, _) = silent.accept().expect("the poll comes");
+    scene.until("poll/slow", "hung");
+    scene.flow.run(&["status"]).expect(1);
+    let mended = scene.outcomes(&["sanity", "--grace", "1"], 1);
+    assert_eq!(mended.len(), 1, "the other one is well: {mended:?}");
+    assert_eq!(mended["poll/slow"], "restarted");
+    let (_second, _) = silent.accept().expect("it polls again");
+    scene.run(&["stop", "--grace", "0"], 1);
+}
+
+#[test]
 fn a_socket_nobody_answers_at_is_no_process() {
     let scene = Scene::with(&["a"]);
     let socket = scene.flow.state_dir().join("flow.sock");

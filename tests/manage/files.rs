@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use flow_tests::queue;
+
 use crate::scene::Scene;
 
 #[test]
@@ -110,4 +112,23 @@ fn names_that_are_none_are_explained() {
         );
     }
     scene.flow.run(&["reload"]).expect(1);
+}
+
+#[test]
+fn a_post_is_done_once_and_not_again_with_a_reload() {
+    let scene = Scene::with(&["a"]);
+    scene.queue("xs_p");
+    scene.flow.write("out/one.txt", b"one");
+    scene
+        .flow
+        .add_flow("post/p", "path: ${HOME}/out/one.txt\npost_exchange: xs_p\n");
+    scene.run(&["start"], 0);
+    scene.until("post/p", "stopped");
+    let posted = || queue::queued(&scene.flow, "xs_p").len();
+    assert_eq!(posted(), 1);
+    assert_eq!(scene.outcomes(&["reload"], 0)["post/p"], "unchanged");
+    scene.run(&["sanity"], 0);
+    let restarted = scene.outcomes(&["restart"], 0);
+    assert!(!restarted.contains_key("post/p"), "{restarted:?}");
+    assert_eq!(posted(), 1);
 }

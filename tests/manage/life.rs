@@ -1,5 +1,7 @@
 //! Starting, stopping, looking.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use flow_testkit::wait;
@@ -191,6 +193,35 @@ fn top_is_printed_once_where_nobody_watches() {
     let text = scene.run(&["top"], 0);
     assert!(text.contains("watch/a"), "{text}");
     assert!(text.contains("nothing runs in the background"), "{text}");
+}
+
+#[test]
+fn metrics_are_offered_where_the_environment_says() {
+    let mut scene = Scene::with(&["a", "b"]);
+    scene.flow.env("FLOW_METRICS", "nonsense");
+    let refused = scene.flow.run(&["start"]).expect(2);
+    assert!(
+        refused.stderr.contains("FLOW_METRICS"),
+        "{}",
+        refused.stderr
+    );
+    scene.flow.env("FLOW_METRICS", "127.0.0.1:0");
+    scene.run(&["start", "watch/a"], 0);
+    let log = scene.log("flow");
+    let (_, rest) = log.split_once("metrics at http://").expect("it is told");
+    let (address, _) = rest.split_once('/').expect("a path follows");
+    let ask = |path: &str| {
+        let mut stream = TcpStream::connect(address).expect("somebody listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("it is heard");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it is answered");
+        answer
+    };
+    let metrics = ask("/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+    assert!(metrics.contains("watch/a") && metrics.contains("watch/b"));
+    let health = ask("/healthz");
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
 }
 
 #[test]

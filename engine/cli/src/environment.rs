@@ -34,6 +34,10 @@ pub(crate) const VARIABLES: &[Variable] = &[
         doc: "log level when --log-level is not given; also a filter such as `info,flow_host=debug`",
     },
     Variable {
+        name: "FLOW_METRICS",
+        doc: "where `flow start` and `flow run` offer /metrics and /healthz, such as 127.0.0.1:9470; with `,anywhere` behind it also to other machines",
+    },
+    Variable {
         name: "VISUAL, EDITOR",
         doc: "what `flow edit` opens files with; the first one that is set, else vi",
     },

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -89,9 +90,25 @@ fn send(path: &Path, signal: Signal) -> io::Result<()> {
     let Some(holder) = holder(path) else {
         return Ok(());
     };
-    let pid = holder.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-    let pid = pid.ok_or_else(|| io::Error::other("its process id is not known"))?;
+    let number = holder.filter(|number| has_open(*number, path));
+    let pid = number.and_then(|number| Pid::from_raw(i32::try_from(number).ok()?));
+    let pid = pid.ok_or_else(|| {
+        io::Error::other("its process id is not known here; it may belong to another container")
+    })?;
     Ok(kill_process(pid, signal)?)
+}
+
+/// Whether a process has this file open. The number was written by whoever holds the lock, which
+/// may call its processes by other numbers than we do.
+fn has_open(number: u32, path: &Path) -> bool {
+    let Ok(wanted) = std::fs::metadata(path) else {
+        return false;
+    };
+    let files = std::fs::read_dir(format!("/proc/{number}/fd"));
+    files.into_iter().flatten().flatten().any(|file| {
+        std::fs::metadata(file.path())
+            .is_ok_and(|found| found.ino() == wanted.ino() && found.dev() == wanted.dev())
+    })
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -121,8 +138,11 @@ mod tests {
         let lock = Lock::take(&path).expect("it is free");
         let us = Some(std::process::id());
         assert_eq!(holder(&path), Some(us));
+        assert!(has_open(std::process::id(), &path));
         assert!(matches!(Lock::take(&path), Err(Error::Served { pid }) if pid == us));
         drop(lock);
+        assert!(!has_open(std::process::id(), &path));
+        assert!(kill(&path).is_ok(), "nobody is there to be killed");
         // What a killed process left behind is no lock.
         assert!(path.exists());
         assert_eq!(holder(&path), None);

@@ -7,16 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use flow_config::FlowName;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::overview::overview;
 use super::protocol::{Became, FlowStatus, Outcome, Process, Status};
 use super::reading::{self, Read};
 use super::started::{Started, Wanted};
 use super::task::{Phase, Task};
 use super::words::words;
 use super::{Journal, Weight};
+use crate::health::Health;
+use crate::metrics::{self, Sample};
 use crate::{Engine, Error};
 
 /// How long a command waits to hear whether flows started. They go on starting after that.
@@ -208,6 +212,8 @@ impl Supervisor {
                 outcomes.push(outcome(name, Became::Waiting, reason));
             }
         }
+        // What ended meanwhile has done what it should.
+        self.remember();
         outcomes
     }
 
@@ -308,8 +314,12 @@ impl Supervisor {
             let task = self.task(&name);
             let phase = task.as_ref().map(|task| task.standing().phase);
             let runs = phase.is_some_and(|phase| !phase.is_over());
-            // One that waits after a failure has nothing to lose.
-            let well = runs && phase != Some(Phase::Waiting);
+            // One that waits after a failure has nothing to lose; one that ended is as it should be.
+            let well = match phase {
+                Some(Phase::Waiting) => false,
+                Some(Phase::Ended) => true,
+                _ => runs,
+            };
             let print = task.and_then(|task| task.print);
             match reading {
                 Err(error) if well => {
@@ -383,13 +393,36 @@ impl Supervisor {
             return;
         };
         let wanted = Wanted {
-            flows: hold(&self.shared.tasks).keys().cloned().collect(),
+            flows: hold(&self.shared.tasks)
+                .iter()
+                .filter(|(_, task)| task.standing().phase != Phase::Ended)
+                .map(|(name, _)| name.clone())
+                .collect(),
             all: self.shared.all.load(Ordering::Relaxed),
         };
         if let Err(error) = started.write(&wanted) {
             let text = format!("what should run can't be written down: {error}");
             self.shared.journal.note(None, Weight::Warning, &text);
         }
+    }
+}
+
+#[async_trait]
+impl metrics::Source for Supervisor {
+    async fn flows(&self) -> Vec<Sample> {
+        let status = self.status();
+        // With the configuration directory away, what runs is still told.
+        let status = overview(&self.engine(), status.clone()).unwrap_or(status);
+        let samples = status.flows.into_iter().map(|flow| Sample {
+            flow: flow.flow,
+            health: Health {
+                state: flow.state,
+                reason: flow.reason,
+            },
+            restarts: flow.restarts.into(),
+            figures: flow.figures,
+        });
+        samples.collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use flow_daemon::background::protocol::{Became, Outcome, Request, Status};
 use flow_daemon::background::{self, Started, Trouble, Wanted};
+use flow_daemon::health::State;
 
 use super::GraceArg;
 use crate::args::FormatArg;
@@ -95,9 +96,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// What should run again.
 fn ran(running: &Status, all: bool) -> Wanted {
-    let names = running.flows.iter().map(|flow| flow.flow.parse());
+    // Those that stopped have done what they should.
+    let ran = running
+        .flows
+        .iter()
+        .filter(|flow| flow.state != State::Stopped);
     Wanted {
-        flows: names.filter_map(Result::ok).collect(),
+        flows: ran.filter_map(|flow| flow.flow.parse().ok()).collect(),
         all,
     }
 }

@@ -13,7 +13,7 @@ and writes what happens to stdout. SIGTERM and Ctrl-C let flows finish what is i
 30 seconds; a second one ends at once. SIGHUP reads the files of flows again, as `flow reload`.
 
 `flow status`, `stop`, `reload` and the like work beside it. A flow that has errors keeps no other \
-from starting; if none can start, it ends.
+from starting; if none can start, it ends. FLOW_METRICS=127.0.0.1:9470 offers /metrics and /healthz.
 
 Examples:
   flow run
@@ -28,6 +28,7 @@ pub(crate) struct Args {}
 /// # Errors
 /// There is nothing to run, or something runs already.
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let offer = serve::offer(context)?;
     let level = context.level_asked_for();
     let console = context.console.clone();
     let (engine, logs) = context.engine_with(|_| Logs::stdout(console, level))?;
@@ -36,5 +37,5 @@ pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
     if names.is_empty() {
         return Err(super::start::no_flows(&engine.directories().config).into());
     }
-    serve::serve(engine, logs, false, Some(names))
+    serve::serve(engine, logs, false, offer, Some(names))
 }

@@ -1,11 +1,13 @@
 //! The background process itself: what `flow start` starts, and what `flow run` is.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use flow_config::FlowName;
 use flow_daemon::background::protocol::Became;
 use flow_daemon::background::{Background, GRACE, Journal, Supervisor, Weight};
+use flow_daemon::metrics::Metrics;
 use flow_daemon::{Engine, Error};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::LogLevel;
 use crate::context::Context;
 use crate::journal::Logs;
-use crate::stop::Exit;
+use crate::stop::{Exit, Problem};
 
 /// Arguments of `flow background`: none, it is started by `flow start`.
 #[derive(Debug, clap::Args)]
@@ -25,14 +27,66 @@ pub(crate) struct Args {}
 /// The state directory can't be used.
 pub(crate) fn run(_: &Args, context: &Context) -> anyhow::Result<Exit> {
     let level = context.level_asked_for();
+    let offer = offer(context)?;
     let (engine, logs) = context.engine_with(|engine| Logs::files(engine, level))?;
     // It fails where this process leads a group already, which then has no terminal to lose.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").context("can't leave this directory")?;
-    match serve(engine, logs, true, None) {
+    match serve(engine, logs, true, offer, None) {
         // Two were started at the same time; one is enough.
         Err(error) if matches!(error.downcast_ref(), Some(Error::Served { .. })) => Ok(Exit::Done),
         result => result,
+    }
+}
+
+/// Where metrics are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offer {
+    address: SocketAddr,
+    /// Whether others than this machine may ask.
+    anywhere: bool,
+}
+
+/// What FLOW_METRICS says.
+///
+/// # Errors
+/// It is no address.
+pub(super) fn offer(context: &Context) -> anyhow::Result<Option<Offer>> {
+    let Some(text) = context.variable("FLOW_METRICS") else {
+        return Ok(None);
+    };
+    let offer = parse(text).ok_or_else(|| {
+        Problem::new(
+            "cli/usage",
+            format!("FLOW_METRICS is `{text}`, which is no address"),
+        )
+        .hint("write it as `127.0.0.1:9470`, or `0.0.0.0:9470,anywhere` if others may ask")
+    })?;
+    Ok(Some(offer))
+}
+
+fn parse(text: &str) -> Option<Offer> {
+    let (address, anywhere) = match text.split_once(',') {
+        Some((address, "anywhere")) => (address, true),
+        Some(_) => return None,
+        None => (text, false),
+    };
+    let address = address.trim().parse().ok()?;
+    Some(Offer { address, anywhere })
+}
+
+/// Offers metrics; where that can't be, flows run all the same.
+async fn tell_metrics(offer: Offer, supervisor: Supervisor, journal: &dyn Journal) {
+    match Metrics::bind(offer.address, offer.anywhere).await {
+        Ok(metrics) => {
+            let text = format!("metrics at http://{}/metrics", metrics.address());
+            journal.note(None, Weight::Info, &text);
+            tokio::spawn(metrics.serve(Arc::new(supervisor)));
+        }
+        Err(error) => {
+            let text = format!("no metrics: {:#}", anyhow::Error::from(error));
+            journal.note(None, Weight::Error, &text);
+        }
     }
 }
 
@@ -45,6 +99,7 @@ pub(super) fn serve(
     engine: Engine,
     logs: Logs,
     remember: bool,
+    offer: Option<Offer>,
     first: Option<Vec<FlowName>>,
 ) -> anyhow::Result<Exit> {
     raise_limits();
@@ -57,6 +112,9 @@ pub(super) fn serve(
         note(&format!("started as process {}", std::process::id()));
         let end = background.ender();
         let supervisor = background.supervisor().clone();
+        if let Some(offer) = offer {
+            tell_metrics(offer, supervisor.clone(), &*journal).await;
+        }
         let signals = Signals::listen()?;
         tokio::spawn(signals.heed(supervisor.clone(), Arc::clone(&journal), background.ender()));
         let starting = first.map(|names| tokio::spawn(start(supervisor, names, end)));
@@ -153,6 +211,24 @@ impl Signals {
             ending = true;
             note("stopping: flows finish what is in hand; once more stops at once");
             end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_offered_where_it_says() {
+        let offer = |address: &str, anywhere| {
+            let address = address.parse().expect("an address");
+            Some(Offer { address, anywhere })
+        };
+        assert_eq!(parse("127.0.0.1:9470"), offer("127.0.0.1:9470", false));
+        assert_eq!(parse("[::]:1,anywhere"), offer("[::]:1", true));
+        for text in ["9470", "localhost:9470", "127.0.0.1:9470,x", ""] {
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 }
