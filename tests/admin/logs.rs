@@ -24,11 +24,11 @@ fn events_have_lines_as_the_flow_says() {
     let plain = said("", &[]);
     assert!(plain.contains("posted "), "{plain}");
     assert!(plain.contains("rejected "), "{plain}");
-    assert!(!plain.contains("accepted "), "{plain}");
+    assert!(!plain.contains("post/a  accepted "), "{plain}");
     let off = said("logReject: off\n", &[]);
     assert!(!off.contains("rejected  "), "{off}");
     let some = said("logEvents: [after_accept, reject]\n", &[]);
-    assert!(some.contains("accepted "), "{some}");
+    assert!(some.contains("post/a  accepted "), "{some}");
     assert!(some.contains("rejected "), "{some}");
     assert!(!some.contains("posted  "), "{some}");
 }

@@ -13,7 +13,7 @@ fn with_retries() -> Flow {
     let flow = Flow::new();
     flow.add_flow(
         "subscribe/news",
-        "exchange: xs_news\ndirectory: ${HOME}/got\nattempts: 1\n",
+        "exchange: xs_news\ndirectory: ${HOME}/got\nattempts: 7\n",
     );
     flow.run(&["declare"]).expect(0);
     post(&flow, "news", &["a", "b"]);

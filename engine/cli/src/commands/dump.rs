@@ -8,6 +8,7 @@ use flow_daemon::background::overview;
 use flow_daemon::{Engine, Shelf};
 use serde_json::{Value, json};
 
+use crate::catalogue;
 use crate::context::Context;
 use crate::stop::Exit;
 
@@ -182,8 +183,16 @@ fn queues(engine: &Engine) -> Value {
     or_error(read())
 }
 
+/// By name only: loading them all would compile them all.
 fn plugins(engine: &Engine) -> Value {
-    let read =
-        || -> anyhow::Result<Value> { Ok(super::plugin::table(&engine.plugins()?).1.into()) };
-    or_error(read())
+    let shipped: Vec<&str> = catalogue::plugins().iter().map(|(name, _)| *name).collect();
+    let directory = engine.directories().config.join("plugins");
+    let mut own: Vec<String> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    own.sort();
+    json!({ "shipped": shipped, "own": own })
 }
