@@ -14,8 +14,11 @@ use crate::health::State;
 /// Reads a number of a flow.
 type Read = fn(&Figures) -> Option<f64>;
 
+/// Reads a count of a flow.
+type Count = fn(&Counts) -> u64;
+
 /// Counters: name, help, and where the number is.
-const COUNTERS: &[(&str, &str, fn(&Counts) -> u64)] = &[
+const COUNTERS: &[(&str, &str, Count)] = &[
     (
         "flow_passes_total",
         "Passes that had messages in hand.",
