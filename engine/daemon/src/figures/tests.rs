@@ -1,3 +1,5 @@
+//! What a meter counts and forgets, by a clock that is set by hand.
+
 use async_trait::async_trait;
 use flow_message::Timestamp;
 use flow_runtime::ports::Lag;

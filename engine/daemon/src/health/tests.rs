@@ -1,3 +1,5 @@
+//! States, case by case: figures in, a word and a reason out.
+
 use super::*;
 use crate::figures::{Recent, Trouble, Waiting};
 

@@ -1,3 +1,5 @@
+//! The pages as a scraper reads them, over real connections.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

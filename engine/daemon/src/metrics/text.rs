@@ -14,7 +14,7 @@ use crate::health::State;
 /// Reads a number of a flow.
 type Read = fn(&Figures) -> Option<f64>;
 
-/// Reads a counter of a flow.
+/// Reads a count of a flow.
 type Count = fn(&Counts) -> u64;
 
 /// Counters: name, help, and where the number is.
