@@ -34,7 +34,7 @@ fn sent(options: &str, set_up: impl FnOnce(&Flow)) -> Flow {
         "--exchange",
         "xs_in",
         "--base-url",
-        "http://h/root/",
+        "http://h/top/",
         "--base-dir",
         &data,
         &data,
@@ -61,7 +61,7 @@ fn placement_says_where_things_are_there() {
         ("flatten: _\nmirror: off", ["a_b_one.txt", "a_two.txt"]),
         (
             "baseUrl_relPath: on",
-            ["root/a/b/one.txt", "root/a/two.txt"],
+            ["top/a/b/one.txt", "top/a/two.txt"],
         ),
     ] {
         assert_eq!(places(options), expected, "{options}");

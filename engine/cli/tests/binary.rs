@@ -111,6 +111,7 @@ fn every_example_is_added_passes_check_and_is_removed() {
             "flow/region.yaml",
             "flow/relabel.yaml",
             "poll/mail.yaml",
+            "sender/mirror.yaml",
             "subscribe/bulletins.yaml",
             "subscribe/latest.yaml",
             "subscribe/mail.yaml",
@@ -124,11 +125,11 @@ fn every_example_is_added_passes_check_and_is_removed() {
     let checked = home.flow(&["check"]).code(0);
     assert_eq!(
         (checked.out.as_str(), checked.err.as_str()),
-        ("", "8 flows checked, nothing found\n")
+        ("", "9 flows checked, nothing found\n")
     );
 
     let listed = home.flow(&["list"]).code(0);
-    assert_eq!(listed.out.lines().count(), 9, "{}", listed.out);
+    assert_eq!(listed.out.lines().count(), 10, "{}", listed.out);
     assert!(
         home.flow(&["add", "flow/mail"])
             .code(2)

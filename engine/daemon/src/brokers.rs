@@ -72,7 +72,7 @@ impl Brokers {
                 None => None,
             };
             let publisher = match &flow.output {
-                Some(output) => Some(brokers.publisher(&manner, output)?),
+                Some(output) => Some(brokers.publisher(&manner, output).await?),
                 None => None,
             };
             brokers.links.push(Links {
@@ -132,7 +132,7 @@ impl Brokers {
         })
     }
 
-    fn publisher(
+    async fn publisher(
         &mut self,
         manner: &Manner<'_>,
         output: &Output,
@@ -149,8 +149,14 @@ impl Brokers {
                 Box::new(self.embedded(manner)?.publisher_to(posting)?)
             }
             Family::Amqp => {
+                let first = self.links.is_empty();
                 let broker = self.amqp(manner, &output.broker, output.tls)?;
-                Box::new(broker.publisher_to(posting(output))?)
+                let posting = posting(output);
+                // Before anything is posted: what others bind to it meanwhile gets the first post too.
+                if posting.declare && first {
+                    if_there(broker.declare_exchange(&posting).await)?;
+                }
+                Box::new(broker.publisher_to(posting)?)
             }
             Family::Mqtt => {
                 let broker = self.mqtt(manner, &output.broker, output.tls)?;
@@ -254,7 +260,7 @@ fn if_there(declared: Result<(), flow_broker::Error>) -> Result<(), Error> {
             Err(error.into())
         }
         Err(error) => {
-            tracing::debug!(%error, "The queue could not be declared before the start.");
+            tracing::debug!(%error, "Queue or exchange could not be declared before the start.");
             Ok(())
         }
         Ok(()) => Ok(()),

@@ -110,11 +110,12 @@ mod tests {
         let shovel =
             "broker: amqp://me@a/\nexchange: x\npost_broker: amqp://me@b/\npost_exchange: y\n";
         assert_eq!(findings("shovel/one", shovel), Vec::<String>::new());
-        let text = format!("{shovel}rename: x\n");
+        let text =
+            "broker: amqp://me@a/\nexchange: x\ndirectory: /data\nftpFilenameEncoding: latin-1\n";
         assert_eq!(
-            findings("shovel/one", &text),
+            findings("subscribe/one", text),
             [
-                "error[config/not-yet]: `rename`: this option is not carried out by this version of flow yet   --> shovel/one.yaml:5:9"
+                "error[config/not-yet]: `ftpFilenameEncoding`: this option is not carried out by this version of flow yet   --> shovel/one.yaml:4:22"
             ]
         );
         let text = "broker: amqp://me@a/\nexchange: x\npost_broker: mqtt://me@b/\npost_exchange: y\npersistent: off\n";

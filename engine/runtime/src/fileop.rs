@@ -89,7 +89,11 @@ pub(crate) fn other(
         }
         | FileOp {
             hlink: Some(path), ..
-        } => place_other(shared, message, path, born)?,
+        } => {
+            // sr3 announces them with the whole path they have where they come from.
+            let below = below_base(&shared.flow, message, path, born);
+            place_other(shared, message, below.as_deref().unwrap_or(path), born)?
+        }
         FileOp {
             link: Some(target), ..
         } => match below_base(&shared.flow, message, target, born) {
@@ -155,7 +159,7 @@ fn place_other(
     }
 }
 
-/// The part of an absolute link's target that is below `baseDir`.
+/// The part of an absolute path that is below `baseDir`.
 fn below_base(flow: &Flow, message: &Message, target: &str, now: Timestamp) -> Option<String> {
     let context = Context {
         now,

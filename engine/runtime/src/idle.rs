@@ -16,7 +16,44 @@ use crate::worker::{FAREWELL, Running, Trouble};
 /// How often an idle flow looks for rows another process requeued.
 const RETRY_LOOK: Duration = Duration::from_secs(2);
 
+/// How long nothing comes from a queue that pushes before it counts as empty.
+const LULL: Duration = Duration::from_millis(500);
+/// So many lulls in a row end a flow that runs once, whatever its broker says is waiting.
+const LULLS: u32 = 20;
+
 impl Running {
+    /// Whether a queue that pushes has more for a flow that runs once; waits a moment for it.
+    pub(crate) async fn more_comes(&mut self) -> Result<bool, Error> {
+        if !self
+            .consumer
+            .as_ref()
+            .is_some_and(|consumer| consumer.is_pushed())
+        {
+            return Ok(false);
+        }
+        // What is settled makes room for what comes.
+        self.end_behind().await?;
+        let clock = Arc::clone(&self.shared.clock);
+        let Some(consumer) = self.consumer.as_mut() else {
+            return Ok(false);
+        };
+        for _ in 0..LULLS {
+            tokio::select! {
+                // A failure is what the next receive says.
+                _ = consumer.ready() => return Ok(true),
+                () = self.drain.requested() => return Ok(false),
+                () = clock.sleep(LULL) => {}
+            }
+            // Where the broker can't say, a lull is all there is to go by.
+            match consumer.depth().await {
+                Ok(Some(waiting)) if waiting > 0 => {}
+                _ => return Ok(false),
+            }
+        }
+        tracing::warn!("The broker has more messages, but sends none; the run ends without them.");
+        Ok(false)
+    }
+
     /// Waits for as long as `messageRateMax` asks for; says whether it did.
     pub(crate) async fn keeps_pace(&mut self) -> Result<bool, Error> {
         let wait = self.pace.wait(self.shared.now());

@@ -204,7 +204,7 @@ mod tests {
                 .map(|path| path.to_str().unwrap().to_owned())
                 .map_err(|failure| failure.to_string())
         };
-        let web = message("http://host/root/", "a/b");
+        let web = message("http://host/top/", "a/b");
         let file = message("file:/data/", "a/b");
         let mut elsewhere = file.clone();
         elsewhere.retrieve_path = Some("real/b".into());
@@ -222,7 +222,7 @@ mod tests {
         }
         let lost = check(None, &web).unwrap_err();
         assert!(
-            lost.starts_with("`http://host/root/a/b` is no file of this machine"),
+            lost.starts_with("`http://host/top/a/b` is no file of this machine"),
             "{lost}"
         );
         for hostile in ["../x", "a/../../x", "a\nb"] {

@@ -86,6 +86,11 @@ pub trait Consumer: Send {
     /// From now on, deliveries say their [`Route`]. Most flows do without: nothing is spent on it
     /// before.
     fn with_routes(&mut self) {}
+    /// Whether messages come by themselves, so that an empty list may only mean that the next ones
+    /// are still on their way.
+    fn is_pushed(&self) -> bool {
+        false
+    }
     /// Takes what is there now, at most `limit`; an empty list means nothing.
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure>;
     /// Waits until there may be something to receive. Cancel safe.

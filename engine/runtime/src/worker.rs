@@ -427,7 +427,7 @@ impl Running {
                     self.wait(left).await;
                     continue;
                 }
-                if self.options.once && !self.may_end().await? {
+                if self.options.once && (!self.may_end().await? || self.more_comes().await?) {
                     continue;
                 }
                 if self.options.once {

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
-use flow_config::{FileEvent, Filters, Placement, Rule};
+use flow_config::{FileEvent, Filters, Placement, Rule, Template};
 use flow_message::{FileOp, Identity, Message};
 use flow_runtime::ports::{Fate, Worked};
 use proptest::prelude::*;
@@ -189,6 +189,25 @@ async fn what_happens_there_happens_here_in_order() {
     assert_eq!(tree, expected);
     let inode = |name: &str| fs::metadata(bench.files().join(name)).unwrap().ino();
     assert_eq!(inode("h"), inode("d/b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_name_with_its_whole_path_is_found_below_the_base_directory() {
+    let mut bench = bench();
+    bench.flow.base_dir = Some(Template::parse("/data").unwrap());
+    let messages = [
+        mkdir("d"),
+        put("d/a", "one"),
+        rename("/data/d/a", "d/b", "one"),
+        hlink("d/c", "/data/d/b", "one"),
+    ];
+    assert_eq!(run(&bench, &messages).await, [201; 4]);
+    let found = tree(&bench.files());
+    let found: Vec<(&str, &str)> = found
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    assert_eq!(found, [("d", "directory"), ("d/b", "one"), ("d/c", "one")]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,6 +27,34 @@ fn rule(accept: bool, regex: &str) -> Rule {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_queue_pushes_a_moment_later_belongs_to_a_run_once() {
+    let late = async |pushes| {
+        let bench = Bench::new();
+        bench.world.lock().pushes = pushes;
+        bench.world.enqueue("k0", message("a/0"));
+        let world = bench.world.clone();
+        let later = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            world.enqueue("k1", message("a/1"));
+        });
+        let posted = bench.once().await.unwrap().posted;
+        later.await.unwrap();
+        posted
+    };
+    assert_eq!(late(true).await, 2);
+    assert_eq!(late(false).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_once_does_not_wait_for_ever_for_what_a_broker_keeps_back() {
+    let bench = Bench::new();
+    bench.world.lock().pushes = true;
+    bench.world.lock().held_back = 7;
+    bench.world.enqueue("k0", message("a/0"));
+    assert_eq!(bench.once().await.unwrap().posted, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_queue_has_is_posted_and_acked() {
     let bench = Bench::new();
     for index in 0..250 {

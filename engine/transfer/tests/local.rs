@@ -346,7 +346,10 @@ async fn file_operations_are_carried_out() {
         b"",
     )
     .await;
-    assert_eq!(words(&done), "202 `fileEvents` does not name `delete`");
+    assert_eq!(
+        words(&done),
+        "202 what `d/new` is about is not in `fileEvents`"
+    );
     assert!(to.join("d/new").exists());
 }
 

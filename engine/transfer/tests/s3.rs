@@ -110,7 +110,7 @@ async fn what_can_not_be_fetched_says_why() {
     assert_eq!(words(&done), "permanent: the path of an object is missing");
 
     let line = server.credential("s3", "data");
-    let refused = |line: &str| carrier_with(settings(), line);
+    let refused = |line: &str| carrier_with(support::owning("s3://data/"), line);
     let wrong = refused(&line.replacen("wJalr", "wrong", 1));
     let (done, _) = download_one(&wrong, message("s3://data/", "a")).await;
     assert_eq!(

@@ -290,6 +290,10 @@ impl Consumer for AmqpConsumer {
         self.routes = true;
     }
 
+    fn is_pushed(&self) -> bool {
+        true
+    }
+
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure> {
         self.check_open()?;
         self.open().await?;

@@ -157,6 +157,10 @@ impl Consumer for MqttConsumer {
         self.routes = true;
     }
 
+    fn is_pushed(&self) -> bool {
+        true
+    }
+
     /// While the connection is away there is nothing, until it has been away for
     /// [`patience`](Options::patience): then that is an error.
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure> {

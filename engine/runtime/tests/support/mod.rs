@@ -93,6 +93,9 @@ pub(crate) struct World {
     /// What deliveries say of how they came, once they are asked.
     pub(crate) route: Option<Route>,
     pub(crate) asked_routes: bool,
+    /// Whether the queue pushes, and how many messages it has that never come.
+    pub(crate) pushes: bool,
+    pub(crate) held_back: u64,
     pub(crate) next_tag: u64,
     pub(crate) queue_wanted: Arc<Notify>,
     pub(crate) stopped: usize,
@@ -185,6 +188,10 @@ impl Consumer for FakeConsumer {
         self.0.lock().asked_routes = true;
     }
 
+    fn is_pushed(&self) -> bool {
+        self.0.lock().pushes
+    }
+
     async fn receive(&mut self, limit: usize) -> Result<Vec<Received>, Failure> {
         self.0.step().await;
         let mut world = self.0.lock();
@@ -256,7 +263,8 @@ impl Consumer for FakeConsumer {
     }
 
     async fn depth(&mut self) -> Result<Option<u64>, Failure> {
-        Ok(Some(self.0.lock().queue.len() as u64))
+        let world = self.0.lock();
+        Ok(Some(world.queue.len() as u64 + world.held_back))
     }
 
     async fn close(&mut self) -> Result<(), Failure> {
