@@ -148,7 +148,7 @@ fn file(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Some(state) => Some(
             state
                 .queues(component, &stem)
-                .context("can't read the state")?,
+                .context("can't read what sr3 remembers")?,
         ),
         None => None,
     };
