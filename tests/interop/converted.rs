@@ -58,10 +58,9 @@ fn converted_configurations_go_on_where_sr3_stopped() {
     site.sr3.add_config(
         "subscribe/leaf",
         &format!(
-            "{}broker {amqp}\nexchange xs_relay\nsubtopic in.#\nmirror on\nstrip 1\n\
+            "expire 1h\nbroker {amqp}\nexchange xs_relay\nsubtopic in.#\nmirror on\nstrip 1\n\
              directory ${{HOME}}/gifs\naccept .*\\.gif\ndirectory ${{HOME}}/rest\nmirror off\n\
-             accept .*\n{TELL}",
-            queue("leaf")
+             accept .*\n{TELL}"
         ),
     );
     directories(&origin, &samples(60));
@@ -93,6 +92,8 @@ fn converted_configurations_go_on_where_sr3_stopped() {
     let (wanted_gifs, wanted_rest) = expected(&first);
     arrives(&gifs, &wanted_gifs, &told);
     arrives(&rest, &wanted_rest, &told);
+    // One of the queues has the name sr3 made up.
+    let made_up = site.sr3.queue("subscribe/leaf").expect("sr3 has a queue");
     // The watch goes on, so that the queues fill while nobody consumes.
     let watch = flows.pop().expect("it was the last");
     stop(flows);
@@ -100,9 +101,15 @@ fn converted_configurations_go_on_where_sr3_stopped() {
 
     let (from, to) = (site.sr3.config_dir(), site.flow.config_dir());
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
+    let state = site.sr3.state_dir();
+    let state = state.to_string_lossy();
     site.flow
-        .run(&["convert", &from, "--out", &to, "--force"])
+        .run(&["convert", &from, "--state", &state, "--out", &to, "--force"])
         .expect(0);
+    let leaf = site.flow.config_dir().join("subscribe/leaf.yaml");
+    let leaf = std::fs::read_to_string(leaf).expect("it was converted");
+    let named = format!("\nqueueName: {made_up}\n");
+    assert!(leaf.contains(&named), "{made_up} is not in\n{leaf}");
     site.flow.env("HOME", &site.sr3.home().to_string_lossy());
     site.flow.run(&["check"]).expect(0);
     let flows: Vec<Running> = CHAIN.iter().map(|name| site.start_flow(name)).collect();

@@ -312,6 +312,7 @@ mod tests {
             "declare",
             "cleanup",
             "post",
+            "convert",
             "retry",
             "plugin",
             "dump",

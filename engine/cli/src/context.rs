@@ -120,6 +120,11 @@ impl Context {
         (self.global.log_level.is_some() || set).then(|| self.log_level())
     }
 
+    /// The directory that holds those of every program: `$XDG`, or else `$HOME/<below_home>`.
+    pub(crate) fn base(&self, xdg: &str, below_home: &str) -> Option<PathBuf> {
+        self.environment.base(xdg, below_home)
+    }
+
     /// An environment variable that is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name)

@@ -87,12 +87,16 @@ impl Environment {
         if let Some(directory) = self.get(name) {
             return Some(PathBuf::from(directory));
         }
-        let base = match self.get(xdg) {
+        Some(self.base(xdg, below_home)?.join("flow"))
+    }
+
+    /// `$XDG`, or else `$HOME/<below_home>`: where every program has a directory.
+    pub(crate) fn base(&self, xdg: &str, below_home: &str) -> Option<PathBuf> {
+        match self.get(xdg) {
             // The XDG specification says to ignore relative paths.
-            Some(base) if base.starts_with('/') => PathBuf::from(base),
-            _ => PathBuf::from(self.get("HOME")?).join(below_home),
-        };
-        Some(base.join("flow"))
+            Some(base) if base.starts_with('/') => Some(PathBuf::from(base)),
+            _ => Some(PathBuf::from(self.get("HOME")?).join(below_home)),
+        }
     }
 }
 

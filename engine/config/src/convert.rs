@@ -30,18 +30,21 @@ mod options;
 mod ordered;
 mod placing;
 mod plugins;
+mod queues;
 mod reading;
 mod regexes;
 mod report;
 mod rules;
 mod settings;
+mod taking_over;
 mod text;
 mod values;
 mod walk;
 
 pub use components::Component;
-pub use directory::{Converted, Directory, convert_directory};
+pub use directory::{Converted, Directory, Remembered, convert_directory};
 pub use input::{Folder, Include, Input, Known};
+pub use queues::Queues;
 pub use report::{Fate, Remark, Tally};
 
 use crate::Secret;

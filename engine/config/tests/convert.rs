@@ -51,6 +51,7 @@ fn converted(component: Component, name: &str, text: &str) -> Conversion {
         path: &path,
         text,
         component,
+        queues: None,
     };
     convert(&input, &Known::default())
 }
@@ -248,6 +249,7 @@ fn includes_are_put_in_their_place_once_and_circles_end() {
         path: &path,
         text,
         component: Component::Subscribe,
+        queues: None,
     };
     let conversion = convert(&input, &known);
     let at = |part: &str| conversion.yaml.find(part).expect(part);
@@ -305,7 +307,7 @@ fn a_whole_folder_is_converted() {
         "broker amqp://me@${HOST}/\nsubtopic #\npost_broker amqp://you@other.example.org/\n",
     );
     write("plugins/mine.py", "class Mine: pass\n");
-    let converted = convert_directory(root).expect("readable");
+    let converted = convert_directory(root, &|_, _| Ok(None)).expect("readable");
     let targets: Vec<_> = converted
         .flows
         .iter()

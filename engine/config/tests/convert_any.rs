@@ -80,6 +80,7 @@ fn converted(component: Component, text: &str) -> Conversion {
         path: Path::new("x/y.conf"),
         text,
         component,
+        queues: None,
     };
     convert(&input, &Known::default())
 }

@@ -83,6 +83,7 @@ fn flows(component: &str, name: &str) -> (Conversion, Vec<Flow>) {
         path: &path,
         text: &text,
         component: component.parse().expect("a component"),
+        queues: None,
     };
     let conversion = convert(&input, &Known::default());
     let flow: FlowName = format!("{}/{name}", conversion.kind)

@@ -1,5 +1,7 @@
 //! `flow convert FILE|DIR`: configurations of sr3 become flows.
 
+mod state;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use crate::context::Context;
 use crate::files::{self, Existing};
 use crate::render::plural;
 use crate::stop::{Exit, Problem};
+use state::State;
 
 /// Arguments of `flow convert`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +28,10 @@ silence: the report on stderr says line by line what changed its meaning and wha
 rule or a plugin that has no equivalent stays in the flow as it was written, so that the flow does \
 not start by mistake.
 
+A flow goes on with the queue that sr3 has for it on the broker: its name is read from sr3's state \
+directory. That is --state, or your own one (~/.cache/sr3) where the source is your own ~/.config/sr3 or \
+a file in it. Where no name is found, the report says how the queue is called instead.
+
 A FILE without --out is written to stdout. Otherwise flows are written below --out as \
 <kind>/<name>.yaml, and passwords to credentials.conf there (mode 600); a file that exists is left \
 alone unless --force.
@@ -33,6 +40,7 @@ Examples:
   flow convert ~/.config/sr3/subscribe/radar.conf
   flow convert ~/.config/sr3 --out ~/.config/flow
   flow convert --component sarra radar.conf --all
+  flow convert backup/config --state backup/cache --out flows
 
 Exit codes: 0 converted, 1 something was refused, 2 could not.")]
 pub(crate) struct Args {
@@ -45,6 +53,10 @@ pub(crate) struct Args {
     /// What the FILE configures, where its folder does not say so: subscribe, sarra, watch, …
     #[arg(long, value_name = "COMPONENT")]
     component: Option<Component>,
+    /// The state directory of sr3, which knows the names of its queues [default: ~/.cache/sr3 for
+    /// your own ~/.config/sr3]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// Replace files that exist
     #[arg(long)]
     force: bool,
@@ -77,7 +89,12 @@ fn folder(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .hint("say where to write the flows: --out DIR")
         .into());
     };
-    let converted = convert_directory(&args.source)
+    let state = State::find(args.state.as_deref(), &args.source, context)?;
+    let remembered = |component: Component, name: &str| match &state {
+        Some(state) => state.queues(component, name).map(Some),
+        None => Ok(None),
+    };
+    let converted = convert_directory(&args.source, &remembered)
         .with_context(|| format!("can't read {}", args.source.display()))?;
     let mut texts = Vec::new();
     for flow in &converted.flows {
@@ -125,10 +142,21 @@ fn file(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             root: root.to_owned(),
         })),
     };
+    let state = State::find(args.state.as_deref(), root, context)?;
+    let stem = whole.file_stem().unwrap_or_default().to_string_lossy();
+    let queues = match &state {
+        Some(state) => Some(
+            state
+                .queues(component, &stem)
+                .context("can't read what sr3 remembers")?,
+        ),
+        None => None,
+    };
     let input = Input {
         path: shown,
         text: &text,
         component,
+        queues: queues.as_ref(),
     };
     let conversion = convert(&input, &known);
     let name = path.with_extension("yaml");

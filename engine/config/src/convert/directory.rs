@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::components::Component;
 use super::input::{Folder, Input, Known};
+use super::queues::Queues;
 use super::report::{Fate, Remark, Tally};
 use super::{Conversion, convert};
 use crate::Secret;
@@ -59,11 +60,15 @@ impl Directory {
 /// Files whose options apply to all flows, in the order sr3 reads them.
 const FOR_ALL: [&str; 2] = ["admin.conf", "default.conf"];
 
+/// What sr3's state directory holds for a configuration, by component and name; none: there is no
+/// such directory.
+pub type Remembered<'a> = dyn Fn(Component, &str) -> io::Result<Option<Queues>> + 'a;
+
 /// Converts every configuration in `root`.
 ///
 /// # Errors
-/// The folder, or a configuration in it, can't be read.
-pub fn convert_directory(root: &Path) -> io::Result<Directory> {
+/// The folder, or a configuration in it, or what sr3 remembers of one can't be read.
+pub fn convert_directory(root: &Path, remembered: &Remembered<'_>) -> io::Result<Directory> {
     let mut out = Directory::default();
     let mut included: Vec<PathBuf> = Vec::new();
     let mut before = Vec::new();
@@ -104,22 +109,35 @@ pub fn convert_directory(root: &Path) -> io::Result<Directory> {
             }
             let bytes = fs::read(root.join(&source))?;
             let text = String::from_utf8_lossy(&bytes);
+            let stem = Path::new(&name).with_extension("");
+            let queues = remembered(component, &stem.to_string_lossy())?;
             let input = Input {
                 path: &source,
                 text: &text,
                 component,
+                queues: queues.as_ref(),
             };
             let conversion = convert(&input, &known);
             included.extend(conversion.files.iter().cloned());
-            let stem = Path::new(&name).with_extension("");
             let target = free_name(&out.flows, conversion.kind, &stem);
             if target.file_stem() != Some(stem.as_os_str()) {
-                let text = format!(
+                let mut text = format!(
                     "a flow `{}/{}` is there already, so it is {}",
                     conversion.kind,
                     stem.display(),
                     target.display()
                 );
+                let named = conversion
+                    .yaml
+                    .lines()
+                    .find(|line| line.starts_with("queueName:"));
+                let takes = conversion
+                    .yaml
+                    .lines()
+                    .any(|line| line.starts_with("broker:"));
+                if takes && named.is_none_or(|line| line.contains("${CONFIG}")) {
+                    text.push_str(", and so is its queue named");
+                }
                 out.remark(&source, Fate::Changed, &text);
             }
             out.flows.push(Converted {

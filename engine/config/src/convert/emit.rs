@@ -26,8 +26,8 @@ pub(super) fn finish(mut walk: Walk, tail: &[String]) -> Conversion {
     let yaml = walk.doc.write();
     let others = more
         .into_iter()
-        .map(|bindings| {
-            inputs::set_input(&mut walk, &bindings);
+        .map(|taken| {
+            inputs::set_input(&mut walk, &taken);
             walk.doc.write()
         })
         .collect();

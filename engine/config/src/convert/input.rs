@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Component;
+use super::{Component, Queues};
 
 /// One configuration of sr3.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Input<'a> {
     pub text: &'a str,
     /// Whose configuration it is.
     pub component: Component,
+    /// What sr3's state directory holds for it; none: nobody looked.
+    pub queues: Option<&'a Queues>,
 }
 
 /// Finds files that are included.

@@ -3,11 +3,21 @@
 use super::brokers::{self, Binding, Broker};
 use super::document::Value;
 use super::report::Fate;
+use super::taking_over;
 use super::walk::Walk;
 use crate::mask;
 
-/// Writes the options of the first input; the bindings of further brokers come back.
-pub(super) fn write(walk: &mut Walk) -> Vec<(Broker, Vec<Binding>)> {
+/// What one flow takes from.
+#[derive(Debug)]
+pub(super) struct Taken {
+    broker: Broker,
+    bindings: Vec<Binding>,
+    /// None: the default.
+    queue: Option<String>,
+}
+
+/// Writes the options of the first input; those of further brokers come back.
+pub(super) fn write(walk: &mut Walk) -> Vec<Taken> {
     let consumes = walk.ours.consumes() || !walk.brokers.inputs.is_empty();
     if !consumes {
         for key in ["broker", "exchange", "subtopic", "topicPrefix"] {
@@ -21,6 +31,11 @@ pub(super) fn write(walk: &mut Walk) -> Vec<(Broker, Vec<Binding>)> {
             walk.doc
                 .set("post_topicPrefix", Value::Text(prefix), Vec::new());
         }
+        if !walk.scan.vip {
+            // What is remembered of one that only posts was never a queue.
+            walk.queues = None;
+        }
+        taking_over::names(walk, &[]);
         return Vec::new();
     }
     if walk.brokers.inputs.is_empty() {
@@ -39,6 +54,7 @@ pub(super) fn write(walk: &mut Walk) -> Vec<(Broker, Vec<Binding>)> {
         let all: Vec<&Binding> = bindings.iter().collect();
         let last = (walk.brokers.exchange.clone(), walk.brokers.prefix.clone());
         write_bindings(walk, &all, (last.0, &last.1));
+        taking_over::names(walk, &[]);
         return Vec::new();
     }
     let mut inputs: Vec<(Broker, Vec<Binding>)> = Vec::new();
@@ -79,13 +95,29 @@ pub(super) fn write(walk: &mut Walk) -> Vec<(Broker, Vec<Binding>)> {
             ),
         );
     }
+    let brokers: Vec<Broker> = inputs.iter().map(|(broker, _)| broker.clone()).collect();
+    let names = taking_over::names(walk, &brokers);
+    let mut inputs: Vec<Taken> = inputs
+        .into_iter()
+        .zip(names)
+        .map(|((broker, bindings), queue)| Taken {
+            broker,
+            bindings,
+            queue,
+        })
+        .collect();
     let first = inputs.remove(0);
     set_input(walk, &first);
     inputs
 }
 
 /// Writes the options of one input in the place of the last.
-pub(super) fn set_input(walk: &mut Walk, (broker, bindings): &(Broker, Vec<Binding>)) {
+pub(super) fn set_input(walk: &mut Walk, taken: &Taken) {
+    let Taken {
+        broker,
+        bindings,
+        queue,
+    } = taken;
     let place = walk.doc.entries.iter().position(|(key, _)| key == "broker");
     match place {
         Some(_) => walk
@@ -101,6 +133,16 @@ pub(super) fn set_input(walk: &mut Walk, (broker, bindings): &(Broker, Vec<Bindi
     let exchange = walk.brokers.input_exchange();
     let prefix = walk.brokers.prefix.clone();
     write_bindings(walk, &all, (exchange, &prefix));
+    match queue {
+        Some(queue) => {
+            let above = ["bindings", "topic", "subtopic", "topicPrefix", "exchange"];
+            let above = above.into_iter().find(|key| walk.doc.has(key));
+            let queue = Value::text(queue.clone());
+            walk.doc
+                .set_after(above.unwrap_or("broker"), "queueName", queue);
+        }
+        None => walk.doc.remove("queueName"),
+    }
 }
 
 fn write_bindings(walk: &mut Walk, bindings: &[&Binding], last: (Option<String>, &str)) {

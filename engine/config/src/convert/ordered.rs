@@ -39,6 +39,11 @@ impl Walk {
             "subtopic" => self.bind(line, false),
             "topic" => self.bind(line, true),
             "queueName" => self.queue_name(line),
+            "queueShare" => {
+                let from = self.remarks.len();
+                self.plain(line, name, name, Type::Text);
+                self.share_queue(line, from);
+            }
             "amqp_queue_args" => self.queue_arguments(line),
             "callback" | "callback_prepend" => match self.word(line) {
                 Some(word) => {
@@ -279,6 +284,7 @@ impl Walk {
         let kept = word
             .replace("${BROKER_USER}", "\u{1}")
             .replace("${PROGRAM}", "${COMPONENT}");
+        let from = self.remarks.len();
         let text = self
             .fill(line, &kept, false)
             .replace('\u{1}', "${BROKER_USER}");
@@ -289,7 +295,8 @@ impl Walk {
                 "sr3 takes it for the lines below only; here it is the queue of the flow",
             );
         }
-        self.put(line, "queueName", Value::Text(text));
+        self.put(line, "queueName", Value::text(text.clone()));
+        self.name_queue(line, word, text, from);
     }
 
     /// `pollUrl` and `sendTo`.

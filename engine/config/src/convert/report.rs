@@ -17,6 +17,8 @@ pub enum Fate {
     Changed,
     /// It was left out, and nothing is lost by that.
     Dropped,
+    /// The configuration means the same; it is about taking over from a flow of sr3 that runs.
+    Noted,
     /// It could not be carried over. Somebody has to do it.
     Refused,
 }
@@ -28,6 +30,7 @@ impl Fate {
             Self::Kept => "kept",
             Self::Changed => "changed",
             Self::Dropped => "dropped",
+            Self::Noted => "noted",
             Self::Refused => "refused",
         }
     }
@@ -83,6 +86,8 @@ pub struct Tally {
     pub changed: usize,
     /// Left out.
     pub dropped: usize,
+    /// To be known before the flow takes over.
+    pub noted: usize,
     /// Could not be carried over.
     pub refused: usize,
 }
@@ -95,17 +100,19 @@ impl Tally {
                 Fate::Kept => tally.kept += 1,
                 Fate::Changed => tally.changed += 1,
                 Fate::Dropped => tally.dropped += 1,
+                Fate::Noted => tally.noted += 1,
                 Fate::Refused => tally.refused += 1,
             }
         }
         tally
     }
 
-    /// The worst there is: `Refused` before `Changed`; the others need nobody.
+    /// The worst there is: `Refused` before `Changed` before `Noted`; the others need nobody.
     pub fn worst(&self) -> Option<Fate> {
         [
             (self.refused, Fate::Refused),
             (self.changed, Fate::Changed),
+            (self.noted, Fate::Noted),
             (self.dropped, Fate::Dropped),
             (self.kept, Fate::Kept),
         ]
@@ -121,7 +128,11 @@ impl fmt::Display for Tally {
             f,
             "{} kept, {} changed, {} dropped, {} refused",
             self.kept, self.changed, self.dropped, self.refused
-        )
+        )?;
+        match self.noted {
+            0 => Ok(()),
+            noted => write!(f, ", {noted} noted"),
+        }
     }
 }
 

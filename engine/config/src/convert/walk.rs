@@ -8,8 +8,10 @@ use super::document::{Document, Node, Value};
 use super::input::{Input, Known};
 use super::lines::{Line, Lines};
 use super::options::{self, To, Type};
+use super::queues::Queues;
 use super::report::{Fate, Remark};
 use super::rules::{Mask, Placement};
+use super::taking_over::Naming;
 use super::text::{self, Names};
 use super::{Conversion, emit, names, plugins, values};
 use crate::Secret;
@@ -53,6 +55,9 @@ pub(super) struct Walk {
     pub(super) placed: Vec<(&'static str, Vec<String>, usize)>,
     pub(super) masks: Vec<Mask>,
     pub(super) brokers: Brokers,
+    /// What sr3 remembers; none: nobody looked.
+    pub(super) queues: Option<Queues>,
+    pub(super) naming: Naming,
     pub(super) callbacks: Vec<Callback>,
     pub(super) strangers: Vec<Stranger>,
     pub(super) credentials: Vec<Secret>,
@@ -154,6 +159,8 @@ pub(super) fn convert(input: &Input<'_>, known: &Known) -> Conversion {
         placed: Vec::new(),
         masks: Vec::new(),
         brokers: Brokers::default(),
+        queues: input.queues.cloned(),
+        naming: Naming::default(),
         callbacks: Vec::new(),
         strangers: Vec::new(),
         credentials: Vec::new(),
