@@ -1,6 +1,6 @@
 //! Sarracenia as a peer: a configuration of its own, and its programs.
 //!
-//! `FLOW_SR3` is the `sr3` to run, of a virtual environment say; else that of the search path.
+//! `FLOW_SR3` is the `bin` of a virtual environment that has it; else it is that of the search path.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -22,7 +22,7 @@ impl Sr3 {
     /// None where it is not installed.
     pub(crate) fn installed(broker: &Broker) -> Result<Option<Self>> {
         let Some(program) = std::env::var_os("FLOW_SR3")
-            .map(PathBuf::from)
+            .map(|bin| PathBuf::from(bin).join("sr3"))
             .or_else(|| find("sr3"))
         else {
             return Ok(None);

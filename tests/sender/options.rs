@@ -59,10 +59,7 @@ fn placement_says_where_things_are_there() {
         ("strip: 1", ["b/one.txt", "two.txt"]),
         ("strip: '.*b/'", ["a/two.txt", "one.txt"]),
         ("flatten: _\nmirror: off", ["a_b_one.txt", "a_two.txt"]),
-        (
-            "baseUrl_relPath: on",
-            ["top/a/b/one.txt", "top/a/two.txt"],
-        ),
+        ("baseUrl_relPath: on", ["top/a/b/one.txt", "top/a/two.txt"]),
     ] {
         assert_eq!(places(options), expected, "{options}");
     }

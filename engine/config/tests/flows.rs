@@ -220,7 +220,7 @@ fn every_setting_says_where_it_comes_from() {
     .expect("it is right")
     .flow;
     for (name, value, origin) in [
-        ("batch", "500", Origin::Kind),
+        ("batch", "500", Origin::Default),
         ("nodupe_ttl", "7h", Origin::Kind),
         ("sleep", "30s", Origin::File("poll/mail.yaml:8:8".into())),
         ("timeout", "5m", Origin::CommandLine),

@@ -25,6 +25,13 @@ use crate::worker::{Running, Trouble};
 /// So many empty pages in a row are asked for without much of a pause.
 const EMPTY_PAGES: u32 = 100;
 
+/// Messages taken from a queue at a time where their content is moved.
+const STEP: usize = 100;
+
+/// Bytes of content, as announced, after which a pass takes no further step: one with large content
+/// ends, and is safe, before hundreds of them were moved.
+const PAGE: u64 = 64 << 20;
+
 /// What was gathered, beside the messages.
 pub(crate) struct Found {
     /// Tags of what was delivered before.
@@ -181,14 +188,40 @@ impl Running {
 
     /// Takes what the queue has; returns the tags that were delivered before.
     async fn receive(&mut self, pass: &mut Pass, limit: usize) -> HashSet<u64> {
-        let mut redelivered = HashSet::new();
+        let flow = &self.shared.flow;
+        let step = match flow.download || flow.send_to.is_some() {
+            true => STEP,
+            false => limit,
+        };
+        let (mut redelivered, mut left, mut bytes) = (HashSet::new(), limit, 0);
+        while left > 0 && bytes < PAGE {
+            let asked = left.min(step);
+            let got = self
+                .receive_some(pass, asked, &mut redelivered, &mut bytes)
+                .await;
+            if got < asked {
+                break;
+            }
+            left -= got;
+        }
+        redelivered
+    }
+
+    /// Takes at most `limit` messages, and adds up what content they announce; says how many came.
+    async fn receive_some(
+        &mut self,
+        pass: &mut Pass,
+        limit: usize,
+        redelivered: &mut HashSet<u64>,
+        bytes: &mut u64,
+    ) -> usize {
         let now = self.shared.now().as_millisecond();
         let Some(consumer) = self
             .consumer
             .as_mut()
             .filter(|_| limit > 0 && now >= self.next_receive)
         else {
-            return redelivered;
+            return 0;
         };
         let received = match consumer.receive(limit).await {
             Ok(received) => received,
@@ -198,9 +231,10 @@ impl Running {
                     self.source_failed("the queue can't be read", &failure, self.receive_step);
                 self.receive_step += 1;
                 self.next_receive = later(self.shared.now(), wait);
-                return redelivered;
+                return 0;
             }
         };
+        let count = received.len();
         self.receive_step = 0;
         self.shared.connection(Side::Input, true);
         for Received {
@@ -219,6 +253,7 @@ impl Running {
             }
             match message {
                 Ok(mut message) => {
+                    *bytes = bytes.saturating_add(message.size.unwrap_or_default());
                     self.shared.stamp.received(&mut message, route);
                     self.shared.tell(|| Event::Gathered {
                         message: &message,
@@ -230,7 +265,7 @@ impl Running {
                 Err(reason) => pass.unreadable.push((tag, key, reason)),
             }
         }
-        redelivered
+        count
     }
 
     /// Asks every gathering callback, when it is time.

@@ -55,6 +55,27 @@ async fn a_run_once_does_not_wait_for_ever_for_what_a_broker_keeps_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pass_over_large_content_ends_before_it_has_taken_all_it_may() {
+    let passes = async |size: u64| {
+        let mut bench = Bench::new();
+        bench.flow.batch = 500;
+        bench.flow.download = true;
+        bench.plugin(downloader());
+        for index in 0..250 {
+            let mut message = message(&format!("a/{index}"));
+            message.size = Some(size);
+            bench.world.enqueue(&format!("k{index}"), message);
+        }
+        bench.once().await.unwrap();
+        let world = bench.world.lock();
+        let gathered = world.passes.iter().map(|pass| pass.gathered);
+        gathered.collect::<Vec<_>>()
+    };
+    assert_eq!(passes(1 << 20).await, [100, 100, 50]);
+    assert_eq!(passes(1 << 10).await, [250]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_queue_has_is_posted_and_acked() {
     let bench = Bench::new();
     for index in 0..250 {

@@ -2,7 +2,7 @@
 
 use super::super::{OptionDoc, OptionType as T};
 use super::declare::{CONSUMES, of};
-use crate::flow::Kind::{Poll, Shovel, Winnow};
+use crate::flow::Kind::Winnow;
 
 pub(super) static FLOW: &[OptionDoc] = &[
     of(
@@ -66,12 +66,10 @@ pub(super) static PACE: &[OptionDoc] = &[
     of(
         "batch",
         T::Count,
-        "Most messages in one pass. A `flow` with a `pollUrl` has the default of a poll.",
+        "Most messages in one pass. Where content is moved, a pass takes no more once 64 MiB are announced.",
         "25",
     )
-    .default("100")
-    // Where every pass ends with the broker's confirmations, they are waited for less often.
-    .but(&[(Poll, "500"), (Shovel, "500"), (Winnow, "500")])
+    .default("500")
     .between(1, 10_000)
     .unlike(
         "25",
