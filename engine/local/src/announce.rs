@@ -71,6 +71,8 @@ pub(crate) enum Made {
     Impossible,
     /// Too young, or being written: again after this time.
     Later(Duration),
+    /// It may not even be looked at now, because of a directory above it; the log says so once.
+    Closed,
 }
 
 /// Recognises a file that was announced as it is.
@@ -126,10 +128,11 @@ impl Announcer {
             }
             made
         };
+        let span = tracing::Span::current();
         // What is taken is made, so the indices have no hole.
         let mut all: Vec<(usize, Made)> = std::thread::scope(|scope| {
             let helpers: Vec<_> = (1..self.threads.min(works.len() / 4))
-                .map(|_| scope.spawn(labour))
+                .map(|_| scope.spawn(|| span.in_scope(labour)))
                 .collect();
             let mut all = labour();
             for helper in helpers {
@@ -174,12 +177,16 @@ impl Announcer {
                 }
                 Made::Impossible
             }
-            Err(Trouble::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
-                Made::Vanished
-            }
+            Err(Trouble::Unreadable(error)) if is_gone(&error) => Made::Vanished,
             Err(Trouble::Unreadable(error)) => {
                 self.warn_unreadable(path, &error);
-                Made::Impossible
+                let closed = error.kind() == io::ErrorKind::PermissionDenied
+                    || fs::symlink_metadata(path).is_err_and(|error| !is_gone(&error));
+                if closed {
+                    Made::Closed
+                } else {
+                    Made::Impossible
+                }
             }
         }
     }
@@ -190,7 +197,7 @@ impl Announcer {
             tracing::warn!(
                 path = %path.display(),
                 reason = %error,
-                "Something can't be read; it and what is below it are not announced."
+                "Something can't be read; it and what is below it are not announced until it can."
             );
         }
     }
@@ -469,6 +476,12 @@ impl From<NamingError> for Trouble {
     fn from(error: NamingError) -> Self {
         Self::Unnamable(error)
     }
+}
+
+/// There is nothing of that name.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 pub(crate) fn hash_of(path: &Path) -> u64 {

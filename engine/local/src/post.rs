@@ -81,8 +81,9 @@ impl Post {
         if self.page.is_none()
             && let Some(mut maker) = self.maker.take_if(|maker| !maker.ended())
         {
+            let span = tracing::Span::current();
             self.page = Some(tokio::task::spawn_blocking(move || {
-                let page = maker.page(limit);
+                let page = span.in_scope(|| maker.page(limit));
                 (maker, page)
             }));
         }
@@ -215,7 +216,7 @@ impl Maker {
                 match made {
                     Made::Message { message, .. } => messages.push(*message),
                     Made::Nothing | Made::Vanished | Made::Later(_) => {}
-                    Made::Impossible => self.failed += 1,
+                    Made::Impossible | Made::Closed => self.failed += 1,
                 }
             }
         }

@@ -27,18 +27,28 @@
 //! is looked at again and every file whose inode changed since is announced, some perhaps twice;
 //! removals of files during the loss are not.
 //!
+//! What may not be looked at, because a directory above it is closed to us, is tried again every second
+//! and until then counts as not announced, over restarts too. A directory that may not be read is tried
+//! again as well, and once it may, everything in it counts as new.
+//!
 //! # After a stop or a crash
 //! What was gathered is the loop's to keep. What happened while nothing ran:
 //!
 //! | | `post_on_start` off | on |
 //! | --- | --- | --- |
-//! | inotify | files whose inode changed since the last thing gathered (or the last housekeeping); not removals, nor a directory with old files that was moved here | everything there is |
+//! | inotify | files whose inode changed since the last thing gathered (or the last housekeeping), and everything in directories that were moved here; not removals | everything there is |
 //! | polling | everything new, changed and removed | everything there is, and removals |
+//!
+//! A directory that was moved here is known by its inode having changed later than its entries, which
+//! `chmod` and `touch -d` do as well: then what is in it is announced once more. The remaining limit: a
+//! directory that was moved here *and* in which something was made or removed directly afterwards, all
+//! while nothing ran, is like one that was here before, and old files in it are not announced.
 //!
 //! At the very first start, `post_on_start` off announces nothing. What is remembered is one time
 //! stamp for inotify, and for polling one row for about a thousand files, written in the transaction
 //! that settles them: a crash at any instant repeats announcements and loses none.
 
+mod closed;
 mod kernel;
 mod listen;
 mod memory;

@@ -27,6 +27,8 @@ const FIRST: Duration = Duration::from_secs(1);
 /// How often it is looked whether the roots are still the directories that are watched.
 const ROOTS: Duration = Duration::from_secs(1);
 
+/// How often something is looked at again that may not be looked at.
+const RETRY: Duration = Duration::from_secs(1);
 /// Vanished paths that are looked for a second time, at most.
 const VANISHED: usize = 10_000;
 
@@ -80,9 +82,11 @@ impl Kernel {
     }
 
     fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        // What it says is said by the flow.
+        let span = tracing::Span::current();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(run)
+            .spawn(move || span.in_scope(run))
             .map_err(|error| Failure::temporary(format!("no thread to watch with: {error}")))?;
         self.threads.push(thread);
         Ok(())
@@ -108,6 +112,7 @@ impl Kernel {
         if self.roots_checked.elapsed() >= ROOTS {
             self.roots_checked = Instant::now();
             self.shared.check_roots();
+            self.shared.retry_closed();
         }
         let mut messages = Vec::new();
         loop {
@@ -119,7 +124,9 @@ impl Kernel {
             let works: Vec<Work> = self.rest.iter().map(|(work, _)| work.clone()).collect();
             let announcer = Arc::clone(&self.shared.announcer);
             // Dropping this future keeps what is in `rest`.
-            let made = tokio::task::spawn_blocking(move || announcer.page(&works, PATIENCE))
+            let span = tracing::Span::current();
+            let page = move || span.in_scope(|| announcer.page(&works, PATIENCE));
+            let made = tokio::task::spawn_blocking(page)
                 .await
                 .map_err(|panic| Failure::Permanent(format!("reading files failed: {panic}")))?;
             let done: Vec<_> = self.rest.drain(..made.len()).collect();
@@ -191,6 +198,19 @@ impl Kernel {
                 self.look_elsewhere(path, op, since);
                 None
             }
+            // It keeps what is noted from going past it.
+            Made::Closed => {
+                let due = Instant::now() + RETRY;
+                let mut pending = self.shared.pending();
+                match op {
+                    Op::Mkdir => pending.hold_directory(path, due, since),
+                    Op::Write { new, unsure } => {
+                        pending.hold(path, due, (new, false, unsure), since);
+                    }
+                    _ => pending.hold(path, due, (false, false, false), since),
+                }
+                None
+            }
             Made::Later(wait) => {
                 if let Op::Write { new, unsure } = op {
                     let due = Instant::now() + wait;
@@ -235,8 +255,15 @@ impl Kernel {
         }
     }
 
+    /// When it is tried again to look at what may not be read.
+    fn retry_due(&self) -> Option<Instant> {
+        let closed = !self.shared.closed().is_empty();
+        closed.then(|| self.roots_checked + ROOTS)
+    }
+
     fn is_due(&self) -> bool {
         let told = self.shared.pending().next_due();
+        let told = told.into_iter().chain(self.retry_due()).min();
         !self.rest.is_empty()
             || !self.shared.queue.is_empty()
             || told.is_some_and(|due| due <= Instant::now())
@@ -272,6 +299,7 @@ impl Kernel {
                 return true;
             }
             let next = self.shared.pending().next_due();
+            let next = next.into_iter().chain(self.retry_due()).min();
             let until = next.map_or(deadline, |next| next.min(deadline));
             tokio::select! {
                 () = rung => {}

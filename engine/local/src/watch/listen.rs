@@ -26,7 +26,7 @@ use rustix::io::Errno;
 use super::pending::Moment;
 use super::shared::{Job, PENDING, Shared};
 use super::tree::{Entered, Wd};
-use crate::announce::UNSURE;
+use crate::announce::{UNSURE, is_gone};
 
 /// How long the first half of a rename waits for the second once nothing else happens. The kernel
 /// puts both into the queue in one go, with hardly anything in between.
@@ -321,7 +321,16 @@ impl Listener {
     /// A name that is no directory was made. `renamed`: and has this name since, so that its inode
     /// changed for that.
     fn created(&mut self, path: PathBuf, renamed: bool, now: Moment) {
-        let Ok(metadata) = fs::symlink_metadata(&path) else {
+        let looked = fs::symlink_metadata(&path);
+        if let Err(error) = &looked
+            && !is_gone(error)
+        {
+            let mut pending = self.shared.pending();
+            pending.opened(path.clone(), now);
+            pending.hold(path, now.steady + LINKED, (true, true, true), now);
+            return;
+        }
+        let Ok(metadata) = looked else {
             // Removed or renamed by now: until the kernel tells, it counts as being written.
             self.shared.pending().opened(path.clone(), now);
             if self.unseen.len() < UNSEEN {
@@ -402,6 +411,7 @@ impl Listener {
                 }
                 Err(error) => {
                     self.shared.announcer.warn_unreadable(&directory, &error);
+                    self.shared.unlisted(wd);
                     continue;
                 }
             };

@@ -64,8 +64,9 @@ impl Poller {
                 "the walk through the tree was given up while it was under way".to_owned(),
             ));
         };
+        let span = tracing::Span::current();
         let (walker, result) = tokio::task::spawn_blocking(move || {
-            let result = walker.page(limit, &*state);
+            let result = span.in_scope(|| walker.page(limit, &*state));
             if result.is_err() {
                 // What this page wrote is forgotten with it.
                 walker.walking = false;
@@ -337,7 +338,7 @@ impl Walker {
             };
             match made {
                 // Looked at again, as if for the first time.
-                Made::Later(_) | Made::Vanished => continue,
+                Made::Later(_) | Made::Vanished | Made::Closed => continue,
                 Made::Message { message, .. } => messages.push(*message),
                 Made::Nothing | Made::Impossible => {}
             }

@@ -14,7 +14,7 @@ use super::pending::Moment;
 use super::queue::Pushed;
 use super::shared::{Announce, Job, Shared};
 use super::tree::{Entered, Wd};
-use crate::announce::{Op, Work};
+use crate::announce::{Op, Work, is_gone};
 
 /// Looked at from a little earlier: file times advance in steps, and an event takes a while.
 const SLACK: Duration = Duration::from_secs(2);
@@ -30,6 +30,8 @@ struct Visit {
     path: PathBuf,
     announce: Announce,
     follow: bool,
+    /// Whether or not it was seen in this round.
+    again: bool,
 }
 
 impl Scanner {
@@ -49,7 +51,8 @@ impl Scanner {
                         self.vanished();
                     }
                 }
-                Job::Branch { parent, path } => self.branch(parent, path),
+                Job::Branch { parent, path } => self.branch(parent, path, false),
+                Job::Opened { parent, path } => self.branch(parent, path, true),
             }
             let mut jobs = self.shared.jobs();
             jobs.working = false;
@@ -109,12 +112,13 @@ impl Scanner {
                 path: root.clone(),
                 announce,
                 follow: true,
+                again: false,
             };
             self.walk(visit, new);
         }
     }
 
-    fn branch(&self, parent: Option<Wd>, path: PathBuf) {
+    fn branch(&self, parent: Option<Wd>, path: PathBuf, again: bool) {
         let name = match parent {
             Some(_) => path.file_name().unwrap_or(path.as_os_str()).to_owned(),
             None => path.clone().into_os_string(),
@@ -126,6 +130,7 @@ impl Scanner {
             path,
             announce: Announce::All,
             follow,
+            again,
         };
         self.walk(visit, Announce::All);
     }
@@ -141,12 +146,14 @@ impl Scanner {
                     .enter(&visit.path, visit.parent, &visit.name, None, visit.follow);
             let (wd, announce) = match entered {
                 Some(Entered::New(wd)) => {
+                    let new = came(&visit, new);
                     if self.wants_directory(&visit.path, new) {
                         self.push(visit.path.clone(), Op::Mkdir);
                     }
                     (wd, new)
                 }
                 Some(Entered::Known(wd)) => (wd, visit.announce),
+                Some(Entered::Seen(wd)) if visit.again => (wd, visit.announce),
                 Some(Entered::Moved(wd, old)) => {
                     let path = visit.path.clone();
                     self.shared.pending().rename(old, path, true, Moment::now());
@@ -159,6 +166,7 @@ impl Scanner {
                 Ok(entries) => entries,
                 Err(error) => {
                     self.shared.announcer.warn_unreadable(&visit.path, &error);
+                    self.shared.unlisted(wd);
                     continue;
                 }
             };
@@ -182,6 +190,7 @@ impl Scanner {
                 path: entry.path(),
                 announce,
                 follow: false,
+                again: false,
             });
             return;
         }
@@ -200,6 +209,7 @@ impl Scanner {
                     path: target,
                     announce,
                     follow: false,
+                    again: false,
                 });
             } else if let Ok(metadata) = fs::metadata(&target) {
                 self.found(target, &metadata, announce);
@@ -208,11 +218,14 @@ impl Scanner {
         match announce {
             Announce::Nothing => {}
             Announce::All => self.push(path, FOUND),
-            Announce::Since(_) => {
-                if let Ok(metadata) = entry.metadata() {
-                    self.found(path, &metadata, announce);
+            Announce::Since(_) => match entry.metadata() {
+                Ok(metadata) => self.found(path, &metadata, announce),
+                Err(error) if is_gone(&error) => {}
+                Err(error) => {
+                    self.shared.announcer.warn_unreadable(&path, &error);
+                    self.shared.unlisted(wd);
                 }
-            }
+            },
         }
     }
 
@@ -220,12 +233,7 @@ impl Scanner {
         let wanted = match announce {
             Announce::Nothing => false,
             Announce::All => true,
-            // The time of the last change of any kind, a rename included: it can't be set.
-            Announce::Since(since) => {
-                let changed = i128::from(metadata.ctime()) * 1_000_000_000
-                    + i128::from(metadata.ctime_nsec());
-                changed >= since
-            }
+            Announce::Since(since) => changed(metadata) >= since,
         };
         if wanted {
             self.push(path, FOUND);
@@ -263,6 +271,35 @@ impl Scanner {
             self.shared.pending().remove(path, true, Moment::now());
         }
     }
+}
+
+/// What is announced of a directory that was not watched before. One that was moved here while nobody
+/// watched has old files in it, and only its own inode tells: making or removing entries sets both of
+/// its times, a rename (and `chmod`, and setting a time) only that of the last change.
+fn came(visit: &Visit, announce: Announce) -> Announce {
+    let announce = match (visit.announce, announce) {
+        // What is in a directory that came, came.
+        (Announce::All, _) => Announce::All,
+        (_, announce) => announce,
+    };
+    let Announce::Since(since) = announce else {
+        return announce;
+    };
+    let metadata = if visit.follow {
+        fs::metadata(&visit.path)
+    } else {
+        fs::symlink_metadata(&visit.path)
+    };
+    let moved = metadata.is_ok_and(|metadata| {
+        let written = (metadata.mtime(), metadata.mtime_nsec());
+        changed(&metadata) >= since && (metadata.ctime(), metadata.ctime_nsec()) != written
+    });
+    if moved { Announce::All } else { announce }
+}
+
+/// The time of the last change of any kind, a rename included: it can't be set.
+fn changed(metadata: &Metadata) -> i128 {
+    i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec())
 }
 
 const FOUND: Op = Op::Write {

@@ -1,6 +1,6 @@
 //! What the threads of one watch share, and how a directory gets its watch.
 //!
-//! Locks are taken in the order tree, pending; none is held while files are read.
+//! Locks are taken in the order tree, pending, or tree, closed; none is held while files are read.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -17,6 +17,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::sync::Notify;
 
+use super::closed::Closed;
 use super::pending::{Moment, Pending};
 use super::queue::Queue;
 use super::tree::{Entered, Tree, Wd};
@@ -55,6 +56,8 @@ pub(crate) enum Job {
     Recover(i128),
     /// A directory that came here.
     Branch { parent: Option<Wd>, path: PathBuf },
+    /// One that could not be read, or not all of it.
+    Opened { parent: Option<Wd>, path: PathBuf },
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +88,7 @@ pub(crate) struct Shared {
     pub(crate) jobs_changed: Condvar,
     /// Rung when there may be something to gather.
     pub(crate) notify: Notify,
+    pub(crate) closed: Mutex<Closed>,
     pub(crate) trouble: Mutex<Option<Failure>>,
     pub(crate) stop: AtomicBool,
     /// Tests say here that the kernel lost events.
@@ -120,6 +124,7 @@ impl Shared {
             jobs: Mutex::default(),
             jobs_changed: Condvar::new(),
             notify: Notify::new(),
+            closed: Mutex::default(),
             trouble: Mutex::new(None),
             stop: AtomicBool::new(false),
             overflow: AtomicBool::new(false),
@@ -136,6 +141,10 @@ impl Shared {
 
     pub(crate) fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn closed(&self) -> MutexGuard<'_, Closed> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn stopped(&self) -> bool {
@@ -217,6 +226,10 @@ impl Shared {
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
                 let error = io::Error::from(errno);
                 self.announcer.warn_unreadable(path, &error);
+                // Those given to be watched are tried by themselves.
+                if only.is_none() && !self.roots.iter().any(|root| root == path) {
+                    self.closed().insert((parent, name.to_owned()));
+                }
             }
             Err(Errno::NOSPC) => {
                 let number = tree.len();

@@ -134,6 +134,12 @@ impl Tree {
         None
     }
 
+    /// The directory it is in and its name there, as [`Self::enter`] has them.
+    pub(crate) fn place(&self, wd: Wd) -> Option<(Option<Wd>, OsString)> {
+        let node = self.nodes.get(&wd)?;
+        Some((node.parent, node.name.clone()))
+    }
+
     /// Whether something of this name in the directory is of interest.
     pub(crate) fn wants(&self, wd: Wd, name: &OsStr) -> bool {
         self.nodes
