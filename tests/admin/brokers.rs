@@ -39,6 +39,10 @@ fn cleanup_counts_asks_and_starts_from_nothing() {
         dry.stderr
     );
     assert!(dry.stderr.contains("2 messages in retry"), "{}", dry.stderr);
+    let dry = flow.run(&["cleanup", "news", "--dry-run", "--format", "json"]);
+    let rows: Value = serde_json::from_str(&dry.expect(0).stdout).expect("it is JSON");
+    assert_eq!(rows[0]["result"], "planned");
+    assert_eq!(rows[0]["waiting"], 1);
     let unasked = flow.run(&["cleanup", "subscribe/news"]).expect(2);
     assert!(
         unasked.stderr.contains("cli/not-confirmed"),
@@ -53,6 +57,56 @@ fn cleanup_counts_asks_and_starts_from_nothing() {
     let again = flow.run(&["cleanup", "subscribe/news", "--yes"]).expect(0);
     assert!(again.stdout.contains("absent"), "{}", again.stdout);
     assert!(flow.config_dir().join("subscribe/news.yaml").exists());
+}
+
+/// The names of the queues of the built-in broker.
+fn queues(flow: &Flow) -> Vec<String> {
+    let listed = flow.run(&["list", "queues", "--format", "json"]).expect(0);
+    let rows: Value = serde_json::from_str(&listed.stdout).expect("it is JSON");
+    let rows = rows.as_array().expect("an array").iter();
+    rows.filter_map(|row| row["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn a_removed_or_renamed_flow_leaves_no_queue_that_fills_unseen() {
+    let flow = Flow::new();
+    let add = |name: &str| {
+        flow.add_flow(
+            &format!("subscribe/{name}"),
+            "exchange: xs_news\ndirectory: ${HOME}/got\n",
+        );
+        flow.run(&["declare"]).expect(0);
+        format!("q_embedded.subscribe.{name}")
+    };
+    let queue = add("a");
+    let owned = flow.run(&["cleanup", "--queue", &queue, "--yes"]).expect(2);
+    assert!(
+        owned.stderr.contains("cli/queue-in-use"),
+        "{}",
+        owned.stderr
+    );
+    let removed = flow.run(&["remove", "subscribe/a", "--yes"]).expect(0);
+    let command = format!("flow cleanup --queue {queue}");
+    assert!(removed.stderr.contains(&command), "{}", removed.stderr);
+    assert_eq!(queues(&flow), [queue.as_str()]);
+    flow.run(&["cleanup", "--queue", &queue, "--yes"]).expect(0);
+    assert!(queues(&flow).is_empty());
+    add("b");
+    flow.run(&["remove", "subscribe/b", "--state", "--yes"])
+        .expect(0);
+    assert!(queues(&flow).is_empty());
+    add("c");
+    let renamed = flow.run(&["rename", "subscribe/c", "d"]).expect(0);
+    assert!(renamed.stderr.contains("deleted"), "{}", renamed.stderr);
+    assert!(queues(&flow).is_empty());
+    // One that holds something stays.
+    let queue = add("d");
+    post(&flow, "news", &["x"]);
+    let renamed = flow.run(&["rename", "subscribe/d", "e"]).expect(0);
+    let command = format!("flow cleanup --queue {queue}");
+    assert!(renamed.stderr.contains(&command), "{}", renamed.stderr);
+    assert_eq!(queues(&flow), [queue.as_str()]);
 }
 
 #[test]

@@ -77,7 +77,10 @@ fn sanity_kills_a_process_that_does_not_answer() {
     scene.run(&["start"], 0);
     let pid = scene.pid().expect("there is a process");
     signal(pid, rustix::process::Signal::STOP);
-    assert_eq!(scene.outcomes(&["sanity"], 1)["watch/a"], "started");
+    let mended = scene.flow.run(&["sanity"]).expect(1);
+    let said = "did not answer and was killed";
+    assert!(mended.stderr.contains(said), "{}", mended.stderr);
+    assert!(scene.log("flow").contains(said));
     assert!(!is_alive(pid));
     assert_eq!(scene.states()["watch/a"], "running");
 }

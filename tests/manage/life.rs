@@ -57,18 +57,17 @@ fn flows_run_in_the_background_until_they_are_stopped() {
 }
 
 #[test]
-fn a_restart_runs_what_ran_in_a_new_process() {
+fn a_restart_restarts_what_runs() {
     let scene = Scene::with(&["a", "b"]);
     scene.run(&["start", "watch/a"], 0);
     let pid = scene.pid().expect("there is a process");
     let restarted = scene.outcomes(&["restart"], 0);
     assert_eq!(restarted.len(), 1, "only what ran: {restarted:?}");
     assert_eq!(restarted["watch/a"], "restarted");
-    let new = scene.pid().expect("there is a process");
-    assert_ne!(pid, new);
+    assert_eq!(scene.pid(), Some(pid), "the process stays");
     let restarted = scene.outcomes(&["restart", "watch/a"], 0);
     assert_eq!(restarted["watch/a"], "restarted");
-    assert_eq!(scene.pid(), Some(new), "a name restarts that flow only");
+    assert_eq!(scene.pid(), Some(pid), "a name restarts that flow only");
     assert_eq!(scene.states()["watch/b"], "stopped");
 }
 
@@ -198,6 +197,8 @@ fn top_is_printed_once_where_nobody_watches() {
 #[test]
 fn metrics_are_offered_where_the_environment_says() {
     let mut scene = Scene::with(&["a", "b"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("bound").to_string();
     scene.flow.env("FLOW_METRICS", "nonsense");
     let refused = scene.flow.run(&["start"]).expect(2);
     assert!(
@@ -205,6 +206,20 @@ fn metrics_are_offered_where_the_environment_says() {
         "{}",
         refused.stderr
     );
+    for (address, text) in [
+        ("0.0.0.0:0", "FLOW_METRICS=0.0.0.0:0,anywhere"),
+        (&taken, "in use"),
+    ] {
+        scene.flow.env("FLOW_METRICS", address);
+        let refused = scene.flow.run(&["start"]).expect(2);
+        assert!(
+            refused.stderr.contains("run/no-metrics"),
+            "{}",
+            refused.stderr
+        );
+        assert!(refused.stderr.contains(text), "{}", refused.stderr);
+        assert_eq!(scene.pid(), None);
+    }
     scene.flow.env("FLOW_METRICS", "127.0.0.1:0");
     scene.run(&["start", "watch/a"], 0);
     let log = scene.log("flow");
@@ -222,6 +237,43 @@ fn metrics_are_offered_where_the_environment_says() {
     assert!(metrics.contains("watch/a") && metrics.contains("watch/b"));
     let health = ask("/healthz");
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+}
+
+#[test]
+fn a_restart_leaves_a_run_in_the_foreground() {
+    let scene = Scene::with(&["a"]);
+    let running = scene.flow.spawn(&["run"]);
+    scene.until("watch/a", "running");
+    let pid = scene.pid().expect("there is a process");
+    assert_eq!(scene.outcomes(&["restart"], 0)["watch/a"], "restarted");
+    assert_eq!(scene.pid(), Some(pid));
+    assert_eq!(scene.states()["watch/a"], "running");
+    running.terminate();
+    running.finish(SOON).expect(0);
+}
+
+#[test]
+fn another_configuration_is_refused() {
+    let scene = Scene::with(&["a"]);
+    scene.run(&["start"], 0);
+    let other = scene.flow.path("other");
+    std::fs::create_dir_all(other.join("watch")).expect("the home is writable");
+    std::fs::copy(
+        scene.flow.config_dir().join("watch/a.yaml"),
+        other.join("watch/b.yaml"),
+    )
+    .expect("it can be copied");
+    let other = other.display().to_string();
+    for command in ["start", "restart", "reload"] {
+        let refused = scene.flow.run(&[command, "--config-dir", &other]).expect(2);
+        let own = scene.flow.config_dir().display().to_string();
+        let said = &refused.stderr;
+        assert!(
+            said.contains(&own) && said.contains(&other),
+            "{command}: {said}"
+        );
+    }
+    assert_eq!(scene.states()["watch/a"], "running");
 }
 
 #[test]

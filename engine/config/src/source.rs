@@ -61,16 +61,18 @@ impl Source {
     /// out.
     ///
     /// # Errors
-    /// A directory is there and can't be read.
-    pub fn flows(&self) -> io::Result<Vec<FlowName>> {
+    /// A directory is there and can't be read: which, and why.
+    pub fn flows(&self) -> Result<Vec<FlowName>, (PathBuf, io::Error)> {
         let mut flows = Vec::new();
         for kind in Kind::ALL {
-            let entries = match std::fs::read_dir(self.config_dir.join(kind.as_str())) {
+            let directory = self.config_dir.join(kind.as_str());
+            let fail = |error| (directory.clone(), error);
+            let entries = match std::fs::read_dir(&directory) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                entries => entries?,
+                entries => entries.map_err(fail)?,
             };
             for entry in entries {
-                let file = entry?.file_name();
+                let file = entry.map_err(fail)?.file_name();
                 let name = file.to_str().and_then(|file| file.strip_suffix(".yaml"));
                 flows.extend(name.and_then(|name| format!("{kind}/{name}").parse().ok()));
             }

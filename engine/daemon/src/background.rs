@@ -27,7 +27,7 @@ mod supervisor;
 mod task;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(crate) mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ use tokio::sync::watch;
 use crate::{Engine, Error};
 
 pub use client::{Client, Trouble};
-pub use lock::{Lock, holder, kill, terminate};
+pub use lock::{Lock, holder, is_ours, kill, terminate};
 pub use overview::overview;
 pub use started::{Started, Wanted};
 pub use supervisor::Supervisor;

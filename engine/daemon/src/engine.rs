@@ -128,11 +128,8 @@ impl Engine {
     /// # Errors
     /// The directory is there but can't be read.
     pub fn flow_files(&self) -> Result<Vec<FlowName>, Error> {
-        let path = self.inner.directories.config.clone();
-        self.inner
-            .source
-            .flows()
-            .map_err(|source| Error::File { path, source })
+        let flows = self.inner.source.flows();
+        flows.map_err(|(path, source)| Error::File { path, source })
     }
 
     /// Reads a flow that is to start, and whether its passwords are there; `set` are `option=value`

@@ -44,7 +44,7 @@ pub enum Error {
     /// Everybody could ask.
     #[error(
         "metrics would be open to the network at {0}; nobody is asked for a password there: use \
-         a loopback address such as 127.0.0.1:9470, or say that this is meant"
+         a loopback address such as 127.0.0.1:9470, or `{0},anywhere` if it is meant"
     )]
     Exposed(SocketAddr),
     /// The address can't be listened at.

@@ -14,6 +14,7 @@ pub(crate) mod top;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,52 @@ pub(super) fn connect(engine: &Engine) -> anyhow::Result<Option<Client>> {
         }
         std::thread::park_timeout(LOOK);
     }
+}
+
+/// Refuses a process that runs the flows of another directory.
+///
+/// # Errors
+/// It does.
+fn same_configuration(engine: &Engine, running: &Status) -> anyhow::Result<()> {
+    let Some(process) = &running.process else {
+        return Ok(());
+    };
+    let own = &engine.directories().config;
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if real(Path::new(&process.config)) == real(own) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        "run/other-configuration",
+        format!(
+            "process {} runs the flows of {}, not those of {}",
+            process.pid,
+            process.config,
+            own.display()
+        ),
+    )
+    .note(format!(
+        "one process runs all flows of a state directory, here {}: nothing was done",
+        engine.directories().state.display()
+    ))
+    .hint(format!(
+        "`--config-dir {}` is about its flows; `--state-dir` (or FLOW_STATE_DIR) with a directory of \
+         its own runs the others beside it",
+        process.config
+    ))
+    .into())
+}
+
+/// Refuses to start a process that could not offer the metrics it is asked for. One that runs
+/// already keeps what it was started with.
+///
+/// # Errors
+/// FLOW_METRICS is no address, one that is open to the network by mistake, or one in use.
+fn check_metrics(context: &Context, engine: &Engine) -> anyhow::Result<()> {
+    if connect(engine)?.is_none() {
+        serve::try_metrics(context)?;
+    }
+    Ok(())
 }
 
 /// The background process, which is started if it is not there.

@@ -6,8 +6,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use flow_config::{Flow, FlowName};
+use flow_config::{Flow, FlowName, Input};
 use flow_daemon::{Engine, Shelf};
+use serde_json::{Value, json};
 
 use crate::args::FormatArg;
 use crate::context::Context;
@@ -22,18 +23,26 @@ nothing is bound to those any more and no other flow here uses them, and what th
 failed messages, dead letters, what was seen, plugin state. Their files stay, and the next start begins \
 from nothing. Flows have to be stopped.
 
+--queue deletes a queue of the built-in broker that no flow here takes from any more, as one is left by \
+a flow that was removed or renamed; `flow list queues` shows them.
+
 It shows what would be lost, with counts, and asks. With --format json, stdout is one array as that of \
-`flow declare`; `result` is `deleted`, `absent`, `kept` or `failed`.
+`flow declare`; `result` is `deleted`, `absent`, `kept` or `failed`, and with --dry-run `planned`, with \
+the count in \"waiting\" (null where it is not known).
 
 Examples:
   flow cleanup subscribe/news --dry-run
   flow cleanup 'subscribe/test-*' --yes
+  flow cleanup --queue q_embedded.subscribe.old
 
 Exit codes: 0 cleaned up, 1 not confirmed, or something could not be deleted, 2 could not run.")]
 pub(crate) struct Args {
     /// Which flows: `kind/name`, or a pattern such as `poll/mail-*`
-    #[arg(value_name = "FLOW", required = true)]
+    #[arg(value_name = "FLOW", required_unless_present = "queue")]
     flows: Vec<String>,
+    /// A queue of the built-in broker that no flow takes from any more
+    #[arg(long, value_name = "QUEUE", conflicts_with = "flows")]
+    queue: Option<String>,
     /// Say what would be deleted, delete nothing
     #[arg(long)]
     dry_run: bool,
@@ -50,6 +59,9 @@ pub(crate) struct Args {
 /// A flow has errors, runs or is not there, or nobody can be asked.
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
+    if let Some(queue) = &args.queue {
+        return left_queue(&engine, queue, args, context);
+    }
     let names = context.select(&engine, &args.flows)?;
     stopped(&engine, &names, "nothing was deleted")?;
     let mut flows = Vec::new();
@@ -64,6 +76,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     context.console.talk(&plan);
     if args.dry_run {
+        if args.format.is_json() {
+            let rows = flows
+                .iter()
+                .flat_map(|flow| planned(&engine, flow, &runtime));
+            let rows: Vec<Value> = rows.collect();
+            context
+                .console
+                .print(&serde_json::to_string_pretty(&rows)?)?;
+        }
         return Ok(Exit::Done);
     }
     if !args.yes && !context.confirm("Delete?")? {
@@ -78,6 +99,98 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     super::declare::show(&pieces, args.format.is_json(), context)
+}
+
+/// Deletes a queue that belongs to no flow.
+fn left_queue(
+    engine: &Engine,
+    queue: &str,
+    args: &Args,
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let owner = others(engine, &[])?.into_iter().find(|flow| {
+        let input = flow.input.as_ref();
+        input.is_some_and(|input| is_embedded(input) && input.queue == queue)
+    });
+    if let Some(owner) = owner {
+        return Err(Problem::new(
+            "cli/queue-in-use",
+            format!("`{}` takes from `{queue}`", owner.name),
+        )
+        .note("nothing was deleted")
+        .hint(format!("`flow cleanup {}` deletes it", owner.name))
+        .into());
+    }
+    let runtime = super::foreground::runtime()?;
+    let queues = runtime.block_on(engine.queues())?;
+    let found = queues.into_iter().find(|found| found.name == queue);
+    let waiting = found.as_ref().map(|found| found.ready + found.leased);
+    let mut row = json!({
+        "flow": null, "what": "queue", "name": queue, "broker": "embedded:", "bindings": [],
+        "result": "absent", "reason": null, "waiting": waiting,
+    });
+    let Some(waiting) = waiting else {
+        if args.format.is_json() {
+            context
+                .console
+                .print(&serde_json::to_string_pretty(&[row])?)?;
+        }
+        context.console.talk(&format!(
+            "there is no queue `{queue}` in the built-in broker; `flow list queues` shows those there are"
+        ));
+        return Ok(Exit::Done);
+    };
+    context.console.talk(&format!(
+        "This deletes:\n  queue {queue} at embedded:, {} messages wait in it\n",
+        count(waiting)
+    ));
+    if args.dry_run {
+        row["result"] = json!("planned");
+    } else {
+        if !args.yes && !context.confirm("Delete?")? {
+            return Ok(Exit::No);
+        }
+        if runtime.block_on(engine.delete_embedded_queue(queue))? {
+            row["result"] = json!("deleted");
+            context.console.talk(&format!("deleted {queue}"));
+        }
+    }
+    if args.format.is_json() {
+        context
+            .console
+            .print(&serde_json::to_string_pretty(&[row])?)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Whether a queue is one of the built-in broker.
+pub(super) fn is_embedded(input: &Input) -> bool {
+    input.broker.without_password().starts_with("embedded:")
+}
+
+/// What would be deleted of a flow, for programs.
+fn planned(engine: &Engine, flow: &Flow, runtime: &tokio::runtime::Runtime) -> Vec<Value> {
+    let row = |what: &str, name: &str, broker: &str, waiting: Option<u64>| {
+        json!({
+            "flow": flow.name.to_string(), "what": what, "name": name, "broker": broker,
+            "bindings": [], "result": "planned", "reason": null, "waiting": waiting,
+        })
+    };
+    let mut rows = Vec::new();
+    if let Some(input) = &flow.input {
+        let waiting = runtime.block_on(engine.waiting(flow)).ok().flatten();
+        let broker = input.broker.without_password();
+        rows.push(row("queue", &input.queue, &broker, waiting));
+    }
+    if let Some(output) = flow.output.as_ref().filter(|output| output.declare) {
+        let broker = output.broker.without_password();
+        let exchanges = output
+            .exchanges
+            .iter()
+            .filter(|_| broker.starts_with("amqp"));
+        rows.extend(exchanges.map(|exchange| row("exchange", exchange, &broker, None)));
+    }
+    rows
 }
 
 /// Refuses flows that run.
@@ -95,7 +208,7 @@ pub(super) fn stopped(engine: &Engine, names: &[FlowName], meaning: &str) -> any
 }
 
 /// The flows that stay. One that can't be read may use anything.
-fn others(engine: &Engine, names: &[FlowName]) -> anyhow::Result<Vec<Flow>> {
+pub(super) fn others(engine: &Engine, names: &[FlowName]) -> anyhow::Result<Vec<Flow>> {
     let mut others = Vec::new();
     for name in engine.flow_files()? {
         if names.contains(&name) {

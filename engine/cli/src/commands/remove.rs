@@ -6,30 +6,33 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use flow_daemon::Error;
+use flow_config::Flow;
+use flow_daemon::{Became, Error};
 
 use crate::context::Context;
+use crate::render::printable_lines;
 use crate::stop::{Exit, Problem};
 
 /// Arguments of `flow remove`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Shows what it would delete and asks. What the flow remembers (which mails it has seen, failed \
-messages, plugin state) is kept, so that adding the flow again goes on where it stopped; --state \
-deletes that as well, failed messages included. Its queue stays in the broker either way, until it \
-has been unused for the flow's `expire`. credentials.conf is never touched.
+messages, plugin state) is kept, so that adding the flow again goes on where it stopped, and so is its \
+queue, which goes on filling: for ever, unless the flow has `expire`. --state deletes both as well, \
+failed messages included. A queue whose broker can't be reached is named, to be deleted there. \
+credentials.conf is never touched.
 
 Examples:
   flow remove poll/mail
   flow remove 'poll/mail-*' --yes
   flow remove poll/mail --state --dry-run
 
-Exit codes: 0 removed, 1 not confirmed, 2 could not.")]
+Exit codes: 0 removed, 1 not confirmed, or a queue could not be deleted, 2 could not.")]
 pub(crate) struct Args {
     /// Which flows: `kind/name`, or a pattern such as `poll/mail-*`
     #[arg(value_name = "FLOW", required = true)]
     flows: Vec<String>,
-    /// Delete what the flow remembers as well
+    /// Delete what the flow remembers and its queue as well
     #[arg(long)]
     state: bool,
     /// Say what would be deleted, delete nothing
@@ -66,12 +69,61 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             files.extend(state_files(&directories.state, name));
         }
     }
-    context.console.talk(&plan(&files, &names, args.state));
+    let mut text = plan(&files, &names, args.state);
+    // One with errors has to go as well; nobody knows its queue.
+    let flows: Vec<Flow> = found
+        .iter()
+        .filter_map(|name| Some(engine.read(name, &[]).ok()?.0))
+        .collect();
+    text.push_str(&about_queues(&flows, args.state));
+    for name in found
+        .iter()
+        .filter(|name| !flows.iter().any(|flow| flow.name == **name))
+    {
+        let _ = writeln!(
+            text,
+            "`{name}` has errors, so its queue is not known: `flow list queues` shows those of the \
+             built-in broker."
+        );
+    }
+    context.console.talk(&text);
     if args.dry_run {
         return Ok(Exit::Done);
     }
     if !args.yes && !context.confirm("Delete?")? {
         return Ok(Exit::No);
+    }
+    let mut exit = Exit::Done;
+    let with_queues = flows.iter().any(|flow| flow.input.is_some());
+    let others = (args.state && with_queues).then(|| super::cleanup::others(&engine, &found));
+    if let Some(Err(_)) = others {
+        exit = Exit::No;
+        context.console.talk(
+            "queues stay and go on filling: a flow here has errors, so that nobody knows whether it \
+             takes from them; when that is mended, `flow cleanup --queue QUEUE` deletes one of the \
+             built-in broker",
+        );
+    } else if let Some(Ok(others)) = others {
+        let deleting = engine.delete_queues(&flows, &others);
+        let pieces = super::foreground::runtime()?.block_on(deleting)?;
+        for piece in &pieces {
+            let (queue, broker) = (&piece.name, &piece.broker);
+            let reason = piece.reason.as_deref().unwrap_or_default();
+            let reason = printable_lines(reason, "    ");
+            match piece.result {
+                Became::Failed => {
+                    exit = Exit::No;
+                    context.console.talk(&format!(
+                        "queue {queue} at {broker} could not be deleted: {reason}\n    it stays and \
+                         goes on filling: delete it at the broker"
+                    ));
+                }
+                Became::Kept => context
+                    .console
+                    .talk(&format!("queue {queue} at {broker} stays: {reason}")),
+                _ => {}
+            }
+        }
     }
     for file in &files {
         match fs::remove_file(file) {
@@ -84,7 +136,32 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     context
         .console
         .talk(&format!("removed {}", names.join(", ")));
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// What becomes of queues.
+fn about_queues(flows: &[Flow], state: bool) -> String {
+    let mut text = String::new();
+    for flow in flows {
+        let Some(input) = &flow.input else { continue };
+        let (queue, broker) = (&input.queue, input.broker.without_password());
+        // Writing to a String can't fail.
+        let _ = if state {
+            writeln!(text, "  queue {queue} at {broker}, with what waits in it")
+        } else if super::cleanup::is_embedded(input) {
+            writeln!(
+                text,
+                "Queue {queue} stays and goes on filling: `flow cleanup --queue {queue}` deletes it."
+            )
+        } else {
+            writeln!(
+                text,
+                "Queue {queue} at {broker} stays and goes on filling: `--state` deletes it too, \
+                 later only the broker can."
+            )
+        };
+    }
+    text
 }
 
 fn plan(files: &[PathBuf], names: &[String], state: bool) -> String {

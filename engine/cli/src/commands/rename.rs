@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use flow_config::{Flow, FlowName, Origin};
-use flow_daemon::Engine;
+use flow_daemon::{Became, Engine};
 
 use crate::context::Context;
 use crate::names;
+use crate::render::count;
 use crate::stop::{Exit, Problem};
 
 /// Arguments of `flow rename`.
@@ -17,9 +18,9 @@ use crate::stop::{Exit, Problem};
 Moves the flow's file, its store (failed messages, what was seen, plugin state), its logs and its mark \
 as disabled. The flow has to be stopped; it goes on under the new name where it stopped.
 
-The name of a queue is made from that of its flow. With another name the flow has another queue, and \
-what waits in the old one stays there; --keep-queue writes `queueName` into the file, so that the flow \
-keeps its queue. It is said which of both happens.
+The name of a queue is made from that of its flow. With another name the flow has another queue; the old \
+one is deleted if nothing waits in it, else it stays and it is said how to delete it. --keep-queue writes \
+`queueName` into the file, so that the flow keeps its queue. It is said what happens.
 
 Examples:
   flow rename subscribe/news subscribe/world-news
@@ -89,6 +90,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     // Last: until here the flow still has its old name, and this can be done again.
     shift(&file(&from), &file(&to))?;
     talk(&format!("{from} is {to} now"));
+    if !args.keep_queue
+        && let Some(text) = drop_queue(&engine, &flow, &to)?
+    {
+        talk(&text);
+    }
     Ok(Exit::Done)
 }
 
@@ -167,10 +173,48 @@ fn about_queue(flow: &Flow, keep: bool) -> Option<String> {
         format!("The queue stays `{queue}`: `queueName` is written into the file.")
     } else {
         format!(
-            "The flow gets a queue of its new name. `{queue}` at {broker} stays with what waits in it, \
-             until it expires; --keep-queue keeps it, as `queueName: {queue}` in the file does."
+            "The flow gets a queue of its new name. `{queue}` at {broker} is deleted if nothing waits \
+             in it; --keep-queue keeps it, as `queueName: {queue}` in the file does."
         )
     })
+}
+
+/// Deletes the queue of the old name if nothing waits in it; says what became of it.
+fn drop_queue(engine: &Engine, old: &Flow, to: &FlowName) -> anyhow::Result<Option<String>> {
+    let Some(input) = old.input.as_ref().filter(|_| !names_queue(old)) else {
+        return Ok(None);
+    };
+    let (queue, broker) = (&input.queue, input.broker.without_password());
+    let how = match super::cleanup::is_embedded(input) {
+        true => format!("`flow cleanup --queue {queue}` deletes it"),
+        false => "delete it at the broker when it is not needed any more".to_owned(),
+    };
+    let stays = |why: &str| {
+        Ok(Some(format!(
+            "queue {queue} at {broker} stays and goes on filling: {why}; {how}"
+        )))
+    };
+    let runtime = super::foreground::runtime()?;
+    match runtime.block_on(engine.waiting(old)) {
+        Ok(Some(0)) => {}
+        Ok(Some(waiting)) => return stays(&format!("{} messages wait in it", count(waiting))),
+        // A queue that was never made is none to talk about.
+        Ok(None) if super::cleanup::is_embedded(input) => return Ok(None),
+        Ok(None) => return stays("what waits in it is not known"),
+        Err(error) => return stays(&format!("what waits in it is not known: {error}")),
+    }
+    let Ok(others) = super::cleanup::others(engine, &[]) else {
+        return stays("a flow here has errors, so that nobody knows whether it takes from it");
+    };
+    let pieces = runtime.block_on(engine.delete_queues(std::slice::from_ref(old), &others))?;
+    match pieces.first() {
+        Some(piece) if piece.result == Became::Deleted => Ok(Some(format!(
+            "queue {queue} at {broker} was empty and is deleted; `flow declare {to}` makes the new one \
+             before the flow starts"
+        ))),
+        Some(piece) if piece.reason.is_some() => stays(piece.reason.as_deref().unwrap_or_default()),
+        _ => Ok(None),
+    }
 }
 
 /// Writes the name of the queue at the end of the file.

@@ -98,6 +98,16 @@ fn send(path: &Path, signal: Signal) -> io::Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
+/// Whether the process that holds the lock at `path` is one that a command started, so that a command
+/// may replace it; not so `flow run`, which belongs to whoever waits for it, and not so one whose
+/// command line can't be read here.
+pub fn is_ours(path: &Path) -> bool {
+    let number = holder(path).flatten();
+    let number = number.filter(|number| has_open(*number, path));
+    let line = number.and_then(|number| std::fs::read(format!("/proc/{number}/cmdline")).ok());
+    line.is_some_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"background"))
+}
+
 /// Whether a process has this file open. The number was written by whoever holds the lock, which
 /// may call its processes by other numbers than we do.
 fn has_open(number: u32, path: &Path) -> bool {
@@ -139,6 +149,7 @@ mod tests {
         let us = Some(std::process::id());
         assert_eq!(holder(&path), Some(us));
         assert!(has_open(std::process::id(), &path));
+        assert!(!is_ours(&path), "a test is no background process");
         assert!(matches!(Lock::take(&path), Err(Error::Served { pid }) if pid == us));
         drop(lock);
         assert!(!has_open(std::process::id(), &path));

@@ -112,7 +112,7 @@ impl Supervisor {
         }
         self.halt(waiting, PATIENCE).await;
         outcomes.extend(self.begin(wanted).await);
-        self.remember();
+        self.conclude(&outcomes);
         outcomes
     }
 
@@ -120,7 +120,7 @@ impl Supervisor {
     pub async fn stop(&self, names: Vec<FlowName>, grace: Duration) -> Vec<Outcome> {
         let _order = self.shared.order.lock().await;
         let outcomes = self.halt(names, grace).await;
-        self.remember();
+        self.conclude(&outcomes);
         outcomes
     }
 
@@ -130,7 +130,7 @@ impl Supervisor {
         self.shared.closing.store(true, Ordering::Relaxed);
         let names = hold(&self.shared.tasks).keys().cloned().collect();
         let outcomes = self.halt(names, grace).await;
-        self.remember();
+        self.conclude(&outcomes);
         outcomes
     }
 
@@ -148,7 +148,7 @@ impl Supervisor {
         self.refresh();
         let readings = self.read(names).await;
         let outcomes = self.replace(readings, true, grace).await;
-        self.remember();
+        self.conclude(&outcomes);
         outcomes
     }
 
@@ -181,7 +181,7 @@ impl Supervisor {
         }
         let readings = self.read(there).await;
         outcomes.extend(self.replace(readings, false, grace).await);
-        self.remember();
+        self.conclude(&outcomes);
         outcomes.sort_by(|one, other| one.flow.cmp(&other.flow));
         outcomes
     }
@@ -385,6 +385,27 @@ impl Supervisor {
             outcomes.push(outcome(&name, result, ""));
         }
         outcomes
+    }
+
+    /// After something was asked for: writes down which flows should run, and tells the log of the
+    /// process what became of those it was about.
+    fn conclude(&self, outcomes: &[Outcome]) {
+        self.remember();
+        for outcome in outcomes {
+            let weight = match outcome.result {
+                // Nothing happened.
+                Became::Running | Became::NotRunning | Became::Unchanged => continue,
+                result if result.is_bad() => Weight::Warning,
+                _ => Weight::Info,
+            };
+            let reason = outcome.text.lines().next().unwrap_or_default();
+            let reason = match reason {
+                "" => String::new(),
+                reason => format!(": {reason}"),
+            };
+            let text = format!("{}: {}{reason}", outcome.flow, outcome.result.as_str());
+            self.shared.journal.note(None, weight, &text);
+        }
     }
 
     /// Writes down which flows should run.

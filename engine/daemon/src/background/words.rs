@@ -5,7 +5,7 @@ use std::error::Error as _;
 use crate::Error;
 
 /// Everything an error says, on one or several lines; findings with the lines they are about.
-pub(super) fn words(error: &Error) -> String {
+pub(crate) fn words(error: &Error) -> String {
     if let Error::Findings(report) = error {
         return report.render(false).trim_end().to_owned();
     }

@@ -6,7 +6,10 @@
 use flow_config::{Credentials, Flow, Input, Output, SafeUrl};
 use serde::Serialize;
 
-use super::{Brokers, Family, Manner, embedded, family, mqtt_broker, posting, queue};
+use super::{
+    Brokers, Family, Manner, embedded, family, mqtt_broker, open_embedded, posting, queue,
+};
+use crate::background::words::words;
 use crate::{Engine, Error};
 
 /// Something at a broker.
@@ -111,7 +114,7 @@ impl Piece {
             Ok(became) => self.result = became,
             Err(error) => {
                 self.result = Became::Failed;
-                self.reason = Some(error.to_string());
+                self.reason = Some(words(&error));
             }
         }
         self
@@ -189,6 +192,42 @@ impl Engine {
     /// # Errors
     /// As [`declare`](Self::declare).
     pub async fn undeclare(&self, flows: &[Flow], others: &[Flow]) -> Result<Vec<Piece>, Error> {
+        self.clear(flows, others, true).await
+    }
+
+    /// As [`undeclare`](Self::undeclare), queues alone.
+    ///
+    /// # Errors
+    /// As [`declare`](Self::declare).
+    pub async fn delete_queues(
+        &self,
+        flows: &[Flow],
+        others: &[Flow],
+    ) -> Result<Vec<Piece>, Error> {
+        self.clear(flows, others, false).await
+    }
+
+    /// Deletes a queue of the embedded broker with everything in it; false where there was none.
+    ///
+    /// # Errors
+    /// The broker can't be used.
+    pub async fn delete_embedded_queue(&self, queue: &str) -> Result<bool, Error> {
+        let state = &self.directories().state;
+        if !state.join("broker.db").exists() {
+            return Ok(false);
+        }
+        let broker = open_embedded(state)?;
+        let deleted = broker.delete_queue(queue).await?;
+        broker.close().await?;
+        Ok(deleted)
+    }
+
+    async fn clear(
+        &self,
+        flows: &[Flow],
+        others: &[Flow],
+        exchanges: bool,
+    ) -> Result<Vec<Piece>, Error> {
         let credentials = self.source().credentials().map_err(Error::Findings)?;
         let mut opened: Vec<Brokers> = flows.iter().map(|_| Brokers::default()).collect();
         let mut pieces = Vec::new();
@@ -203,7 +242,9 @@ impl Engine {
             }
         }
         for (flow, brokers) in flows.iter().zip(&mut opened) {
-            let Some(output) = &flow.output else { continue };
+            let Some(output) = flow.output.as_ref().filter(|_| exchanges) else {
+                continue;
+            };
             for exchange in &output.exchanges {
                 let piece = Piece::of(flow, What::Exchange, exchange, &output.broker);
                 let done = pieces.iter().any(|other| {
@@ -294,7 +335,7 @@ impl Brokers {
                         .map_err(Error::from),
                     Err(error) => Err(error),
                 };
-                let reason = declared.err().map(|error| error.to_string());
+                let reason = declared.err().map(|error| words(&error));
                 let result = match reason {
                     Some(_) => Became::Failed,
                     None => Became::Declared,

@@ -17,7 +17,7 @@ use crate::stop::Exit;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Prints the end of a flow's log, or without a name that of the background process: which flows were \
-started, which failed and why. A log begins anew every day and when it is large; older ones lie \
+started and stopped, which could not start and why. A log begins anew every day and when it is large; older ones lie \
 beside it in <state>/log as kind/name.log.1 and so on, and are looked into as far as needed.
 
 Examples:

@@ -46,10 +46,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         super::nobody(context);
         return Ok(Exit::No);
     };
+    let running = super::running(&engine)?;
+    super::same_configuration(&engine, &running)?;
     let flows = if args.flows.is_empty() {
         Vec::new()
     } else {
-        let running = super::running(&engine)?;
         super::select(context, &engine, &args.flows, &running)?
     };
     let request = Request::Reload {

@@ -7,15 +7,18 @@ use flow_daemon::health::State;
 use super::GraceArg;
 use crate::args::FormatArg;
 use crate::context::Context;
-use crate::stop::Exit;
+use crate::stop::{Exit, Problem};
 
 /// Arguments of `flow restart`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With names, these flows stop and start again with what their files say now; one whose file has \
-errors goes on as it was. With no names the background process ends and a new one starts what ran: \
-that is how a new version of flow, or another environment, takes over. Where nothing runs, it is \
-`flow start`.
+errors goes on as it was. With no names that happens to all that run. The process stays, also one of \
+`flow run`; where there is none, it is `flow start`.
+
+Another environment, or a new version of flow, takes over with `flow stop` and `flow start`. A \
+background process of a version this one can't talk to is ended, and a new one starts what ran in \
+it; `flow run` of such a version is left alone, whoever started it starts it again.
 
 With --format json, stdout is as with `flow start`, where the result may also be `restarted` or \
 `kept` (it has errors now, and goes on as it was).
@@ -26,7 +29,7 @@ Examples:
 
 Exit codes: 0 they run, 1 some could not start, 2 could not run.")]
 pub(crate) struct Args {
-    /// Which flows: `kind/name`, or a pattern; none means all that run, and the process
+    /// Which flows: `kind/name`, or a pattern; none means all that run
     #[arg(value_name = "FLOW")]
     flows: Vec<String>,
     #[command(flatten)]
@@ -47,30 +50,40 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if !args.flows.is_empty() {
         let running = super::running(&engine)?;
         let flows = super::select(context, &engine, &args.flows, &running)?;
+        super::same_configuration(&engine, &running)?;
+        super::check_metrics(context, &engine)?;
         let mut client = super::connect_or_start(context, &engine)?;
         let request = Request::Restart { flows, grace_ms };
         let outcomes = super::ask(&engine, &mut client, request, patience)?;
         return super::show(context, &outcomes, json);
     }
+    let mut another_version = false;
     let wanted = match super::connect(&engine)? {
-        Some(mut client) => {
-            let listed = Started::new(engine.started_file()).read();
-            let wanted = match super::running(&engine) {
-                Ok(running) => {
-                    let request = Request::End { grace_ms };
-                    super::ask(&engine, &mut client, request, patience)?;
-                    ran(&running, listed.all)
+        Some(mut client) => match super::running(&engine) {
+            Ok(running) => {
+                super::same_configuration(&engine, &running)?;
+                old_version(context, &running);
+                let flows = ran(&running);
+                if !flows.is_empty() {
+                    let request = Request::Restart { flows, grace_ms };
+                    let outcomes = super::ask(&engine, &mut client, request, patience)?;
+                    return super::show(context, &outcomes, json);
                 }
-                // One of another version understands a signal at least.
-                Err(error) if matches!(error.downcast_ref(), Some(Trouble::Refused(_))) => {
-                    background::terminate(&engine.lock_file())?;
-                    listed
+                Wanted::default()
+            }
+            // One of another version understands a signal at least.
+            Err(error) if matches!(error.downcast_ref(), Some(Trouble::Refused(_))) => {
+                if !background::is_ours(&engine.lock_file()) {
+                    return Err(not_ours(error).into());
                 }
-                Err(error) => return Err(error),
-            };
-            super::wait_for_the_end(&engine, patience)?;
-            wanted
-        }
+                another_version = true;
+                let listed = Started::new(engine.started_file()).read();
+                background::terminate(&engine.lock_file())?;
+                super::wait_for_the_end(&engine, patience)?;
+                listed
+            }
+            Err(error) => return Err(error),
+        },
         None => Started::new(engine.started_file()).read(),
     };
     let wanted = if wanted.flows.is_empty() {
@@ -84,6 +97,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if wanted.flows.is_empty() {
         return Err(super::start::no_flows(&engine.directories().config).into());
     }
+    if another_version {
+        // What ran has to run again.
+        super::serve::warn_of_metrics(context)?;
+    } else {
+        super::check_metrics(context, &engine)?;
+    }
     let mut client = super::connect_or_start(context, &engine)?;
     let request = Request::Start {
         flows: wanted.flows.iter().map(ToString::to_string).collect(),
@@ -94,17 +113,33 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     super::show(context, &outcomes, json)
 }
 
-/// What should run again.
-fn ran(running: &Status, all: bool) -> Wanted {
-    // Those that stopped have done what they should.
-    let ran = running
-        .flows
-        .iter()
-        .filter(|flow| flow.state != State::Stopped);
-    Wanted {
-        flows: ran.filter_map(|flow| flow.flow.parse().ok()).collect(),
-        all,
+/// What runs, or should: those that stopped have done what they should.
+fn ran(running: &Status) -> Vec<String> {
+    let flows = running.flows.iter();
+    flows
+        .filter(|flow| flow.state != State::Stopped)
+        .map(|flow| flow.flow.clone())
+        .collect()
+}
+
+/// Says so where the process is of another version than this command.
+fn old_version(context: &Context, running: &Status) {
+    let own = env!("CARGO_PKG_VERSION");
+    let process = running.process.as_ref();
+    if let Some(process) = process.filter(|process| process.version != own) {
+        context.console.talk(&format!(
+            "process {} stays and is flow {}, this command is {own}: `flow stop` and `flow start` \
+             change that",
+            process.pid, process.version
+        ));
     }
+}
+
+/// That a process can't be talked to, and is not this command's to replace.
+fn not_ours(error: anyhow::Error) -> Problem {
+    Problem::new("run/other-version", format!("{error:#}"))
+        .note("it is `flow run`, or it can't be told whether it is: nothing was restarted")
+        .hint("have it started again by whoever started it: the container or the service manager")
 }
 
 fn as_restarted(outcome: &mut Outcome) {

@@ -5,8 +5,9 @@ use flow_daemon::background::protocol::{Answer, Outcome, Request};
 use flow_daemon::background::{self, Started, Trouble};
 
 use super::GraceArg;
-use crate::args::FormatArg;
+use crate::args::{FormatArg, LogLevel};
 use crate::context::Context;
+use crate::journal::Logs;
 use crate::stop::Exit;
 
 /// Arguments of `flow sanity`.
@@ -40,8 +41,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
     let json = args.format.is_json();
-    let Some(outcomes) = ask(&engine, args.grace)? else {
-        return revive(context, &engine, json);
+    let outcomes = match ask(&engine, args.grace)? {
+        Found::Answer(outcomes) => outcomes,
+        Found::Nobody => return revive(context, &engine, json, None),
+        Found::Killed(pid) => return revive(context, &engine, json, Some(pid)),
     };
     if outcomes.is_empty() && !json {
         return Ok(Exit::Done);
@@ -54,39 +57,72 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// What the process had to deal with; none where there is no process any more.
-fn ask(engine: &Engine, grace: GraceArg) -> anyhow::Result<Option<Vec<Outcome>>> {
+/// What there was.
+enum Found {
+    /// A process that answered what it had to deal with.
+    Answer(Vec<Outcome>),
+    /// No process.
+    Nobody,
+    /// A process that did not answer, and is gone now; its id, where that is known.
+    Killed(Option<u32>),
+}
+
+/// Asks the process, or kills it.
+fn ask(engine: &Engine, grace: GraceArg) -> anyhow::Result<Found> {
     // One that answers is alive; what it does then may take long.
     let mut client = match super::connect(engine) {
-        Ok(None) => return Ok(None),
+        Ok(None) => return Ok(Found::Nobody),
         Ok(Some(client)) => client,
         Err(error) if background::holder(&engine.lock_file()).is_none() => return Err(error),
         Err(_) => {
+            let pid = background::holder(&engine.lock_file()).flatten();
             background::kill(&engine.lock_file())?;
-            return Ok(None);
+            return Ok(Found::Killed(pid));
         }
     };
     let request = Request::Sanity {
         grace_ms: grace.millis(),
     };
     match client.ask(request, grace.patience())? {
-        Answer::Done(outcomes) => Ok(Some(outcomes)),
+        Answer::Done(outcomes) => Ok(Found::Answer(outcomes)),
         answer => Err(Trouble::Answer(format!("{answer:?}")).into()),
     }
 }
 
 /// Starts what ran in a process that is gone.
-fn revive(context: &Context, engine: &Engine, json: bool) -> anyhow::Result<Exit> {
+fn revive(
+    context: &Context,
+    engine: &Engine,
+    json: bool,
+    killed: Option<Option<u32>>,
+) -> anyhow::Result<Exit> {
     let wanted = Started::new(engine.started_file()).read();
+    let what = killed.map(|pid| {
+        let pid = pid.map(|pid| format!(" (process {pid})"));
+        let pid = pid.unwrap_or_default();
+        format!("the background process{pid} did not answer and was killed")
+    });
+    if let Some(what) = &what {
+        let text = format!("`flow sanity`: {what}; what was in hand is done again");
+        Logs::files(engine, None).line(None, LogLevel::Error, &text);
+    }
     if wanted.flows.is_empty() {
         if json {
             context.console.print("[]")?;
         }
-        return Ok(Exit::Done);
+        return Ok(match what {
+            Some(what) => {
+                context.console.talk(&format!("{what}; nothing ran in it"));
+                Exit::No
+            }
+            None => Exit::Done,
+        });
     }
+    let what = what.unwrap_or_else(|| "the background process was gone".to_owned());
     context
         .console
-        .talk("the background process was gone; it is started again");
+        .talk(&format!("{what}; it is started again"));
+    super::serve::warn_of_metrics(context)?;
     let mut client = super::connect_or_start(context, engine)?;
     let request = Request::Start {
         flows: wanted.flows.iter().map(ToString::to_string).collect(),

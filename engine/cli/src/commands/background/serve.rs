@@ -65,6 +65,40 @@ pub(super) fn offer(context: &Context) -> anyhow::Result<Option<Offer>> {
     Ok(Some(offer))
 }
 
+/// Whether what FLOW_METRICS says can be done, now.
+///
+/// # Errors
+/// It is no address, one that is open to the network by mistake, or one in use.
+pub(super) fn try_metrics(context: &Context) -> anyhow::Result<()> {
+    let Some(Offer { address, anywhere }) = offer(context)? else {
+        return Ok(());
+    };
+    let bound = super::super::foreground::runtime()?.block_on(Metrics::bind(address, anywhere));
+    let Err(error) = bound else {
+        return Ok(());
+    };
+    let mut problem = Problem::new("run/no-metrics", error.to_string());
+    problem = match std::error::Error::source(&error) {
+        Some(source) => problem.note(source.to_string()).hint(
+            "FLOW_METRICS names another address, or port 0 for a free one, which flow.log tells",
+        ),
+        None => problem.hint(format!("if it is meant: FLOW_METRICS={address},anywhere")),
+    };
+    Err(problem.note("nothing was started").into())
+}
+
+/// As [`try_metrics`], where flows are to run all the same.
+///
+/// # Errors
+/// FLOW_METRICS is no address.
+pub(super) fn warn_of_metrics(context: &Context) -> anyhow::Result<()> {
+    offer(context)?;
+    if let Err(error) = try_metrics(context) {
+        context.console.talk(&format!("no metrics: {error:#}"));
+    }
+    Ok(())
+}
+
 fn parse(text: &str) -> Option<Offer> {
     let (address, anywhere) = match text.split_once(',') {
         Some((address, "anywhere")) => (address, true),
@@ -193,13 +227,8 @@ impl Signals {
                 _ = self.hangup.recv() => {
                     note("reads flows again");
                     let supervisor = supervisor.clone();
-                    let journal = Arc::clone(&journal);
-                    tokio::spawn(async move {
-                        for outcome in supervisor.reload(Vec::new(), GRACE).await {
-                            let text = format!("{}: {}", outcome.flow, outcome.result.as_str());
-                            journal.note(None, Weight::Info, &text);
-                        }
-                    });
+                    // It tells the journal itself.
+                    tokio::spawn(async move { supervisor.reload(Vec::new(), GRACE).await });
                     continue;
                 }
             }

@@ -20,7 +20,8 @@ places by whole paths (${HOME}/in, not in).
 What happens is in <state>/log: flow.log is about the process, kind/name.log about a flow. A log \
 starts anew every day and at 20 MiB; five old ones are kept.
 
-FLOW_METRICS=127.0.0.1:9470 in that environment offers /metrics for Prometheus and /healthz there.
+FLOW_METRICS=127.0.0.1:9470 in that environment offers /metrics for Prometheus and /healthz there; where \
+others than this machine may ask, it ends in `,anywhere`: FLOW_METRICS=0.0.0.0:9470,anywhere.
 
 With --format json, stdout is one array of {\"flow\", \"result\", \"text\"}. The result is `started`, \
 `running` (before), `foreground` (`flow foreground` runs it), `disabled`, `starting` (it takes \
@@ -72,8 +73,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             );
         }
     }
+    super::same_configuration(&engine, &super::running(&engine)?)?;
     // The process would have nobody to tell.
-    super::serve::offer(context)?;
+    super::check_metrics(context, &engine)?;
     let mut client = super::connect_or_start(context, &engine)?;
     let request = Request::Start { flows: texts, all };
     let outcomes = super::ask(&engine, &mut client, request, super::STARTING)?;

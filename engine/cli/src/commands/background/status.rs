@@ -24,6 +24,7 @@ fits, those with a star are well:
   starting*, stopping*, stopped*
   missing       it should run, but the background process is gone: `flow sanity`
   hung          it did nothing for runStateThreshold_hung
+  waitVip*      another machine has its `vip`; it starts when the address comes here
   paused        it waits before it tries again what failed
   disconnected  a broker is away, or was for much of the time
   slow, retry, lagging, reject    it is beyond its runStateThreshold_* of that name
@@ -32,7 +33,7 @@ fits, those with a star are well:
   running*
 
 RETRY are messages that wait to be tried again, QUEUE those that wait in the queue, LAG is how old \
-messages are when they come, LAST when one last came; MSG/S and DATA/S are rates of the last minute. \
+messages are when they come, LAST when one last came, %REJ how many of a hundred its filters rejected; MSG/S and DATA/S are rates, all three of the last minute. \
 --full adds what was counted since the start.
 
 With --format json, stdout is one object: \"process\" (null when there is none) with {\"pid\", \
