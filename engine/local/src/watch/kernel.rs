@@ -203,7 +203,7 @@ impl Kernel {
                 let due = Instant::now() + RETRY;
                 let mut pending = self.shared.pending();
                 match op {
-                    Op::Mkdir => pending.hold_directory(path, due, since),
+                    Op::Mkdir => pending.hold_directory(&path, due, since),
                     Op::Write { new, unsure } => {
                         pending.hold(path, due, (new, false, unsure), since);
                     }

@@ -390,9 +390,9 @@ impl Pending {
     }
 
     /// The same for a directory that was made.
-    pub(crate) fn hold_directory(&mut self, path: PathBuf, due: Instant, since: Moment) {
-        self.hold(path.clone(), due, (true, false, false), since);
-        if let Some(held) = self.held.get_mut(&path) {
+    pub(crate) fn hold_directory(&mut self, path: &Path, due: Instant, since: Moment) {
+        self.hold(path.to_owned(), due, (true, false, false), since);
+        if let Some(held) = self.held.get_mut(path) {
             held.directory = true;
         }
     }

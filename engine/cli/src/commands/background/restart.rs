@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             // One of another version understands a signal at least.
             Err(error) if matches!(error.downcast_ref(), Some(Trouble::Refused(_))) => {
                 if !background::is_ours(&engine.lock_file()) {
-                    return Err(not_ours(error).into());
+                    return Err(not_ours(&error).into());
                 }
                 another_version = true;
                 let listed = Started::new(engine.started_file()).read();
@@ -136,7 +136,7 @@ fn old_version(context: &Context, running: &Status) {
 }
 
 /// That a process can't be talked to, and is not this command's to replace.
-fn not_ours(error: anyhow::Error) -> Problem {
+fn not_ours(error: &anyhow::Error) -> Problem {
     Problem::new("run/other-version", format!("{error:#}"))
         .note("it is `flow run`, or it can't be told whether it is: nothing was restarted")
         .hint("have it started again by whoever started it: the container or the service manager")
