@@ -212,8 +212,8 @@ impl MqttBroker {
     /// A password given apart is preferred to one in the URL.
     ///
     /// # Errors
-    /// [`Kind::Address`](crate::Kind::Address) for a URL that is not one of an MQTT broker,
-    /// [`Kind::Unsupported`](crate::Kind::Unsupported) for a quality of service there is not.
+    /// [`Kind::Address`] for a URL that is not one of an MQTT broker,
+    /// [`Kind::Unsupported`] for a quality of service there is not.
     pub fn open(url: &SafeUrl, password: Option<Secret>, options: Options) -> Result<Self, Error> {
         if options.qos > 1 {
             return Err(Error::new(
@@ -247,7 +247,7 @@ impl MqttBroker {
     /// Begins the session of instance 1 of a queue if it is not there, and subscribes it.
     ///
     /// # Errors
-    /// [`Kind::Name`](crate::Kind::Name) for names MQTT can't carry, and what the server says.
+    /// [`Kind::Name`] for names MQTT can't carry, and what the server says.
     pub async fn declare(&self, declaration: &Declaration) -> Result<(), Error> {
         self.declare_instances(declaration, 1).await
     }
@@ -291,7 +291,7 @@ impl MqttBroker {
     /// As [`consumer`](Self::consumer), as a certain instance.
     ///
     /// # Errors
-    /// As [`consumer`](Self::consumer); [`Kind::TakenOver`](crate::Kind::TakenOver) if this process uses
+    /// As [`consumer`](Self::consumer); [`Kind::TakenOver`] if this process uses
     /// it already.
     pub async fn consumer_as(
         &self,
@@ -318,7 +318,7 @@ impl MqttBroker {
     /// Posts to an exchange; nothing is declared, as MQTT has no exchanges. An empty name is none.
     ///
     /// # Errors
-    /// [`Kind::Name`](crate::Kind::Name) for a name MQTT can't carry.
+    /// [`Kind::Name`] for a name MQTT can't carry.
     pub fn publisher(&self, exchange: &str) -> Result<MqttPublisher, Error> {
         self.publisher_to(Posting::new(exchange))
     }

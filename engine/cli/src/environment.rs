@@ -50,7 +50,9 @@ pub(crate) const VARIABLES: &[Variable] = &[
 /// The environment as it was when the command started.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
-    /// Every variable that is valid Unicode, for `${NAME}` in flows.
+    /// Every variable that is valid Unicode, for `${NAME}` in flows. HOSTNAME and USER are always
+    /// among them, as far as the system says: shells keep the first to themselves, and services of
+    /// the system have neither.
     pub variables: BTreeMap<String, String>,
     /// Whether a person reads stdout.
     pub stdout_terminal: bool,
@@ -63,9 +65,10 @@ pub(crate) struct Environment {
 impl Environment {
     /// Reads it, once.
     pub(crate) fn read() -> Self {
-        let variables = std::env::vars_os()
+        let mut variables: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
+        complete(&mut variables);
         Self {
             variables,
             stdout_terminal: std::io::stdout().is_terminal(),
@@ -98,6 +101,38 @@ impl Environment {
             _ => Some(PathBuf::from(self.get("HOME")?).join(below_home)),
         }
     }
+}
+
+/// Adds what the system knows and the environment lacks.
+fn complete(variables: &mut BTreeMap<String, String>) {
+    let lacks = |variables: &BTreeMap<String, String>, name: &str| {
+        variables.get(name).is_none_or(String::is_empty)
+    };
+    if lacks(variables, "HOSTNAME")
+        && let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        && !name.trim().is_empty()
+    {
+        variables.insert("HOSTNAME".to_owned(), name.trim().to_owned());
+    }
+    if lacks(variables, "USER") {
+        let logged_in = variables.get("LOGNAME").filter(|name| !name.is_empty());
+        let user = logged_in.cloned().or_else(|| {
+            let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+            user_of(&accounts, rustix::process::geteuid().as_raw())
+        });
+        if let Some(user) = user {
+            variables.insert("USER".to_owned(), user);
+        }
+    }
+}
+
+/// The name of a user in the text of `/etc/passwd`.
+fn user_of(accounts: &str, id: u32) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -133,5 +168,23 @@ mod tests {
             Some("/h/.local/state/flow"),
         );
         check(&[], None);
+    }
+
+    #[test]
+    fn what_the_environment_lacks_is_asked_of_the_system() {
+        let mut bare = BTreeMap::from([("LOGNAME".to_owned(), "feed".to_owned())]);
+        complete(&mut bare);
+        assert_eq!(bare["USER"], "feed");
+        assert!(!bare["HOSTNAME"].is_empty());
+
+        let set = [("HOSTNAME", "pump1"), ("USER", "me"), ("LOGNAME", "feed")];
+        let mut set = environment(&set).variables;
+        let before = set.clone();
+        complete(&mut set);
+        assert_eq!(set, before);
+
+        let accounts = "root:x:0:0::/root:/bin/sh\n\nodd\nfeed:x:998:998::/:/bin/false\n";
+        assert_eq!(user_of(accounts, 998).as_deref(), Some("feed"));
+        assert_eq!(user_of(accounts, 99), None);
     }
 }

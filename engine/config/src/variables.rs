@@ -229,7 +229,8 @@ impl Work<'_, '_> {
             .chain(OWN_NAMES)
             .chain(of_options.map(String::as_str))
             .chain(LATE_NAMES);
-        let suggestion = closest(name, names);
+        // What changes later can't be suggested for itself.
+        let suggestion = closest(name, names.filter(|known| *known != name));
         let draft = self.out.error(
             code::UNKNOWN_VARIABLE,
             place,

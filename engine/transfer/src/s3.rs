@@ -5,7 +5,7 @@
 //! what keys have in common up to a slash, and making one does nothing. An upload appears as a whole
 //! under its final name when the server has confirmed it, so nothing is written under another name
 //! first, and there is no mode or time to set: as in sr3 the object's metadata carries the time and
-//! the identity ([`metadata`]). Renaming is copying and removing, for file operations only.
+//! the identity (`metadata`). Renaming is copying and removing, for file operations only.
 //!
 //! Requests are signed by `rusty-s3`, in their query; everything else is this crate's own client.
 //! Where a bucket is in another region than thought, the server says so: that is remembered for all

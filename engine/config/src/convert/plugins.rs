@@ -54,7 +54,8 @@ pub(super) enum As {
 /// What to do where there is nothing.
 pub(super) fn write_one(name: &str) -> String {
     format!(
-        "there is no such plugin here, and Python can't be loaded: `flow plugin new {name}` starts one"
+        "there is no such plugin here, and Python can't be loaded: put one as `{name}.wasm` into \
+         `<config>/plugins`; the README says how to write it"
     )
 }
 

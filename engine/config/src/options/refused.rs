@@ -164,7 +164,7 @@ pub(super) static GONE: &[Gone] = &[
     .or(&["simulate", "simulation"]),
     lacks(
         "statehost",
-        "machines that share a home directory need state directories of their own: set `FLOW_STATE`",
+        "machines that share a home directory need state directories of their own: set `FLOW_STATE_DIR`",
     ),
     without("permLog", ONE_DAEMON).or(&["chmod_log"]),
     without("logFormat", ONE_DAEMON).or(&["log_format"]),
@@ -204,7 +204,7 @@ pub(super) static GONE: &[Gone] = &[
         "flowMain",
         "a plugin that gathers takes its place, in a `flow` flow",
     ),
-    without("wololo", "`flow convert --overwrite` says what it means"),
+    without("wololo", "`flow convert --force` says what it means"),
     without("no", "instances are numbered by the engine"),
     without("MemoryMax", GROWS).or(&["hb_memory_max"]),
     without("MemoryBaseLineFile", GROWS).or(&["hb_memory_baseline_file"]),
