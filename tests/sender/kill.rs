@@ -10,6 +10,9 @@ use crate::{content, samples, write_all};
 /// Most kills; a round that needs more makes no progress.
 const MOST: usize = 150;
 
+/// So many runs are killed as soon as another few files are there, however fast the machine is.
+const SURE: usize = 5;
+
 /// Kills the flow `sender/out` again and again until it has done its work; then everything is at
 /// `landing`, and was announced once.
 fn round(flow: &Flow, landing: &std::path::Path, seed: u64) {
@@ -32,7 +35,14 @@ fn round(flow: &Flow, landing: &std::path::Path, seed: u64) {
     let mut kills = 0;
     loop {
         let running = flow.spawn(&["foreground", "sender/out", "--once"]);
-        wait::pause(Duration::from_millis(random.below(300 + 40 * kills) as u64));
+        if kills < SURE {
+            let there = files.len() / (SURE + 2) * kills + random.below(10);
+            wait::until("a few more files", Duration::from_secs(30), || {
+                (content(landing).len() > there).then_some(())
+            });
+        } else {
+            wait::pause(Duration::from_millis(random.below(100 + 40 * kills) as u64));
+        }
         let ended = running.kill();
         for (name, bytes) in content(landing) {
             assert!(files.get(&name) == Some(&bytes), "{name} is half done");
