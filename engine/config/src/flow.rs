@@ -185,4 +185,10 @@ impl Flow {
         flow.name = name;
         flow
     }
+
+    /// Whether somebody wrote the option down.
+    pub fn is_written(&self, option: &str) -> bool {
+        let setting = self.settings.iter().find(|setting| setting.name == option);
+        setting.is_some_and(|setting| setting.origin.is_written())
+    }
 }

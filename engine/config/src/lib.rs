@@ -81,6 +81,13 @@ pub enum Origin {
     CommandLine,
 }
 
+impl Origin {
+    /// Whether somebody wrote the value, here or elsewhere.
+    pub fn is_written(&self) -> bool {
+        !matches!(self, Self::Default | Self::Kind)
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

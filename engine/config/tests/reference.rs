@@ -3,7 +3,7 @@
 mod common;
 
 use common::{golden, least, load};
-use flow_config::{Flow, Kind, OptionDoc, OptionType, Origin, option, options, page};
+use flow_config::{Flow, Kind, OptionDoc, OptionType, option, options, page};
 
 #[track_caller]
 fn flow(name: &str, text: &str) -> Flow {
@@ -34,8 +34,7 @@ fn with(kind: Kind, name: &str, value: &str) -> String {
 
 fn is_set(flow: &Flow, name: &str) -> bool {
     flow.settings.iter().any(|setting| {
-        setting.name.split(['[', '.']).next() == Some(name)
-            && !matches!(setting.origin, Origin::Default | Origin::Kind)
+        setting.name.split(['[', '.']).next() == Some(name) && setting.origin.is_written()
     })
 }
 

@@ -188,84 +188,72 @@ impl Running {
 
     /// Takes what the queue has; returns the tags that were delivered before.
     async fn receive(&mut self, pass: &mut Pass, limit: usize) -> HashSet<u64> {
-        let flow = &self.shared.flow;
-        let step = match flow.download || flow.send_to.is_some() {
+        let step = match self.shared.places.is_anywhere() {
             true => STEP,
             false => limit,
         };
-        let (mut redelivered, mut left, mut bytes) = (HashSet::new(), limit, 0);
+        let (mut redelivered, mut left, mut bytes) = (HashSet::new(), limit, 0_u64);
         while left > 0 && bytes < PAGE {
             let asked = left.min(step);
-            let got = self
-                .receive_some(pass, asked, &mut redelivered, &mut bytes)
-                .await;
-            if got < asked {
+            let received = self.receive_some(asked).await;
+            left -= received.len().min(left);
+            let fewer = received.len() < asked;
+            for Received {
+                message,
+                tag,
+                key,
+                redelivered: again,
+                route,
+            } in received
+            {
+                if self.options.dry_run {
+                    self.held_tags.push(tag);
+                }
+                if again {
+                    redelivered.insert(tag);
+                }
+                match message {
+                    Ok(mut message) => {
+                        bytes = bytes.saturating_add(message.size.unwrap_or_default());
+                        self.shared.stamp.received(&mut message, route);
+                        self.shared.tell(|| Event::Gathered {
+                            message: &message,
+                            from: "queue",
+                        });
+                        let delivery = self.fresh(key, message, Origin::Queue { tag });
+                        pass.add(delivery);
+                    }
+                    Err(reason) => pass.unreadable.push((tag, key, reason)),
+                }
+            }
+            if fewer {
                 break;
             }
-            left -= got;
         }
         redelivered
     }
 
-    /// Takes at most `limit` messages, and adds up what content they announce; says how many came.
-    async fn receive_some(
-        &mut self,
-        pass: &mut Pass,
-        limit: usize,
-        redelivered: &mut HashSet<u64>,
-        bytes: &mut u64,
-    ) -> usize {
+    /// Takes at most `limit` messages; none where there is no queue, or it fails.
+    async fn receive_some(&mut self, limit: usize) -> Vec<Received> {
         let now = self.shared.now().as_millisecond();
-        let Some(consumer) = self
-            .consumer
-            .as_mut()
-            .filter(|_| limit > 0 && now >= self.next_receive)
-        else {
-            return 0;
+        let Some(consumer) = self.consumer.as_mut().filter(|_| now >= self.next_receive) else {
+            return Vec::new();
         };
-        let received = match consumer.receive(limit).await {
-            Ok(received) => received,
+        match consumer.receive(limit).await {
+            Ok(received) => {
+                self.receive_step = 0;
+                self.shared.connection(Side::Input, true);
+                received
+            }
             Err(failure) => {
                 self.shared.connection(Side::Input, false);
                 let wait =
                     self.source_failed("the queue can't be read", &failure, self.receive_step);
                 self.receive_step += 1;
                 self.next_receive = later(self.shared.now(), wait);
-                return 0;
-            }
-        };
-        let count = received.len();
-        self.receive_step = 0;
-        self.shared.connection(Side::Input, true);
-        for Received {
-            message,
-            tag,
-            key,
-            redelivered: again,
-            route,
-        } in received
-        {
-            if self.options.dry_run {
-                self.held_tags.push(tag);
-            }
-            if again {
-                redelivered.insert(tag);
-            }
-            match message {
-                Ok(mut message) => {
-                    *bytes = bytes.saturating_add(message.size.unwrap_or_default());
-                    self.shared.stamp.received(&mut message, route);
-                    self.shared.tell(|| Event::Gathered {
-                        message: &message,
-                        from: "queue",
-                    });
-                    let delivery = self.fresh(key, message, Origin::Queue { tag });
-                    pass.add(delivery);
-                }
-                Err(reason) => pass.unreadable.push((tag, key, reason)),
+                Vec::new()
             }
         }
-        count
     }
 
     /// Asks every gathering callback, when it is time.

@@ -415,6 +415,4 @@ impl Callback for Download {
     async fn stop(&mut self) {
         self.carrier.close_idle(true).await;
     }
-
-    // The entry points a transfer does not have.
 }

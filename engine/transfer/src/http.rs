@@ -276,21 +276,7 @@ impl Remote for HttpRemote {
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(response) = &mut self.body else {
-            return Ok(None);
-        };
-        match response.chunk().await {
-            Ok(Some(data)) => Ok(Some(data)),
-            Ok(None) => {
-                self.body = None;
-                Ok(None)
-            }
-            Err(error) => {
-                let failed = failure::of_body(&error, response.url());
-                self.body = None;
-                Err(failed)
-            }
-        }
+        next_chunk(&mut self.body).await
     }
 
     async fn stat(&mut self, path: &RemotePath) -> Result<About, Error> {
@@ -315,6 +301,21 @@ impl Remote for HttpRemote {
             Some(listing) => listing.next(limit).await,
         }
     }
+}
+
+/// The next bytes of the body in hand, which is dropped at its end and on an error.
+pub(crate) async fn next_chunk(body: &mut Option<Response>) -> Result<Option<Bytes>, Error> {
+    let Some(response) = body else {
+        return Ok(None);
+    };
+    let next = match response.chunk().await {
+        Ok(next) => Ok(next),
+        Err(error) => Err(failure::of_body(&error, response.url())),
+    };
+    if !matches!(next, Ok(Some(_))) {
+        *body = None;
+    }
+    next
 }
 
 fn opened(response: &Response) -> Opened {

@@ -398,6 +398,4 @@ impl Callback for Poll {
         self.walk = None;
         self.plan.carrier.close_idle(true).await;
     }
-
-    // The entry points a poll does not have.
 }

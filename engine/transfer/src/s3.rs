@@ -246,21 +246,7 @@ impl Remote for S3Remote {
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(response) = &mut self.body else {
-            return Ok(None);
-        };
-        match response.chunk().await {
-            Ok(Some(data)) => Ok(Some(data)),
-            Ok(None) => {
-                self.body = None;
-                Ok(None)
-            }
-            Err(error) => {
-                let failed = http::failure::of_body(&error, response.url());
-                self.body = None;
-                Err(failed)
-            }
-        }
+        http::next_chunk(&mut self.body).await
     }
 
     async fn stat(&mut self, path: &RemotePath) -> Result<About, Error> {

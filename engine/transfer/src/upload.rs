@@ -450,6 +450,4 @@ impl Callback for Upload {
     async fn stop(&mut self) {
         self.shared.carrier.close_idle(true).await;
     }
-
-    // The entry points an upload does not have.
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use flow_config::{Flow, FlowName, Origin};
+use flow_config::{Flow, FlowName};
 use flow_daemon::{Became, Engine};
 
 use crate::context::Context;
@@ -80,7 +80,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if args.keep_queue
-        && let Some(input) = flow.input.as_ref().filter(|_| !names_queue(&flow))
+        && let Some(input) = flow
+            .input
+            .as_ref()
+            .filter(|_| !flow.is_written("queueName"))
     {
         keep_queue(&file(&from), &input.queue)?;
     }
@@ -154,20 +157,11 @@ fn shift(old: &Path, new: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("can't rename {} to {}", old.display(), new.display()))
 }
 
-/// Whether the flow's file names its queue.
-fn names_queue(flow: &Flow) -> bool {
-    let setting = flow
-        .settings
-        .iter()
-        .find(|setting| setting.name == "queueName");
-    setting.is_some_and(|setting| !matches!(setting.origin, Origin::Default | Origin::Kind))
-}
-
 /// What becomes of the queue.
 fn about_queue(flow: &Flow, keep: bool) -> Option<String> {
     let input = flow.input.as_ref()?;
     let (queue, broker) = (&input.queue, input.broker.without_password());
-    Some(if names_queue(flow) {
+    Some(if flow.is_written("queueName") {
         format!("The queue stays `{queue}`, as the file says.")
     } else if keep {
         format!("The queue stays `{queue}`: `queueName` is written into the file.")
@@ -181,7 +175,7 @@ fn about_queue(flow: &Flow, keep: bool) -> Option<String> {
 
 /// Deletes the queue of the old name if nothing waits in it; says what became of it.
 fn drop_queue(engine: &Engine, old: &Flow, to: &FlowName) -> anyhow::Result<Option<String>> {
-    let Some(input) = old.input.as_ref().filter(|_| !names_queue(old)) else {
+    let Some(input) = old.input.as_ref().filter(|_| !old.is_written("queueName")) else {
         return Ok(None);
     };
     let (queue, broker) = (&input.queue, input.broker.without_password());

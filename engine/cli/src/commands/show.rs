@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use flow_config::{Origin, Setting};
+use flow_config::Setting;
 
 use crate::args::{FormatArg, SetArg};
 use crate::context::Context;
@@ -46,9 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let settings: Vec<&Setting> = flow
         .settings
         .iter()
-        .filter(|setting| {
-            !(args.written && matches!(setting.origin, Origin::Default | Origin::Kind))
-        })
+        .filter(|setting| !args.written || setting.origin.is_written())
         .collect();
     if args.format.is_json() {
         let rows: Vec<Value> = settings.iter().map(|setting| row(setting)).collect();
@@ -81,6 +79,8 @@ fn row(setting: &Setting) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use flow_config::Origin;
+
     use super::*;
     use crate::render::Paint;
 

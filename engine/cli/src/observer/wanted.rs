@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use flow_config::{Flow, LogEvents, Origin};
+use flow_config::{Flow, LogEvents};
 use flow_message::{Message, v03};
 use flow_runtime::ports::Event;
 
@@ -30,7 +30,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// What `flow` wants.
     pub(crate) fn of(flow: &Flow) -> Self {
-        let accepted = if is_written(flow, "logEvents") {
+        let accepted = if flow.is_written("logEvents") {
             LogLevel::Info
         } else {
             LogLevel::Debug
@@ -48,7 +48,7 @@ impl Wanted {
     pub(crate) fn of_watched(flow: &Flow) -> Self {
         let mut wanted = Self::of(flow);
         let options = ["logEvents", "logReject", "logDuplicates"];
-        if !options.iter().any(|option| is_written(flow, option)) {
+        if !options.iter().any(|option| flow.is_written(option)) {
             wanted.events.reject = true;
             wanted.events.nodupe = true;
         }
@@ -109,12 +109,6 @@ impl Wanted {
     }
 }
 
-/// Whether somebody wrote the option down.
-fn is_written(flow: &Flow, option: &str) -> bool {
-    let setting = flow.settings.iter().find(|setting| setting.name == option);
-    setting.is_some_and(|setting| !matches!(setting.origin, Origin::Default | Origin::Kind))
-}
-
 /// The message an event is about.
 fn subject<'a>(event: &Event<'a>) -> Option<&'a Message> {
     match event {
@@ -136,6 +130,8 @@ mod tests {
     use flow_config::Setting;
     use flow_message::Timestamp;
     use flow_runtime::ports::{Confirm, PassCounts, Rejection};
+
+    use flow_config::Origin;
 
     use super::*;
 

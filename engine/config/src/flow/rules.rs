@@ -113,11 +113,7 @@ impl Index {
         }
         let mut always = Vec::new();
         let mut by_text: HashMap<&[u8], Vec<u32>> = HashMap::new();
-        for (number, needs) in rules
-            .iter()
-            .enumerate()
-            .map(|(number, _)| (number, &needs[number]))
-        {
+        for (number, needs) in needs.iter().enumerate() {
             let number = u32::try_from(number).ok()?;
             // What few rules need tells them apart best.
             match needs.iter().min_by_key(|need| cost(need, &uses)) {
