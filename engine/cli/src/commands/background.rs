@@ -120,15 +120,15 @@ fn same_configuration(engine: &Engine, running: &Status) -> anyhow::Result<()> {
 }
 
 /// Refuses to start a process that could not offer the metrics it is asked for. One that runs
-/// already keeps what it was started with.
+/// already, as `there` says, keeps what it was started with.
 ///
 /// # Errors
 /// FLOW_METRICS is no address, one that is open to the network by mistake, or one in use.
-fn check_metrics(context: &Context, engine: &Engine) -> anyhow::Result<()> {
-    if connect(engine)?.is_none() {
-        serve::try_metrics(context)?;
+fn check_metrics(context: &Context, there: bool) -> anyhow::Result<()> {
+    if there {
+        return Ok(());
     }
-    Ok(())
+    serve::try_metrics(context)
 }
 
 /// The background process, which is started if it is not there.
@@ -225,12 +225,26 @@ pub(super) fn ask(
     request: Request,
     patience: Duration,
 ) -> anyhow::Result<Vec<Outcome>> {
-    match client.ask(request, patience) {
-        Ok(Answer::Done(outcomes)) => Ok(outcomes),
-        Ok(answer) => Err(Trouble::Answer(format!("{answer:?}")).into()),
-        Err(Trouble::Silent) => Err(silent(engine).into()),
-        Err(trouble) => Err(trouble.into()),
+    match answer(engine, client, request, patience)? {
+        Answer::Done(outcomes) => Ok(outcomes),
+        other => Err(unexpected(&other).into()),
     }
+}
+
+/// Starts flows, in the background process that is there or in a new one; with `all` these are all
+/// there are.
+///
+/// # Errors
+/// The process does not come up, or does not answer.
+fn start_flows(
+    context: &Context,
+    engine: &Engine,
+    flows: Vec<String>,
+    all: bool,
+) -> anyhow::Result<Vec<Outcome>> {
+    let mut client = connect_or_start(context, engine)?;
+    let request = Request::Start { flows, all };
+    ask(engine, &mut client, request, STARTING)
 }
 
 /// How things are; without flows where there is no background process.
@@ -241,12 +255,38 @@ pub(super) fn running(engine: &Engine) -> anyhow::Result<Status> {
     let Some(mut client) = connect(engine)? else {
         return Ok(Status::default());
     };
-    match client.ask(Request::Status, ANSWERING) {
-        Ok(Answer::Status(status)) => Ok(status),
-        Ok(answer) => Err(Trouble::Answer(format!("{answer:?}")).into()),
-        Err(Trouble::Silent) => Err(silent(engine).into()),
-        Err(trouble) => Err(trouble.into()),
+    status_of(engine, &mut client)
+}
+
+/// How things are in the process.
+///
+/// # Errors
+/// It does not answer.
+fn status_of(engine: &Engine, client: &mut Client) -> anyhow::Result<Status> {
+    match answer(engine, client, Request::Status, ANSWERING)? {
+        Answer::Status(status) => Ok(status),
+        other => Err(unexpected(&other).into()),
     }
+}
+
+/// What the process answers.
+fn answer(
+    engine: &Engine,
+    client: &mut Client,
+    request: Request,
+    patience: Duration,
+) -> anyhow::Result<Answer> {
+    client
+        .ask(request, patience)
+        .map_err(|trouble| match trouble {
+            Trouble::Silent => silent(engine).into(),
+            trouble => trouble.into(),
+        })
+}
+
+/// An answer to something else.
+fn unexpected(answer: &Answer) -> Trouble {
+    Trouble::Answer(format!("{answer:?}"))
 }
 
 fn silent(engine: &Engine) -> Problem {

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         super::nobody(context);
         return Ok(Exit::No);
     };
-    let running = super::running(&engine)?;
+    let running = super::status_of(&engine, &mut client)?;
     super::same_configuration(&engine, &running)?;
     let flows = if args.flows.is_empty() {
         Vec::new()

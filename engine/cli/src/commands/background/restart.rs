@@ -51,15 +51,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let running = super::running(&engine)?;
         let flows = super::select(context, &engine, &args.flows, &running)?;
         super::same_configuration(&engine, &running)?;
-        super::check_metrics(context, &engine)?;
+        super::check_metrics(context, running.process.is_some())?;
         let mut client = super::connect_or_start(context, &engine)?;
         let request = Request::Restart { flows, grace_ms };
         let outcomes = super::ask(&engine, &mut client, request, patience)?;
         return super::show(context, &outcomes, json);
     }
     let mut another_version = false;
-    let wanted = match super::connect(&engine)? {
-        Some(mut client) => match super::running(&engine) {
+    let client = super::connect(&engine)?;
+    let there = client.is_some();
+    let wanted = match client {
+        Some(mut client) => match super::status_of(&engine, &mut client) {
             Ok(running) => {
                 super::same_configuration(&engine, &running)?;
                 old_version(context, &running);
@@ -101,14 +103,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         // What ran has to run again.
         super::serve::warn_of_metrics(context)?;
     } else {
-        super::check_metrics(context, &engine)?;
+        super::check_metrics(context, there)?;
     }
-    let mut client = super::connect_or_start(context, &engine)?;
-    let request = Request::Start {
-        flows: wanted.flows.iter().map(ToString::to_string).collect(),
-        all: wanted.all,
-    };
-    let mut outcomes = super::ask(&engine, &mut client, request, super::STARTING)?;
+    let flows = wanted.flows.iter().map(ToString::to_string).collect();
+    let mut outcomes = super::start_flows(context, &engine, flows, wanted.all)?;
     outcomes.iter_mut().for_each(as_restarted);
     super::show(context, &outcomes, json)
 }

@@ -2,7 +2,7 @@
 
 use flow_daemon::Engine;
 use flow_daemon::background::protocol::{Answer, Outcome, Request};
-use flow_daemon::background::{self, Started, Trouble};
+use flow_daemon::background::{self, Started};
 
 use super::GraceArg;
 use crate::args::{FormatArg, LogLevel};
@@ -85,7 +85,7 @@ fn ask(engine: &Engine, grace: GraceArg) -> anyhow::Result<Found> {
     };
     match client.ask(request, grace.patience())? {
         Answer::Done(outcomes) => Ok(Found::Answer(outcomes)),
-        answer => Err(Trouble::Answer(format!("{answer:?}")).into()),
+        other => Err(super::unexpected(&other).into()),
     }
 }
 
@@ -123,12 +123,8 @@ fn revive(
         .console
         .talk(&format!("{what}; it is started again"));
     super::serve::warn_of_metrics(context)?;
-    let mut client = super::connect_or_start(context, engine)?;
-    let request = Request::Start {
-        flows: wanted.flows.iter().map(ToString::to_string).collect(),
-        all: wanted.all,
-    };
-    let outcomes = super::ask(engine, &mut client, request, super::STARTING)?;
+    let flows = wanted.flows.iter().map(ToString::to_string).collect();
+    let outcomes = super::start_flows(context, engine, flows, wanted.all)?;
     super::show(context, &outcomes, json)?;
     Ok(Exit::No)
 }

@@ -1,7 +1,5 @@
 //! `flow start [FLOW…]`: flows run in the background.
 
-use flow_daemon::background::protocol::Request;
-
 use crate::args::FormatArg;
 use crate::context::Context;
 use crate::names;
@@ -73,12 +71,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             );
         }
     }
-    super::same_configuration(&engine, &super::running(&engine)?)?;
+    let running = super::running(&engine)?;
+    super::same_configuration(&engine, &running)?;
     // The process would have nobody to tell.
-    super::check_metrics(context, &engine)?;
-    let mut client = super::connect_or_start(context, &engine)?;
-    let request = Request::Start { flows: texts, all };
-    let outcomes = super::ask(&engine, &mut client, request, super::STARTING)?;
+    super::check_metrics(context, running.process.is_some())?;
+    let outcomes = super::start_flows(context, &engine, texts, all)?;
     super::show(context, &outcomes, args.format.is_json())
 }
 

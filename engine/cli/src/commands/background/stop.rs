@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         super::wait_for_the_end(&engine, patience)?;
         return super::show(context, &outcomes, json);
     }
-    let running = super::running(&engine)?;
+    let running = super::status_of(&engine, &mut client)?;
     let flows = super::select(context, &engine, &args.flows, &running)?;
     let request = Request::Stop { flows, grace_ms };
     let outcomes = super::ask(&engine, &mut client, request, patience)?;
