@@ -35,25 +35,15 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             path,
             bytes: size,
             elapsed: time,
-        } => (
-            LogLevel::Info,
-            "fetched",
-            format!(
-                "{}  {} in {} -> {}",
-                name(message),
-                bytes(*size),
-                elapsed(*time),
-                show(path)
-            ),
-        ),
-        Event::Sent {
+        }
+        | Event::Sent {
             message,
             path,
             bytes: size,
             elapsed: time,
         } => (
             LogLevel::Info,
-            "sent",
+            carried(event),
             format!(
                 "{}  {} in {} -> {}",
                 name(message),
@@ -161,6 +151,14 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
         | Event::Progress { .. } => return None,
     };
     Some((level, columns(what, &rest)))
+}
+
+/// How it is called that content was carried in or out.
+pub(super) fn carried(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Sent { .. } => "sent",
+        _ => "fetched",
+    }
 }
 
 /// The event's name in a column of its own, then the rest.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::render::{bytes, elapsed, printable};
 
-use super::lines::{columns, name, reason, show};
+use super::lines::{carried, columns, name, reason, show};
 
 /// Messages followed at once; beyond it, changes of further messages are not shown.
 const FOLLOWED: usize = 10_000;
@@ -93,19 +93,15 @@ impl Book {
                 path,
                 bytes: size,
                 elapsed: time,
-            } => (
-                *message,
-                "fetched",
-                format!("{} in {} -> {}", bytes(*size), elapsed(*time), show(path)),
-            ),
-            Event::Sent {
+            }
+            | Event::Sent {
                 message,
                 path,
                 bytes: size,
                 elapsed: time,
             } => (
                 *message,
-                "sent",
+                carried(event),
                 format!("{} in {} -> {}", bytes(*size), elapsed(*time), show(path)),
             ),
             Event::Derived {
