@@ -3,10 +3,10 @@
 //! Only names; nothing here opens or makes anything, but for looking whether a marker or a lock is
 //! there.
 
-use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 
 use flow_config::FlowName;
+use flow_runtime::Store;
 
 use crate::Engine;
 
@@ -46,13 +46,8 @@ impl Engine {
         }
     }
 
-    /// Whether some process runs the flow right now. Looks at the lock beside its store, and makes
-    /// nothing where there is none.
+    /// Whether some process runs the flow right now.
     pub fn is_running(&self, name: &FlowName) -> bool {
-        let mut path = self.store_file(name).into_os_string();
-        path.push(".lock");
-        // The look takes the lock for a moment; who is refused in it looks again.
-        File::open(PathBuf::from(path))
-            .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+        Store::is_running(&self.store_file(name))
     }
 }

@@ -72,9 +72,7 @@ impl Engine {
         };
         let posted = self.run_with(flow, options, observer, drain, running).await;
         if !remembers {
-            for suffix in ["", "-wal", "-shm", ".lock"] {
-                let mut path = file.clone().into_os_string();
-                path.push(suffix);
+            for path in Store::files(&file) {
                 // It is of no use to anybody, and goes later if it does not now.
                 let _ = std::fs::remove_file(path);
             }

@@ -34,6 +34,9 @@ pub use shelf::{Entry, Shelf};
 /// How long a statement waits for another process.
 const BUSY: Duration = Duration::from_secs(30);
 
+/// What is behind the name of a store in that of its lock.
+const LOCK: &str = ".lock";
+
 /// A flow's store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -104,15 +107,25 @@ impl Store {
         &self.inner.path
     }
 
+    /// The files that belong to the store at `path`: the database and what SQLite keeps beside it,
+    /// and the lock of the one that runs the flow, in the order in which they are moved or removed:
+    /// without the database, the rest is nothing.
+    pub fn files(path: &Path) -> [PathBuf; 4] {
+        ["-shm", "-wal", "", LOCK].map(|end| beside(path, end))
+    }
+
+    /// The file of those whose lock says who runs the flow.
+    pub fn lock_file(path: &Path) -> PathBuf {
+        beside(path, LOCK)
+    }
+
     /// Becomes the one that runs the flow.
     ///
     /// # Errors
     /// [`Error::Running`] where another worker has it; [`Error::Store`] where the lock file can't be
     /// made.
     pub fn lock(&self) -> Result<Lock, Error> {
-        let mut path = self.inner.path.clone().into_os_string();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = Self::lock_file(&self.inner.path);
         let fail = |error: std::io::Error| {
             Error::Store(StoreError::Open {
                 path: path.clone(),
@@ -132,16 +145,12 @@ impl Store {
         }
     }
 
-    /// Whether a worker runs the flow right now.
-    ///
-    /// # Errors
-    /// As [`lock`](Self::lock), but for [`Error::Running`].
-    pub fn is_running(&self) -> Result<bool, Error> {
-        match self.lock() {
-            Ok(_) => Ok(false),
-            Err(Error::Running(_)) => Ok(true),
-            Err(error) => Err(error),
-        }
+    /// Whether a worker runs the flow whose store is at `path` right now. Makes nothing where there
+    /// is none.
+    pub fn is_running(path: &Path) -> bool {
+        // The look takes the lock for a moment; who is refused in it looks again.
+        File::open(Self::lock_file(path))
+            .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// Runs one write transaction off the async threads.
@@ -204,6 +213,13 @@ impl Store {
     }
 }
 
+/// The file whose name is that of `path` with `end` behind it.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(end);
+    path.into()
+}
+
 /// A panic inside a transaction rolled it back; the connection is whole.
 fn hold(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
@@ -231,10 +247,29 @@ mod tests {
         let lock = store.lock().unwrap();
         let other = Store::open(&path).unwrap();
         assert!(matches!(other.lock(), Err(Error::Running(_))));
-        assert!(other.is_running().unwrap());
+        assert!(Store::is_running(&path));
         drop(lock);
-        assert!(!other.is_running().unwrap());
+        assert!(!Store::is_running(&path));
         other.lock().unwrap();
+    }
+
+    #[test]
+    fn the_files_of_a_store_are_all_there_are_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mail.db");
+        assert!(!Store::is_running(&path));
+        let store = Store::open(&path).unwrap();
+        let lock = store.lock().unwrap();
+        let mut found: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        found.sort();
+        let mut files = Store::files(&path).to_vec();
+        files.sort();
+        assert_eq!(found, files);
+        assert!(files.contains(&Store::lock_file(&path)));
+        drop(lock);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use flow_config::{Nodupe, NodupeBasis};
 use flow_message::Identity;
 use flow_runtime::ports::{Failure, Fate, Gathered, Rejection, Worked};
-use flow_runtime::{Drain, Shelf};
+use flow_runtime::{Drain, Shelf, Store};
 use support::plugins::downloader;
 use support::{Bench, Plugin, fill, message};
 
@@ -192,7 +192,7 @@ async fn all_workers_end_when_a_drain_is_requested_or_one_has_to_stop() {
     drain.request();
     running.await.unwrap().unwrap();
     assert_eq!(bench.world.lock().stopped, 3);
-    assert!(!bench.store().is_running().unwrap());
+    assert!(!Store::is_running(bench.store().path()));
 
     bench.plugins[0].download = Some(Arc::new(|_, _, _| {
         Err(Failure::Config("no such folder".into()))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use flow_config::{Flow, FlowName, Input};
-use flow_daemon::{Engine, Shelf};
+use flow_daemon::{Engine, Shelf, Store};
 use serde_json::{Value, json};
 
 use crate::args::FormatArg;
@@ -267,21 +267,15 @@ fn plan_of(
 
 /// The files of a flow's store that are there.
 pub(super) fn store_files(engine: &Engine, name: &FlowName) -> Vec<PathBuf> {
-    let file = engine.store_file(name);
-    let of = |end: &str| {
-        let mut path = file.clone().into_os_string();
-        path.push(end);
-        PathBuf::from(path)
-    };
-    // The database goes last: with it, the rest is one again.
-    ["-shm", "-wal", "", ".lock"]
-        .map(of)
-        .into_iter()
-        .filter(|path| path.exists())
-        .collect()
+    let files = Store::files(&engine.store_file(name)).into_iter();
+    files.filter(|path| path.exists()).collect()
 }
 
-fn delete(file: &Path) -> anyhow::Result<()> {
+/// Deletes a file, if it is still there.
+///
+/// # Errors
+/// It can't be deleted.
+pub(super) fn delete(file: &Path) -> anyhow::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("can't delete {}", file.display()))

@@ -1,17 +1,14 @@
 //! `flow remove NAME…`.
 
 use std::fmt::Write;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use flow_config::Flow;
-use flow_daemon::{Became, Error};
+use flow_daemon::Became;
 
 use crate::context::Context;
 use crate::render::printable_lines;
-use crate::stop::{Exit, Problem};
+use crate::stop::Exit;
 
 /// Arguments of `flow remove`.
 #[derive(Debug, clap::Args)]
@@ -53,20 +50,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let found = context.select(&engine, &args.flows)?;
     let names: Vec<String> = found.iter().map(ToString::to_string).collect();
     let mut files = Vec::new();
+    super::cleanup::stopped(&engine, &found, "nothing was deleted")?;
     for name in &found {
-        if engine.store_file(name).exists()
-            && engine.store(name)?.is_running().map_err(Error::from)?
-        {
-            return Err(Problem::new("run/running", format!("`{name}` is running"))
-                .note("nothing was deleted")
-                .hint("stop it first")
-                .into());
-        }
-    }
-    for name in &names {
         files.push(directories.config.join(format!("{name}.yaml")));
         if args.state {
-            files.extend(state_files(&directories.state, name));
+            files.extend(super::cleanup::store_files(&engine, name));
         }
     }
     let mut text = plan(&files, &names, args.state);
@@ -126,12 +114,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     for file in &files {
-        match fs::remove_file(file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("can't delete {}", file.display()));
-            }
-            _ => {}
-        }
+        super::cleanup::delete(file)?;
     }
     context
         .console
@@ -184,15 +167,6 @@ fn plan(files: &[PathBuf], names: &[String], state: bool) -> String {
         );
     }
     text
-}
-
-/// The flow's own store, with what SQLite keeps beside it.
-fn state_files(state: &Path, name: &str) -> Vec<PathBuf> {
-    ["db", "db-wal", "db-shm", "db.lock"]
-        .iter()
-        .map(|end| state.join("flows").join(format!("{name}.{end}")))
-        .filter(|path| path.exists())
-        .collect()
 }
 
 #[cfg(test)]

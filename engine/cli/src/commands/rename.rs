@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use flow_config::{Flow, FlowName};
-use flow_daemon::{Became, Engine};
+use flow_daemon::{Became, Engine, Store};
 
 use crate::context::Context;
 use crate::names;
@@ -132,16 +132,10 @@ fn taken(path: &Path) -> Problem {
 fn moves(engine: &Engine, from: &FlowName, to: &FlowName) -> Vec<(PathBuf, PathBuf)> {
     let (store, log) = (engine.store_file(from), engine.log_file(Some(from)));
     let (new_store, new_log) = (engine.store_file(to), engine.log_file(Some(to)));
-    let ending = |path: &Path, end: &str| {
-        let mut path = path.to_owned().into_os_string();
-        path.push(end);
-        PathBuf::from(path)
-    };
-    // The database itself goes last, and its lock not at all.
-    let mut pairs: Vec<(PathBuf, PathBuf)> = ["-shm", "-wal", ""]
-        .iter()
-        .map(|end| (ending(&store, end), ending(&new_store, end)))
-        .collect();
+    let files = Store::files(&store).into_iter();
+    let mut pairs: Vec<(PathBuf, PathBuf)> = files.zip(Store::files(&new_store)).collect();
+    // The lock stays: whoever runs the flow under its new name makes one.
+    pairs.retain(|(old, _)| *old != Store::lock_file(&store));
     pairs.push((engine.disabled_marker(from), engine.disabled_marker(to)));
     pairs.push((log, new_log));
     pairs.retain(|(old, _)| old.exists());
