@@ -114,9 +114,11 @@ pub(crate) fn not_an_event(message: &Message) -> Rejection {
 }
 
 /// A renamed thing whose new name the rules refuse goes away, if they accepted the old one.
-pub(crate) fn removal_of_old(flow: &Flow, message: &Message) -> Option<Message> {
+pub(crate) fn removal_of_old(flow: &Flow, message: &Message, born: Timestamp) -> Option<Message> {
     let op = message.file_op.as_ref()?;
-    let old = old_message(message, op.rename.as_deref()?);
+    let path = op.rename.as_deref()?;
+    let below = below_base(flow, message, path, born);
+    let old = old_message(message, below.as_deref().unwrap_or(path));
     filter::rules(&flow.filters, &old).ok()?;
     Some(Message {
         file_op: Some(FileOp {

@@ -230,7 +230,7 @@ impl Running {
         };
         if matched.is_err()
             && self.shared.places.is_anywhere()
-            && let Some(removal) = fileop::removal_of_old(flow, &live.item.message)
+            && let Some(removal) = fileop::removal_of_old(flow, &live.item.message, live.meta.born)
         {
             live.item.message = removal;
             matched = filter::rules(&flow.filters, &live.item.message);

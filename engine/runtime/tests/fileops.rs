@@ -309,15 +309,7 @@ async fn events_left_out_are_not_carried_out() {
 #[tokio::test(start_paused = true)]
 async fn a_name_the_rules_refuse_takes_the_old_one_away() {
     let mut bench = bench();
-    let rule = Rule {
-        text: "tmp".into(),
-        regex: regex::Regex::new(r"^.*\.tmp$").unwrap(),
-        conditions: flow_config::Conditions::default(),
-        accept: false,
-        placement: Placement::default(),
-        origin: "flow/test.yaml:1".into(),
-    };
-    bench.flow.filters.rules = vec![rule].into();
+    bench.flow.filters.rules = vec![rule(r"^.*\.tmp$", false)].into();
     let codes = run(
         &bench,
         &[
@@ -334,6 +326,31 @@ async fn a_name_the_rules_refuse_takes_the_old_one_away() {
     let removal = &world.posted[1].message;
     assert!(removal.file_op.as_ref().unwrap().remove);
     assert!(removal.rel_path.ends_with("files/a"), "{removal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_name_is_looked_up_in_the_rules_below_the_base_directory() {
+    let mut bench = bench();
+    bench.flow.base_dir = Some(Template::parse("/data").unwrap());
+    bench.flow.filters.accept_unmatched = false;
+    bench.flow.filters.rules = vec![rule(r"^[a-z]+://[^/]+/d/a$", true)].into();
+    let messages = [put("d/a", "one"), rename("/data/d/a", "d/b", "one")];
+    assert_eq!(run(&bench, &messages).await, [201, 201]);
+    assert_eq!(tree(&bench.files()).keys().collect::<Vec<_>>(), ["d"]);
+}
+
+fn rule(regex: &str, accept: bool) -> Rule {
+    Rule {
+        text: regex.into(),
+        regex: regex::Regex::new(regex).unwrap(),
+        conditions: flow_config::Conditions::default(),
+        accept,
+        placement: Placement {
+            mirror: true,
+            ..Placement::default()
+        },
+        origin: "flow/test.yaml:1".into(),
+    }
 }
 
 /// One thing that happens at the origin.
