@@ -53,6 +53,13 @@ impl Running {
         self.ahead = ahead;
         self.ack(&acks).await;
         if !ended.is_empty() || unreadable > 0 {
+            let changes = |ended: &Ended| {
+                matches!(ended.inner.origin, Origin::Retry { .. })
+                    || matches!(ended.end, End::Retrying(..) | End::Settled(Fate::Dead(_)))
+            };
+            if self.next_waiting.is_some() && (unreadable > 0 || ended.iter().any(changes)) {
+                self.count_soon();
+            }
             self.report(&ended, unreadable, counts, started);
         }
         Ok(())

@@ -103,7 +103,10 @@ impl Running {
         if gathers {
             next = next.min(self.next_gather);
         }
-        if let (Some(_), Some(count)) = (&self.consumer, self.next_waiting) {
+        // Without a queue nothing changes by itself.
+        if let Some(count) = self.next_waiting
+            && (self.consumer.is_some() || self.count_again)
+        {
             next = next.min(count);
         }
         let timeout = until(now, next);

@@ -545,7 +545,7 @@ pub enum Event<'a> {
         side: Side,
         up: bool,
     },
-    /// What waits, about as often as [`Observer::wants_waiting`] asks.
+    /// What waits, about as often as [`Observer::wants_waiting`] asks, and soon after it changed.
     Waiting {
         /// In the queue, where its broker can say.
         queue: Option<u64>,

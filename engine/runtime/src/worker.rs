@@ -194,6 +194,10 @@ pub(crate) struct Running {
     pub(crate) next_housekeeping: i64,
     /// When the observer wants to hear what waits; none: never.
     pub(crate) next_waiting: Option<i64>,
+    /// When it was counted last, milliseconds.
+    pub(crate) counted: i64,
+    /// Whether what waits has changed since.
+    pub(crate) count_again: bool,
     /// What the last gather brought.
     pub(crate) last_page: Option<u64>,
     /// How often in a row an origin brought nothing and said that there is more.
@@ -332,6 +336,8 @@ impl Running {
             next_tell: if seat.leads() { millis } else { i64::MAX },
             next_housekeeping: later(now, shared.flow.housekeeping),
             next_waiting: shared.observer.wants_waiting().map(|_| millis),
+            counted: 0,
+            count_again: false,
             last_page: None,
             empty_pages: 0,
             gather_began: None,
@@ -600,6 +606,7 @@ impl Running {
         }
         let clock = Arc::clone(&self.shared.clock);
         within(&*clock, self.lanes.stop()).await;
+        self.last_count().await;
         if let Some(consumer) = self.consumer.as_mut() {
             let held: Vec<_> = self
                 .held_tags

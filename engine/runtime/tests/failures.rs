@@ -57,6 +57,37 @@ async fn failures_are_retried_later_and_settle_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_is_told_soon_after_it_changed() {
+    let mut bench = Bench::new();
+    bench.with_queue = false;
+    bench.options.once = false;
+    bench.world.lock().wants_waiting = Some(Duration::from_secs(3600));
+    let tries = AtomicU32::new(0);
+    let mut plugin = gatherer(&["x"]);
+    plugin.after_work = Some(Arc::new(move |batch, _, _| {
+        let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
+        let verdict = || match first {
+            true => Verdict::Fail(Failure::Temporary {
+                reason: "busy".into(),
+                retry_after: Some(Duration::from_secs(40)),
+            }),
+            false => Verdict::Keep,
+        };
+        Ok(batch.iter().map(|_| verdict()).collect())
+    }));
+    bench.plugin(plugin);
+    let drain = Drain::new();
+    let running = tokio::spawn(bench.worker().run(drain.clone()));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.world.lock().waiting, [(0, 0), (1, 0)]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.world.lock().waiting.last(), Some(&(0, 0)));
+    assert!(bench.world.lock().waiting.len() < 6, "not at every pass");
+    drain.request();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_is_no_failure_and_loses_no_try() {
     let mut bench = Bench::new();
     bench.with_queue = false;

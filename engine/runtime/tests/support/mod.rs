@@ -88,6 +88,9 @@ pub(crate) struct World {
     pub(crate) pauses: Vec<(String, Duration)>,
     pub(crate) events: Vec<String>,
     pub(crate) passes: Vec<PassCounts>,
+    /// How often the observer wants to hear what waits, and what it heard: retry and dead letters.
+    pub(crate) wants_waiting: Option<Duration>,
+    pub(crate) waiting: Vec<(u64, u64)>,
     /// How messages ended, by path.
     pub(crate) fates: Vec<(String, flow_runtime::ports::Fate)>,
     /// What deliveries say of how they came, once they are asked.
@@ -501,6 +504,7 @@ impl Observer for Watcher {
         let mut world = self.world.lock();
         match event {
             Event::Pass(counts) => world.passes.push(**counts),
+            Event::Waiting { retry, dead, .. } => world.waiting.push((*retry, *dead)),
             Event::Paused { reason, wait } => world.pauses.push(((*reason).to_owned(), *wait)),
             other => {
                 if let Event::Settled { message, fate } = other {
@@ -516,6 +520,10 @@ impl Observer for Watcher {
 
     fn wants_messages(&self) -> bool {
         self.messages
+    }
+
+    fn wants_waiting(&self) -> Option<Duration> {
+        self.world.lock().wants_waiting
     }
 }
 
