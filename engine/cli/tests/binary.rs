@@ -1,6 +1,7 @@
 //! The binary as a person uses it, without network: exit codes, streams, files.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -379,11 +380,43 @@ fn documented_flows_pass_check() {
     }
     home.write(
         "credentials.conf",
-        "imaps://me%40example.com:x@imap.example.com\n",
+        "imaps://me%40example.com:x@imap.example.com\n\
+         amqps://feeder:x@broker.example.com/\namqps://reader:x@broker.example.com/\n\
+         amqp://feeder:x@localhost/\n",
     );
     let credentials = home.path(".config/flow/credentials.conf");
-    let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
-    fs::set_permissions(credentials, mode).expect("it can be set");
+    fs::set_permissions(credentials, fs::Permissions::from_mode(0o600)).expect("it can be set");
     let checked = home.flow(&["check"]).code(0);
     assert!(checked.out.is_empty(), "{}", checked.out);
+}
+
+#[test]
+fn a_post_says_what_it_could_not_do() {
+    let home = Home::new();
+    let (good, missing) = (home.path("a.txt"), home.path("missing"));
+    fs::write(&good, "hello").expect("it can be written");
+    let (good, missing) = (good.to_string_lossy(), missing.to_string_lossy());
+    let some = home
+        .flow(&["post", "--exchange", "xs", &good, &missing])
+        .code(1);
+    assert!(
+        some.err.contains("posted 1 message")
+            && some.err.contains("one path could not be announced")
+            && some.err.contains("[home]/missing"),
+        "{}",
+        some.err
+    );
+    let full = fs::File::options().write(true).open("/dev/full");
+    let output = home
+        .command()
+        .args(["post", "--exchange", "xs", "--dry-run", &good])
+        .stdout(full.expect("the system has it"))
+        .output()
+        .expect("the binary runs");
+    let said = Said::of(&output, home.0.path()).code(2);
+    assert!(
+        said.err.contains("can't print the messages"),
+        "{}",
+        said.err
+    );
 }

@@ -409,7 +409,7 @@ impl Announcer {
                     if self.first_time(path) {
                         tracing::warn!(
                             path = %path.display(),
-                            "A file can't be read; it is announced without a digest, for the                              receiver to compute."
+                            "A file can't be read; it is announced without a digest, for the receiver to compute."
                         );
                     }
                     return Ok(Content {

@@ -14,6 +14,9 @@ pub enum Error {
     /// Something could not be reached. Only where the flow runs once; otherwise it waits.
     #[error("{0}")]
     Unavailable(String),
+    /// An origin can never give some of what it was asked for; what it gave was dealt with.
+    #[error("{0}")]
+    Incomplete(String),
     /// Another process runs this flow on the same state.
     #[error(
         "this flow is already running: `{}` is locked by another process; stop that one first",
@@ -51,11 +54,18 @@ pub enum StoreError {
     },
     /// A statement failed: disk full, file damaged, or locked for longer than the busy timeout.
     #[error("the flow's state could not be read or written: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     /// A row holds what this version can't read.
     #[error("the flow's state holds a row that can't be read: {0}")]
     Row(String),
     /// The thread that ran the statement went away.
     #[error("the flow's state could not be reached: {0}")]
     Thread(String),
+}
+
+// Not `#[from]`: the text has it already, and what is below it only repeats it with a number.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
 }

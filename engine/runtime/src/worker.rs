@@ -664,7 +664,8 @@ fn log_failure(result: Option<Result<(), Failure>>) {
 fn error_of(failure: &Failure) -> Error {
     let reason = failure.to_string();
     match failure {
-        Failure::Config(_) | Failure::Permanent(_) => Error::Config(reason),
+        Failure::Config(_) => Error::Config(reason),
+        Failure::Permanent(_) => Error::Incomplete(reason),
         Failure::Auth(_) => Error::Auth(reason),
         Failure::Temporary { .. } | Failure::Plugin(_) => Error::Unavailable(reason),
     }

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use flow_config::{Flow, SafeUrl};
 use flow_daemon::{Drain, Engine, Paths, RunOptions};
 
@@ -40,8 +41,7 @@ Examples:
 --base-dir /srv/www /srv/www/a.csv
   flow post --flow post/catalogue --set identity=md5 /data/new
 
-Exit codes: 0 all posted, 1 some could not be and others were, 2 could not run, or a path can't be \
-announced.")]
+Exit codes: 0 all posted, 1 some could not be, 2 could not run.")]
 pub(crate) struct Args {
     /// Exchange to post to [default: xs_USER, after the user of the broker]
     #[arg(long, short = 'e', value_name = "NAME", alias = "post_exchange")]
@@ -77,7 +77,7 @@ pub(crate) struct Args {
 /// Posts paths in order, while they are read.
 ///
 /// # Errors
-/// A path can't be announced, or the broker can't be posted to.
+/// The broker can't be posted to, or a dry run's messages can't be printed.
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
     let flow = flow(args, context, &engine)?;
@@ -106,8 +106,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let number = plural(posted.messages, "message");
         format!("posted {number} ({}) to {exchange}", bytes(posted.bytes))
     };
-    let counts = match result? {
+    let result = result?;
+    if let Some(error) = watcher.not_printed() {
+        return Err(error).context("can't print the messages");
+    }
+    let counts = match result {
         Ok(counts) => counts,
+        // Each was named when it was met.
+        Err(flow_daemon::Error::Flow(flow_runtime::Error::Incomplete(reason))) => {
+            if !args.dry_run {
+                console.talk(&said());
+            }
+            console.talk(&reason);
+            return Ok(Exit::No);
+        }
         Err(error) => {
             if posted.messages > 0 {
                 console.talk(&said());

@@ -17,7 +17,7 @@ pub(crate) fn error(error: &anyhow::Error, paint: Paint) -> String {
         // Many errors repeat their source in their own text.
         if causes
             .last()
-            .is_none_or(|said: &String| !said.contains(&told.message))
+            .is_none_or(|said: &String| !repeats(said, &told.message))
         {
             causes.push(told.message);
         }
@@ -39,6 +39,11 @@ pub(crate) fn error(error: &anyhow::Error, paint: Paint) -> String {
         text.push_str(&tail(paint, "hint", &hint));
     }
     text
+}
+
+/// Whether a cause says nothing new: it is in what was said last, or is that behind a number.
+fn repeats(said: &str, cause: &str) -> bool {
+    said.contains(cause) || cause.ends_with(&format!(": {said}"))
 }
 
 fn head(paint: Paint, code: Option<&str>, message: &str) -> String {
@@ -70,6 +75,14 @@ mod tests {
             .note("examples: flow/mail, poll/mail")
             .hint("did you mean `poll/mail`?");
         insta::assert_snapshot!(error(&problem.into(), Paint::off()));
+    }
+
+    #[test]
+    fn what_is_known_already_is_not_said_again_with_a_number() {
+        let full = "database or disk is full";
+        assert!(repeats(full, "Error code 13: database or disk is full"));
+        assert!(repeats(&format!("no room: {full}"), full));
+        assert!(!repeats(full, "Error code 10: disk I/O error"));
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub(super) fn tell(cause: &(dyn Error + 'static)) -> Told {
 fn flow(error: &flow_runtime::Error) -> &'static str {
     match error {
         flow_runtime::Error::Config(_) => "run/config",
+        flow_runtime::Error::Incomplete(_) => "run/incomplete",
         flow_runtime::Error::Auth(_) => "run/auth",
         flow_runtime::Error::Unavailable(_) => "run/unavailable",
         flow_runtime::Error::Running(_) => "run/running",

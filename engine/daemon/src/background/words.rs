@@ -10,14 +10,16 @@ pub(crate) fn words(error: &Error) -> String {
         return report.render(false).trim_end().to_owned();
     }
     let mut text = error.to_string();
+    let mut last = text.clone();
     let mut cause = error.source();
     while let Some(error) = cause {
         let told = error.to_string();
-        // Many errors repeat their source in their own text.
-        if !text.contains(&told) {
+        // Many errors repeat their source in their own text, or say it again behind a number.
+        if !text.contains(&told) && !told.ends_with(&format!(": {last}")) {
             text.push_str(": ");
             text.push_str(&told);
         }
+        last = told;
         cause = error.source();
     }
     text

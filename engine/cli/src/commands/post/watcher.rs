@@ -1,7 +1,8 @@
 //! What is seen of a posting: a line that counts on a terminal, the messages themselves of a dry run.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flow_runtime::ports::{Event, Observer};
@@ -29,6 +30,8 @@ pub(super) struct Watcher {
     messages: AtomicU64,
     bytes: AtomicU64,
     bar: Mutex<Option<ProgressBar>>,
+    /// Why a message of a dry run could not be printed.
+    failed: Mutex<Option<io::Error>>,
 }
 
 impl Watcher {
@@ -50,6 +53,7 @@ impl Watcher {
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             bar: Mutex::new(bar),
+            failed: Mutex::new(None),
         }
     }
 
@@ -65,6 +69,15 @@ impl Watcher {
             self.console.hide_bars();
         }
         self.posted()
+    }
+
+    /// Why messages of a dry run could not be printed, if so.
+    pub(super) fn not_printed(&self) -> Option<io::Error> {
+        self.lock_failed().take()
+    }
+
+    fn lock_failed(&self) -> MutexGuard<'_, Option<io::Error>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn posted(&self) -> Posted {
@@ -98,8 +111,11 @@ impl Observer for Watcher {
             }
             Event::Accepted { message, .. } if self.dry_run => {
                 let text = flow_message::v03::to_value(message).to_string();
-                // Nobody reads any more: the rest is as little wanted.
-                let _ = self.console.print(&text);
+                let mut failed = self.lock_failed();
+                if failed.is_none() {
+                    // Where one could not be printed, the rest is of no use.
+                    *failed = self.console.print(&text).err();
+                }
             }
             Event::Dead { message, reason } => {
                 let name = printable(&message.rel_path);
