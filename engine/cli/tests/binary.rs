@@ -391,6 +391,26 @@ fn documented_flows_pass_check() {
 }
 
 #[test]
+fn a_broker_without_a_password_is_found_before_anything_starts() {
+    let home = Home::new();
+    let text = "broker: amqp://me@mq.example.com/\nexchange: xs\ndirectory: /data\n";
+    home.write("subscribe/one.yaml", text);
+    let checked = home.flow(&["check"]).code(1);
+    assert!(
+        checked.out.contains("error[credentials/not-found]")
+            && checked.out.contains("subscribe/one.yaml:1"),
+        "{}",
+        checked.out
+    );
+    home.write("subscribe/two.yaml", text);
+    home.write("credentials.conf", "no url\n");
+    let file = home.path(".config/flow/credentials.conf");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let checked = home.flow(&["check"]).code(1);
+    assert_eq!(checked.out.matches("error[").count(), 1, "{}", checked.out);
+}
+
+#[test]
 fn a_post_says_what_it_could_not_do() {
     let home = Home::new();
     let (good, missing) = (home.path("a.txt"), home.path("missing"));

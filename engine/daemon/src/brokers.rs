@@ -21,6 +21,7 @@ use flow_runtime::ports::{Consumer, Failure, Publisher};
 
 use crate::Error;
 use crate::embedded::{Place, Share};
+use crate::secrets::asks_password;
 
 pub use topology::{Became, Piece, What};
 
@@ -307,7 +308,7 @@ fn password(manner: &Manner<'_>, url: &SafeUrl) -> Result<Option<Secret>, Error>
     }
     match manner.credentials.find(url) {
         Some(found) => Ok(found.password.clone()),
-        None if url.user() == "anonymous" => Ok(Some(Secret::new("anonymous"))),
+        None if !asks_password(url) => Ok(Some(Secret::new("anonymous"))),
         None => Err(Error::Findings(manner.credentials.missing(url).into())),
     }
 }

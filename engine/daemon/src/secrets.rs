@@ -29,10 +29,12 @@ impl Secrets for FileSecrets {
     }
 }
 
-/// An error for each URL whose credentials a plugin of `flow` will ask for in vain.
+/// An error for each URL whose credentials `flow` or a plugin of it will ask for in vain.
 ///
 /// That is `pollUrl` where a plugin may ask at all, and what such a plugin's own URLs name a user
 /// for. Other URLs may well do without.
+///
+/// And one for each broker that will refuse the flow, as its URL names a user nobody has a password of.
 pub(crate) fn missing(flow: &Flow, plugins: &dyn Plugins, credentials: &Credentials) -> Report {
     let mut findings: Vec<Finding> = Vec::new();
     let mut expect = |url: &SafeUrl, note: String| {
@@ -49,6 +51,14 @@ pub(crate) fn missing(flow: &Flow, plugins: &dyn Plugins, credentials: &Credenti
             findings.push(finding);
         }
     };
+    let input = flow.input.as_ref().map(|input| ("broker", &input.broker));
+    let output = flow.output.as_ref();
+    let output = output.map(|output| ("post_broker", &output.broker));
+    for (name, url) in input.into_iter().chain(output) {
+        if asks_password(url) {
+            expect(url, format!("`{name}`{} names it", place(flow, name)));
+        }
+    }
     for spec in &flow.callbacks {
         let Some(Ok(manifest)) = plugins.manifest(&spec.plugin) else {
             continue;
@@ -72,6 +82,11 @@ pub(crate) fn missing(flow: &Flow, plugins: &dyn Plugins, credentials: &Credenti
         }
     }
     findings.into()
+}
+
+/// Whether a broker's URL names a user that needs a password; as in sr3, `anonymous` needs none.
+pub(crate) fn asks_password(broker: &SafeUrl) -> bool {
+    !broker.user().is_empty() && broker.user() != "anonymous"
 }
 
 /// Where an option stands, in brackets; nothing where nobody wrote it.
@@ -187,6 +202,29 @@ mod tests {
                 "error[credentials/not-found]: no credentials for `x://me@shut.example:7/`\n  --> c.conf\n    \
                = note: `url` of plugin `fetch` (flow/one.yaml:2) names it\n    \
                = hint: add the line `x://me:PASSWORD@shut.example:7/` to c.conf (chmod 600)",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_broker_whose_user_has_no_password_is_found() {
+        let flow = |broker: &str| format!("broker: {broker}\nexchange: x\npost_exchange: y");
+        check(&flow("amqp://b.example/"), &[], "", &[]);
+        check(&flow("mqtt://anonymous@b.example/"), &[], "", &[]);
+        check(
+            &flow("amqp://me@b.example/"),
+            &[],
+            "amqp://me:pw@b.example/",
+            &[],
+        );
+        check(
+            &flow("amqp://me@b.example/"),
+            &[],
+            "amqp://you:pw@b.example/",
+            &[
+                "error[credentials/not-found]: no credentials for `amqp://me@b.example/`\n  --> c.conf\n    \
+               = note: `broker` (flow/one.yaml:1:9) names it\n    \
+               = hint: add the line `amqp://me:PASSWORD@b.example/` to c.conf (chmod 600)",
             ],
         );
     }

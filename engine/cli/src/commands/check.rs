@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use flow_config::Report;
+use flow_config::{Finding, Report};
 
 use crate::args::{FormatArg, SetArg};
 use crate::context::Context;
@@ -55,6 +55,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut checked = Vec::new();
     for name in names {
         let report = context.report(&engine, &name, &args.set.set)?;
+        // Programs look at each flow by itself.
+        let report = match args.format.is_json() {
+            true => report,
+            false => unsaid(&report, &checked),
+        };
         checked.push((name.to_string(), report));
     }
     if args.format.is_json() {
@@ -72,6 +77,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (exit, summary) = summary(&checked);
     context.console.talk(&summary);
     Ok(exit)
+}
+
+/// Without what was said of an earlier flow already: an error in credentials.conf or in a file that
+/// several flows include is one.
+fn unsaid(report: &Report, checked: &[(String, Report)]) -> Report {
+    let said = |finding: &Finding| {
+        checked
+            .iter()
+            .flat_map(|(_, earlier)| earlier.findings())
+            .any(|other| other == finding)
+    };
+    let findings = report.findings().iter().filter(|finding| !said(finding));
+    Report::from(findings.cloned().collect::<Vec<_>>())
 }
 
 fn rows(checked: &[(String, Report)]) -> serde_json::Result<Vec<serde_json::Value>> {
@@ -119,7 +137,7 @@ fn summary(checked: &[(String, Report)]) -> (Exit, String) {
 
 #[cfg(test)]
 mod tests {
-    use flow_config::{Finding, Severity};
+    use flow_config::Severity;
 
     use super::*;
 
@@ -165,6 +183,14 @@ mod tests {
             Exit::No,
             "3 flows checked, 2 errors and 1 warning in 2",
         );
+    }
+
+    #[test]
+    fn what_several_flows_share_is_said_once() {
+        let both = Report::from(vec![finding(Severity::Error)]);
+        assert_eq!(unsaid(&both, &[]).findings().len(), 1);
+        let checked = [("flow/a".to_owned(), both.clone())];
+        assert!(unsaid(&both, &checked).is_empty());
     }
 
     #[test]
