@@ -101,3 +101,33 @@ fn the_state_of_others_is_named() {
         "{told}"
     );
 }
+
+#[test]
+fn what_is_no_configuration_is_not_converted() {
+    let home = home("mine", "cache");
+    let path = |name: &str| home.path().join(name);
+    for folder in ["empty", "sarra", "inserts/sarra"] {
+        fs::create_dir_all(path(folder)).expect("it can be made");
+    }
+    fs::write(path("sarra/x.conf"), b"\x7fELF\0\x01\n").expect("it can be written");
+    fs::write(path("inserts/sarra/y.inc"), "accept .*\n").expect("it can be written");
+    let refused = |arguments: &[&str], expected: &str| {
+        let (code, out, told) = convert(home.path(), &[], arguments);
+        assert!(
+            code == 2 && out.is_empty() && told.contains(expected),
+            "{code} {out}{told}"
+        );
+    };
+    refused(&["sarra/x.conf"], "sarra/x.conf is no text");
+    refused(
+        &["empty", "--out", "flows"],
+        "empty holds no configurations of sr3",
+    );
+    assert!(!path("flows").exists());
+    // What is there, but makes no flow, is told.
+    let (code, _, told) = convert(home.path(), &[], &["inserts", "--out", "flows"]);
+    assert!(
+        code == 0 && told.contains("sarra/y.inc") && told.contains("0 flows"),
+        "{code} {told}"
+    );
+}

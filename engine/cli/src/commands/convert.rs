@@ -96,6 +96,15 @@ fn folder(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let converted = convert_directory(&args.source, &remembered)
         .with_context(|| format!("can't read {}", args.source.display()))?;
+    if converted.flows.is_empty() && converted.report.is_empty() {
+        return Err(Problem::new(
+            "cli/nothing-to-convert",
+            format!("{} holds no configurations of sr3", args.source.display()),
+        )
+        .note("they are in folders named after their component, such as `subscribe/radar.conf`")
+        .hint("name the folder that holds those, as ~/.config/sr3 does, or one file")
+        .into());
+    }
     let mut texts = Vec::new();
     for flow in &converted.flows {
         texts.extend(pages(&flow.conversion, &flow.target));
@@ -121,6 +130,15 @@ fn is_whole(flow: &Converted) -> bool {
 fn file(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let path = &args.source;
     let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    if bytes.contains(&0) {
+        return Err(Problem::new(
+            "cli/nothing-to-convert",
+            format!("{} is no text", path.display()),
+        )
+        .note("nothing was written")
+        .hint("name a configuration of sr3, such as ~/.config/sr3/subscribe/radar.conf")
+        .into());
+    }
     let text = String::from_utf8_lossy(&bytes);
     let component = component(args)?;
     // Where sr3 keeps it: <root>/<component>/<name>.conf.
