@@ -32,7 +32,7 @@ impl Doing<'_> {
     fn meaning(self) -> &'static str {
         match self {
             Self::Connect | Self::OpenChannel => {
-                "nothing was lost: posts are tried again, and what was not settled is delivered again"
+                "nothing is lost that was confirmed; what was not posted stays where it came from, and what was not settled is delivered again"
             }
             Self::Consume(_) => "nothing was lost: what was not settled is delivered again",
             Self::Post(_) => "the batch counts as not posted and is posted again",
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(
             told_of(Doing::Connect, 403, "ACCESS_REFUSED - Login was refused").to_string(),
             "`amqp://feed@h:5672/x` refused the login of `feed`: ACCESS_REFUSED - Login was refused; \
-             nothing was lost: posts are tried again, and what was not settled is delivered again; \
+             nothing is lost that was confirmed; what was not posted stays where it came from, and what was not settled is delivered again; \
              check the line for this broker in credentials.conf"
         );
     }

@@ -237,7 +237,7 @@ fn plan_of(
             Err(error) => format!("what waits in it is not known: {error}"),
         };
         let broker = input.broker.without_password();
-        let _ = writeln!(plan, "    queue {} at {broker}: {waiting}", input.queue);
+        let _ = writeln!(plan, "    queue {} at {broker} ({waiting})", input.queue);
     }
     if let Some(output) = flow.output.as_ref().filter(|output| output.declare) {
         let broker = output.broker.without_password();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use flow_daemon::{Drain, RunOptions};
+use flow_runtime::ports::PassCounts;
 
 use crate::args::{LogLevel, SetArg};
 use crate::context::Context;
@@ -83,13 +84,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     totals.counts = result??;
     console.talk(&totals.summary());
     if args.once && totals.has_failures() {
-        console.talk(&format!(
-            "some messages did not get through: `flow retry list {}`",
-            args.flow
-        ));
+        console.talk(&look_at(&args.flow, &totals.counts));
         return Ok(Exit::No);
     }
     Ok(Exit::Done)
+}
+
+/// What shows the messages that failed: those given up have a list of their own.
+fn look_at(flow: &str, counts: &PassCounts) -> String {
+    let waiting = (counts.retrying > 0).then(|| format!("`flow retry list {flow}`"));
+    let dead = (counts.dead > 0).then(|| format!("`flow retry list {flow} --dead`"));
+    let lists: Vec<String> = waiting.into_iter().chain(dead).collect();
+    format!("some messages did not get through: {}", lists.join(" and "))
 }
 
 /// The threads everything runs on.
@@ -101,4 +107,29 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("can't start threads")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_where_the_hint_leads() {
+        let check = |retrying, dead, expected: &str| {
+            let counts = PassCounts {
+                retrying,
+                dead,
+                ..PassCounts::default()
+            };
+            let expected = format!("some messages did not get through: {expected}");
+            assert_eq!(look_at("flow/a", &counts), expected);
+        };
+        check(1, 0, "`flow retry list flow/a`");
+        check(0, 1, "`flow retry list flow/a --dead`");
+        check(
+            2,
+            1,
+            "`flow retry list flow/a` and `flow retry list flow/a --dead`",
+        );
+    }
 }
