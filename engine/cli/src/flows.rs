@@ -5,6 +5,7 @@ use flow_daemon::Engine;
 
 use crate::context::Context;
 use crate::names;
+use crate::passed_over;
 use crate::stop::Problem;
 
 impl Context {
@@ -23,7 +24,8 @@ impl Context {
         for pattern in patterns {
             let found = names::select(pattern, &texts);
             if found.is_empty() {
-                return Err(unknown(pattern, &texts).into());
+                let hint = passed_over::hint(&engine.directories().config, pattern);
+                return Err(unknown(pattern, &texts, hint).into());
             }
             selected.extend(
                 all.iter()
@@ -111,9 +113,12 @@ impl Context {
     }
 }
 
-fn unknown(pattern: &str, all: &[String]) -> Problem {
+fn unknown(pattern: &str, all: &[String], misnamed: Option<String>) -> Problem {
     let name = names::typed(pattern);
     let problem = Problem::new("cli/unknown-flow", format!("there is no flow `{name}`"));
+    if let Some(hint) = misnamed {
+        return problem.hint(hint);
+    }
     let near = names::near(name, all.iter().map(String::as_str));
     if !near.is_empty() {
         return problem.hint(format!("did you mean `{}`?", near.join("` or `")));
@@ -134,11 +139,11 @@ mod tests {
     fn a_flow_that_is_not_there_is_explained() {
         let all = ["poll/mail".to_owned()];
         assert_eq!(
-            unknown("pol/mail", &all).hints,
+            unknown("pol/mail", &all, None).hints,
             ["did you mean `poll/mail`?"]
         );
         assert_eq!(
-            unknown("flow/mail.yaml", &[]).hints,
+            unknown("flow/mail.yaml", &[], None).hints,
             ["`flow add flow/mail` copies the shipped example of that name"]
         );
     }

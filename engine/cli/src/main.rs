@@ -16,6 +16,7 @@ mod flows;
 mod journal;
 mod names;
 mod observer;
+mod passed_over;
 mod render;
 mod signals;
 mod stop;

@@ -411,6 +411,43 @@ fn a_broker_without_a_password_is_found_before_anything_starts() {
 }
 
 #[test]
+fn files_that_are_no_flows_are_told() {
+    let home = Home::new();
+    for (name, text) in [
+        ("subscribe/good.yaml", "exchange: xs\ndirectory: /data\n"),
+        ("subscribe/old.yml", "exchange: xs\n"),
+        ("subscribe/sr3.conf", "subtopic #\n"),
+        ("subscribe/two words.yaml", "exchange: xs\n"),
+        ("subscribe/.hidden.yml", ""),
+        ("subscribe/notes.txt", ""),
+        ("subscribr/news.yaml", "exchange: xs\n"),
+        ("report/old.yaml", "exchange: xs\n"),
+        ("plugins/mine.yml", ""),
+        ("common/rules.yaml", "exchange: xs\n"),
+    ] {
+        home.write(name, text);
+    }
+    let told = home.flow(&["check"]).code(0).err;
+    for expected in [
+        "[home]/.config/flow/subscribe/old.yml is no flow: rename it to \
+         [home]/.config/flow/subscribe/old.yaml",
+        "[home]/.config/flow/subscribe/sr3.conf is no flow: `flow convert` reads files of sr3",
+        "subscribe/two words.yaml is passed over: `subscribe/two words` can't be the name",
+        "subscribr is passed over: `subscribr` is not a kind of flow (did you mean `subscribe`?)",
+        "report is passed over: there are no `report` flows",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    assert_eq!(told.matches("warning: ").count(), 5, "{told}");
+    let one = home.flow(&["check", "subscribe/good"]).code(0).err;
+    assert!(!one.contains("warning"), "{one}");
+    for name in ["subscribe/old", "subscribe/old.yml"] {
+        let unknown = home.flow(&["check", name]).code(2).err;
+        assert!(unknown.contains("rename it to"), "{unknown}");
+    }
+}
+
+#[test]
 fn a_post_says_what_it_could_not_do() {
     let home = Home::new();
     let (good, missing) = (home.path("a.txt"), home.path("missing"));

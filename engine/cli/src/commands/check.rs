@@ -6,6 +6,7 @@ use flow_config::{Finding, Report};
 
 use crate::args::{FormatArg, SetArg};
 use crate::context::Context;
+use crate::passed_over;
 use crate::render::plural;
 use crate::stop::Exit;
 
@@ -14,7 +15,8 @@ use crate::stop::Exit;
 #[command(after_long_help = "\
 Reads each flow, what it includes, credentials.conf and the manifests of the plugins it names, and \
 reports everything it finds: unknown options, wrong units, rules that can't match, missing \
-credentials. Nothing is started and nothing is asked over the network.
+credentials. Nothing is started and nothing is asked over the network. With no names, files that look \
+like flows and are passed over (`.yml`, `.conf`, a directory that is no kind) are named on stderr.
 
 Findings go to stdout, the summary to stderr. With --format json, stdout is one array of
 {\"flow\", \"code\", \"severity\", \"file\", \"line\", \"column\", \"length\", \"message\", \"label\", \"notes\", \"hints\"}; \
@@ -51,6 +53,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         context
             .console
             .talk(&format!("no flows in {}", config.display()));
+    }
+    if args.flows.is_empty() {
+        for text in passed_over::all(&engine.directories().config) {
+            context.console.talk(&format!("warning: {text}"));
+        }
     }
     let mut checked = Vec::new();
     for name in names {
