@@ -164,3 +164,28 @@ fn a_socket_nobody_answers_at_is_no_process() {
     scene.run(&["start"], 0);
     assert_eq!(scene.states()["watch/a"], "running");
 }
+
+#[test]
+fn a_name_that_cannot_be_used_leaves_its_trace() {
+    let scene = Scene::with(&["a"]);
+    scene.flow.add_flow(
+        "subscribe/b",
+        "exchange: xs_a\ndirectory: ${HOME}/b\nacceptUnmatched: off\n\
+         filters:\n  - accept: '.*\\.txt$'\n",
+    );
+    scene.run(&["start"], 0);
+    scene.put("a", "odd\tname.txt");
+    scene.put("a", "ruled.out");
+    scene.put("a", "good.txt");
+    scene.until_logged("subscribe/b", "good.txt");
+    scene.until_logged("subscribe/b", "has control characters (422)");
+    let log = scene.log("subscribe/b");
+    let rejected: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("rejected"))
+        .collect();
+    assert!(
+        matches!(rejected[..], [one] if one.contains("WARN ")),
+        "{log}"
+    );
+}

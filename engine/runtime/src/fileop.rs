@@ -279,7 +279,7 @@ impl Hand<'_> {
             directory.display(),
             placed.root.display()
         );
-        rejected(422, reason)
+        rejected(Rejection::BAD_NAME, reason)
     }
 
     /// What is at `placed`, itself: links are not followed.
@@ -420,7 +420,7 @@ impl Hand<'_> {
             None => PathBuf::from(target),
         };
         if target.as_os_str().is_empty() || target.to_string_lossy().contains('\0') {
-            return rejected(422, "the link leads nowhere".into());
+            return rejected(Rejection::BAD_NAME, "the link leads nowhere".into());
         }
         self.local.ensure_directory(&placed.root, self.parent())?;
         if !stays_inside(&placed.root, self.parent(), &target)? {
@@ -429,7 +429,7 @@ impl Hand<'_> {
                 target.display(),
                 placed.root.display()
             );
-            return rejected(422, reason);
+            return rejected(Rejection::BAD_NAME, reason);
         }
         if fs::read_link(path).is_ok_and(|there| there == target) {
             return Ok(());

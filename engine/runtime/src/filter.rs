@@ -283,7 +283,7 @@ pub(crate) fn check_element(name: &str) -> Result<(), Rejection> {
 fn unusable(path: &str, problem: &str) -> Rejection {
     let shown: String = path.chars().take(80).flat_map(char::escape_debug).collect();
     Rejection {
-        code: 422,
+        code: Rejection::BAD_NAME,
         reason: format!("`{shown}` {problem}"),
     }
 }

@@ -238,6 +238,18 @@ pub struct Rejection {
     pub reason: String,
 }
 
+impl Rejection {
+    /// The code of a message whose name or path can't be used: it leads out of its directory, holds
+    /// control characters, is too long.
+    pub const BAD_NAME: u16 = 422;
+
+    /// Whether the name or path is what it was rejected for. No rule asked for that, so somebody may
+    /// have to look.
+    pub fn is_of_bad_name(&self) -> bool {
+        self.code == Self::BAD_NAME
+    }
+}
+
 /// What became of one download or send.
 #[derive(Debug, Clone)]
 pub enum Worked {

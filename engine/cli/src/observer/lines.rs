@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use flow_message::Message;
-use flow_runtime::ports::{Confirm, Event, PassCounts};
+use flow_runtime::ports::{Confirm, Event, PassCounts, Rejection};
 
 use crate::args::LogLevel;
 use crate::render::{bytes, elapsed, printable, printable_lines, wait};
@@ -21,7 +21,7 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             rejection,
             stage,
         } => (
-            LogLevel::Info,
+            rejected_level(rejection),
             "rejected",
             format!(
                 "{}  in {stage}: {} ({})",
@@ -153,6 +153,15 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
     Some((level, columns(what, &rest)))
 }
 
+/// No rule asks for a name to be refused, so that one matters more than the others.
+fn rejected_level(rejection: &Rejection) -> LogLevel {
+    if rejection.is_of_bad_name() {
+        LogLevel::Warn
+    } else {
+        LogLevel::Info
+    }
+}
+
 /// How it is called that content was carried in or out.
 pub(super) fn carried(event: &Event<'_>) -> &'static str {
     match event {
@@ -195,7 +204,7 @@ mod tests {
     use std::time::Duration;
 
     use flow_message::{Timestamp, Topic};
-    use flow_runtime::ports::{Failure, Rejection};
+    use flow_runtime::ports::Failure;
 
     use super::*;
 

@@ -2,7 +2,11 @@
 //!
 //! What went wrong has its line whatever a flow asks for; how important a line has to be is
 //! `logLevel`, and decided by whoever writes it.
+//!
+//! Names that can't be used are refused by nobody's rule, so they are told, too: a few each upkeep, as
+//! a sender with a bad habit has many of them, and how many more there were.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,7 +15,7 @@ use flow_message::{Message, v03};
 use flow_runtime::ports::Event;
 
 use crate::args::LogLevel;
-use crate::render::printable;
+use crate::render::{plural, printable};
 
 use super::Totals;
 use super::lines;
@@ -25,7 +29,12 @@ pub(crate) struct Wanted {
     dump: bool,
     /// Since the last upkeep.
     since: Mutex<(Totals, Instant)>,
+    /// Refused names since the last upkeep.
+    bad_names: AtomicU64,
 }
+
+/// Refused names told between two upkeeps.
+const BAD_NAMES: u64 = 20;
 
 impl Wanted {
     /// What `flow` wants.
@@ -40,6 +49,7 @@ impl Wanted {
             accepted,
             dump: flow.log.message_dump,
             since: Mutex::new((Totals::default(), Instant::now())),
+            bad_names: AtomicU64::new(0),
         }
     }
 
@@ -73,7 +83,11 @@ impl Wanted {
             Event::Rejected {
                 stage: "nodupe", ..
             } => events.nodupe,
-            Event::Rejected { .. } => events.reject,
+            Event::Rejected { .. } if events.reject => true,
+            Event::Rejected { rejection, .. } => {
+                rejection.is_of_bad_name()
+                    && self.bad_names.fetch_add(1, Ordering::Relaxed) < BAD_NAMES
+            }
             _ => true,
         };
         if !wanted {
@@ -96,10 +110,20 @@ impl Wanted {
         let (mut totals, start) =
             std::mem::replace(&mut *since, (Totals::default(), Instant::now()));
         drop(since);
+        let bad_names = self.bad_names.swap(0, Ordering::Relaxed);
+        let untold = bad_names.saturating_sub(BAD_NAMES);
+        let more = (untold > 0 && !self.events.reject).then(|| {
+            let more = plural(untold, "more message");
+            format!("{more} rejected for a name that can't be used; `logReject: on` shows each")
+        });
         if !self.events.on_housekeeping {
-            return None;
+            return more.map(|more| (LogLevel::Warn, lines::columns("rejected", &more)));
         }
         totals.elapsed = start.elapsed();
+        if let Some(more) = more {
+            let text = format!("{}; {more}", totals.summary());
+            return Some((LogLevel::Warn, lines::columns("totals", &text)));
+        }
         // A flow that idles for weeks need not say so every few minutes.
         let level = match totals.counts.gathered {
             0 => LogLevel::Debug,
@@ -225,6 +249,52 @@ mod tests {
     fn who_asks_for_accepted_messages_gets_them() {
         let asked = flow(|flow| written(flow, "logEvents"));
         assert_eq!(said(&Wanted::of(&asked))[0], "accepted Info");
+    }
+
+    #[test]
+    fn names_that_cannot_be_used_are_told_up_to_a_limit() {
+        let message = Message::new(Timestamp::from_unix(0, 0), "http://me", "../b\x1b.txt");
+        let rejection = |code| Rejection {
+            code,
+            reason: "`..` leads out of its directory".into(),
+        };
+        let (bad, ruled) = (rejection(Rejection::BAD_NAME), rejection(404));
+        let rejected = |rejection| Event::Rejected {
+            message: &message,
+            rejection,
+            stage: "filter",
+        };
+        let wanted = Wanted::of(&flow(|_| {}));
+        assert!(wanted.line(&rejected(&ruled)).is_none());
+        for _ in 0..BAD_NAMES {
+            let (level, text) = wanted.line(&rejected(&bad)).expect("it has a line");
+            assert_eq!(level, LogLevel::Warn);
+            assert!(
+                text.starts_with("rejected  ../b\\u{1b}.txt  in filter"),
+                "{text}"
+            );
+        }
+        for _ in 0..3 {
+            assert!(wanted.line(&rejected(&bad)).is_none());
+        }
+        let (level, text) = wanted.line(&Event::Housekeeping).expect("a line");
+        assert_eq!(level, LogLevel::Warn);
+        assert!(
+            text.starts_with("totals ") && text.contains("; 3 more messages rejected"),
+            "{text}"
+        );
+        assert!(wanted.line(&rejected(&bad)).is_some(), "a new upkeep");
+        let (level, _) = wanted.line(&Event::Housekeeping).expect("a line");
+        assert_eq!(level, LogLevel::Debug);
+
+        let all = Wanted::of(&flow(|flow| flow.log.events.reject = true));
+        for _ in 0..=BAD_NAMES {
+            assert!(all.line(&rejected(&bad)).is_some());
+        }
+        assert!(
+            all.line(&Event::Housekeeping)
+                .is_some_and(|(_, text)| !text.contains("more"))
+        );
     }
 
     #[test]

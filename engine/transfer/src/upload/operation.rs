@@ -74,7 +74,7 @@ impl Shared {
             };
             if !stays_inside(target, item, &link) {
                 let reason = format!("the link leads to `{link}`, which is outside of `sendTo`");
-                return refuse(422, reason);
+                return refuse(Rejection::BAD_NAME, reason);
             }
             let linking = connection.symlink(path, &link);
             return match carrier.bounded("linking", linking).await {

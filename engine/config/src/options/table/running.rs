@@ -146,7 +146,7 @@ pub(super) static LOG: &[OptionDoc] = &[
     of(
         "logReject",
         T::Flag,
-        "Whether rejected messages get a line: adds `reject` to `logEvents`.",
+        "Whether every rejected message gets a line: adds `reject` to `logEvents`. Names that can't be used (`..`, control characters) get one in any case, up to 20 each `housekeeping`.",
         "on",
     )
     .default("off"),
