@@ -61,6 +61,14 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub state_dir: Option<PathBuf>,
+    /// Where compiled plugins are kept [default: ~/.cache/flow]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
+    pub cache_dir: Option<PathBuf>,
     /// How much to say: off, error, warn, info, debug, trace [default: info]
     #[arg(
         long,

@@ -36,37 +36,48 @@ impl Context {
     /// # Errors
     /// None of them says.
     pub(crate) fn directories(&self) -> anyhow::Result<Directories> {
-        let find = |option: Option<&PathBuf>, variable: &str, xdg: &str, home: &str| {
-            let directory = option
-                .cloned()
-                .or_else(|| self.environment.directory(variable, xdg, home));
-            let directory = directory.ok_or_else(|| {
-                Problem::new(
-                    "cli/no-directory",
-                    format!("neither {variable} nor HOME is set"),
-                )
-                .hint(format!(
-                    "set {variable}, or pass --config-dir and --state-dir"
-                ))
-            })?;
+        let absolute = |directory: PathBuf| {
             // Flows and messages name files by whole paths.
             std::path::absolute(&directory)
                 .with_context(|| format!("{} is no path", directory.display()))
         };
+        let find =
+            |given: Option<&PathBuf>, option: &str, variable: &str, xdg: &str, home: &str| {
+                let directory = given
+                    .cloned()
+                    .or_else(|| self.environment.directory(variable, xdg, home));
+                absolute(directory.ok_or_else(|| {
+                    Problem::new(
+                        "cli/no-directory",
+                        format!("neither {variable} nor HOME is set"),
+                    )
+                    .hint(format!("set {variable} or HOME, or pass {option} DIR"))
+                })?)
+            };
+        let config = find(
+            self.global.config_dir.as_ref(),
+            "--config-dir",
+            "FLOW_CONFIG_DIR",
+            "XDG_CONFIG_HOME",
+            ".config",
+        )?;
+        let state = find(
+            self.global.state_dir.as_ref(),
+            "--state-dir",
+            "FLOW_STATE_DIR",
+            "XDG_STATE_HOME",
+            ".local/state",
+        )?;
+        let cache = self.global.cache_dir.clone().or_else(|| {
+            self.environment
+                .directory("FLOW_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
+        });
+        // Nobody has to have one: what is compiled once can lie with the rest of the state.
+        let cache = cache.map_or_else(|| Ok(state.join("cache")), absolute)?;
         Ok(Directories {
-            config: find(
-                self.global.config_dir.as_ref(),
-                "FLOW_CONFIG_DIR",
-                "XDG_CONFIG_HOME",
-                ".config",
-            )?,
-            state: find(
-                self.global.state_dir.as_ref(),
-                "FLOW_STATE_DIR",
-                "XDG_STATE_HOME",
-                ".local/state",
-            )?,
-            cache: find(None, "FLOW_CACHE_DIR", "XDG_CACHE_HOME", ".cache")?,
+            config,
+            state,
+            cache,
         })
     }
 
@@ -184,6 +195,7 @@ impl Context {
         for (option, directory) in [
             ("--config-dir", &self.global.config_dir),
             ("--state-dir", &self.global.state_dir),
+            ("--cache-dir", &self.global.cache_dir),
         ] {
             if let Some(directory) = directory {
                 command.push_str(&format!(" {option} {}", directory.display()));

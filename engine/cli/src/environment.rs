@@ -27,7 +27,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "FLOW_CACHE_DIR",
-        doc: "compiled plugins; may be deleted at any time [default: $XDG_CACHE_HOME/flow or ~/.cache/flow]",
+        doc: "compiled plugins; may be deleted at any time [default: $XDG_CACHE_HOME/flow or ~/.cache/flow; without HOME cache/ in the state directory]",
     },
     Variable {
         name: "FLOW_LOG",

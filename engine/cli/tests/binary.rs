@@ -411,6 +411,28 @@ fn a_broker_without_a_password_is_found_before_anything_starts() {
 }
 
 #[test]
+fn directories_are_found_without_a_home() {
+    let home = Home::new();
+    home.write("subscribe/one.yaml", "exchange: xs\ndirectory: /data\n");
+    let bare = |arguments: &[&str]| {
+        let mut command = home.command();
+        command.env_remove("HOME").env_remove("FLOW_CACHE_DIR");
+        let output = command.args(arguments).output().expect("the binary runs");
+        Said::of(&output, home.0.path())
+    };
+    let lost = bare(&["list"]).code(2).err;
+    assert!(
+        lost.contains("set FLOW_CONFIG_DIR or HOME, or pass --config-dir DIR"),
+        "{lost}"
+    );
+    let (config, state) = (home.path(".config/flow"), home.path("state"));
+    let (config, state) = (config.to_string_lossy(), state.to_string_lossy());
+    let given = ["--config-dir", &config, "--state-dir", &state];
+    let found = bare(&[&["list"], &given[..]].concat()).code(0).out;
+    assert!(found.contains("subscribe/one"), "{found}");
+}
+
+#[test]
 fn files_that_are_no_flows_are_told() {
     let home = Home::new();
     for (name, text) in [
