@@ -171,7 +171,7 @@ fn what_cannot_be_posted_is_said() {
     let two = format!("{data}/two");
     let missing = flow
         .run(&["post", "-e", "xs_files", "/nowhere/at/all", &two])
-        .expect(2);
+        .expect(1);
     assert!(
         missing.stderr.contains("/nowhere/at/all"),
         "{}",

@@ -146,7 +146,7 @@ impl Callback for Post {
             && !std::mem::replace(&mut self.ended, true)
         {
             return Err(Failure::Permanent(format!(
-                "{} could not be announced, see the warnings above; everything else was",
+                "{} could not be announced, as was said of each; everything else was",
                 match maker.failed {
                     1 => "one path".to_owned(),
                     failed => format!("{failed} paths"),

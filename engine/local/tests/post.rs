@@ -199,7 +199,7 @@ async fn what_cannot_be_announced_is_counted_and_the_rest_is_posted() {
     ];
     let (messages, failure) = try_post(paths, announcing(&base), 10).await;
     assert_eq!(texts(&messages), ["file a 1", "file z 1"]);
-    let expected = "3 paths could not be announced, see the warnings above; everything else was";
+    let expected = "3 paths could not be announced, as was said of each; everything else was";
     assert_eq!(failure, Some(Failure::Permanent(expected.to_owned())));
 }
 
