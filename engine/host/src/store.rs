@@ -20,8 +20,8 @@ use crate::meter::Meter;
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::tls::Trust;
-use crate::web::Web;
 use crate::voice::{Printer, Stream, Voice};
+use crate::web::Web;
 
 /// Elements of all tables; a guest's functions and handles.
 const TABLE_ELEMENTS: usize = 100_000;
