@@ -15,6 +15,7 @@ mod brokers;
 mod builtin;
 mod embedded;
 mod engine;
+mod entrances;
 mod error;
 pub mod figures;
 pub mod health;

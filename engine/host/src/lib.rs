@@ -37,6 +37,7 @@ mod surface;
 mod tls;
 mod trap;
 mod voice;
+mod web;
 
 pub use catalogue::{Catalogue, Source};
 pub use engine::{Host, HostOptions};
@@ -45,3 +46,4 @@ pub use factory::{FlowPlugins, Surroundings};
 pub use plugin::Plugin;
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;
+pub use web::Proxies;

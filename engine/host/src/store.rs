@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flow_config::Limits;
-use flow_runtime::ports::{Clock, Content, Observer, State};
+use flow_runtime::ports::{Clock, Content, Lines, Observer, State, Submit};
 use tokio::sync::futures::OwnedNotified;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store};
@@ -15,19 +15,21 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::grants::Grants;
 use crate::imports::content::{Reader, Writer};
+use crate::imports::http::BODY;
 use crate::meter::Meter;
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::tls::Trust;
 use crate::voice::{Printer, Stream, Voice};
+use crate::web::Web;
 
 /// Elements of all tables; a guest's functions and handles.
 const TABLE_ELEMENTS: usize = 100_000;
 /// Connections, readers and writers an instance may hold.
 const RESOURCES: usize = 1024;
 /// What one call from the guest may hand over, at least: a guest with a small `limits.output` still
-/// writes content in chunks of its liking.
-const LEAST_HANDOVER: usize = 4 << 20;
+/// writes content in chunks of its liking, and makes requests of the size it may.
+const LEAST_HANDOVER: usize = BODY + (1 << 20);
 
 /// What all instances of one callback share.
 pub(crate) struct Setup {
@@ -37,6 +39,7 @@ pub(crate) struct Setup {
     pub(crate) timeout: Duration,
     pub(crate) grants: Grants,
     pub(crate) trust: Arc<Trust>,
+    pub(crate) web: Arc<Web>,
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -44,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) metrics: Arc<Metrics>,
     /// Below these a plugin may choose directories.
     pub(crate) directories: Vec<PathBuf>,
+    /// Who reads lines of this flow.
+    pub(crate) lines: Option<Arc<dyn Lines>>,
     /// Held over the two halves of `state.swap`.
     pub(crate) swap: Mutex<()>,
 }
@@ -97,6 +102,8 @@ pub(crate) struct Call {
     pub(crate) entry_point: &'static str,
     pub(crate) state: Option<Arc<dyn State>>,
     pub(crate) content: Option<Arc<dyn Content>>,
+    /// Takes messages from outside the loop.
+    pub(crate) submit: Option<Arc<dyn Submit>>,
     /// The ids of the messages in hand.
     pub(crate) ids: Vec<u64>,
     /// Readers and writers opened, closed when the call ends.
@@ -209,6 +216,7 @@ impl Guest {
         }
         self.call.state = None;
         self.call.content = None;
+        self.call.submit = None;
         self.call.interrupt = None;
     }
 }
