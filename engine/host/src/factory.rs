@@ -88,7 +88,7 @@ impl FlowPlugins {
     }
 }
 
-fn setup(
+pub(crate) fn setup(
     plugin: &Plugin,
     flow: &Flow,
     spec: &CallbackSpec,
@@ -120,7 +120,7 @@ fn setup(
 }
 
 /// The directories a flow names, up to their first variable.
-fn directories(flow: &Flow) -> Vec<PathBuf> {
+pub(crate) fn directories(flow: &Flow) -> Vec<PathBuf> {
     let filters = std::iter::once(&flow.filters).chain(
         flow.callbacks
             .iter()

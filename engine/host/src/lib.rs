@@ -31,7 +31,9 @@ mod meter;
 mod names;
 mod outside;
 mod plugin;
+mod record;
 mod redact;
+mod replay;
 mod secrets;
 mod senses;
 mod store;
@@ -48,5 +50,7 @@ pub use outside::{
     Again, Failed, HttpRequest, HttpResponse, Outside, Peer, Place, Real, Senses, World,
 };
 pub use plugin::Plugin;
+pub use record::{Recorder, Recording};
+pub use replay::{Played, ReplayOptions, ReplaySummary, Session};
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;

@@ -21,6 +21,7 @@ use crate::secrets::{Credential, Secrets};
 use crate::store::{Call, Guest, Metrics, Setup};
 use crate::surface::{Surface, VERSION};
 use crate::tls::Trust;
+use crate::trap::About;
 use crate::{manifest, trap};
 
 /// What `describe` may take.
@@ -199,7 +200,7 @@ impl Host {
                 if error.is::<Mismatch>() {
                     mismatch(origin, &error)
                 } else {
-                    trap::explain(&error, store.data(), "describe")
+                    trap::explain(&error, store.data(), "describe", About::Nothing)
                 }
             })
         };
@@ -296,7 +297,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What `describe` is given: nothing.
-struct Nobody;
+pub(crate) struct Nobody;
 
 #[async_trait]
 impl Secrets for Nobody {

@@ -104,6 +104,8 @@ pub(crate) struct Call {
     pub(crate) content: Option<Arc<dyn Content>>,
     /// The ids of the messages in hand.
     pub(crate) ids: Vec<u64>,
+    /// The message whose content the guest asked for last.
+    pub(crate) last: Option<u64>,
     /// Readers and writers opened, closed when the call ends.
     pub(crate) opened: Vec<u32>,
     /// Messages whose download was finished.
