@@ -120,6 +120,10 @@ impl Worker<'_> {
         entries: Vec<Entry>,
         index: usize,
     ) -> Vec<Entry> {
+        let stopped = self
+            .shared
+            .stop_at_entries("send", Some(index), jobs, entries);
+        let entries = stopped.await;
         if entries.is_empty() {
             return entries;
         }

@@ -9,7 +9,7 @@ use flow_message::{Message, Timestamp};
 
 use crate::content::Local;
 use crate::places::Places;
-use crate::ports::{Callback, Clock, EntryPoints, Event, Observer, Side, State};
+use crate::ports::{Callback, Clock, Debugger, EntryPoints, Event, Observer, Side, State};
 use crate::stamp::Stamp;
 use crate::state::{Overlay, StateView};
 use crate::store::Store;
@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) local: Arc<Local>,
     pub(crate) places: Places,
     pub(crate) stamp: Stamp,
+    /// Who looks into the flow, if somebody does.
+    pub(crate) debugger: Option<Arc<dyn Debugger>>,
     /// By number of the callback: its name in the store.
     pub(crate) names: Vec<String>,
     ids: AtomicU64,
@@ -97,6 +99,7 @@ impl Shared {
             local,
             places,
             stamp,
+            debugger: None,
             names,
             ids: AtomicU64::new(1),
             connections: Default::default(),
