@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     add, background, check, cleanup, completions, convert, declare, demo, dump, edit, enable,
-    explain, foreground, list, plugin, post, remove, rename, retry, show,
+    explain, foreground, list, plugin, post, remove, rename, replay, retry, show,
 };
 use crate::console::Color;
 use crate::environment::VARIABLES;
@@ -199,6 +199,8 @@ pub(crate) enum Command {
     Convert(convert::Args),
     /// Run one flow in this terminal and see what happens
     Foreground(foreground::Args),
+    /// Play a recording to the plugins, and compare what they do
+    Replay(replay::Args),
     /// Run flows in the background
     Start(background::start::Args),
     /// Let flows finish what is in hand, and end them
@@ -298,6 +300,7 @@ mod tests {
             "show",
             "check",
             "foreground",
+            "replay",
             "start",
             "stop",
             "restart",

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
-use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
+use flow_host::{
+    Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings, World,
+};
 use flow_runtime::ports::{CallbackFactory, Clock, Observer};
 use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
+use crate::debug::Debugging;
 use crate::embedded::Place;
 use crate::lazy::Lazy;
 use crate::plugins::{PluginInfo, PluginOrigin};
@@ -45,6 +49,7 @@ pub(crate) struct Running {
     pub(crate) store: Store,
     /// In place of those the flow names.
     pub(crate) paths: Option<Paths>,
+    pub(crate) debugging: Debugging,
 }
 
 /// The engine over one set of directories. Cheap to clone; starts nothing before it is asked to.
@@ -224,6 +229,17 @@ impl Engine {
         Ok(PluginInfo::new(&plugin, origin))
     }
 
+    /// The file a plugin comes from; none: the binary carries it, or there is none of this name.
+    ///
+    /// # Errors
+    /// Plugins can't run here at all.
+    pub fn plugin_file(&self, name: &str) -> Result<Option<PathBuf>, Error> {
+        Ok(match self.catalogue()?.source(name) {
+            Some(PluginSource::File(path)) => Some(path),
+            Some(PluginSource::Carried) | None => None,
+        })
+    }
+
     /// Runs a flow until it is done (`once`), drained, or can't go on.
     ///
     /// # Errors
@@ -238,11 +254,8 @@ impl Engine {
         observer: Arc<dyn Observer>,
         drain: Drain,
     ) -> Result<Summary, Error> {
-        let running = Running {
-            store: self.store(&flow.name)?,
-            paths: None,
-        };
-        self.run_with(flow, options, observer, drain, running).await
+        self.run_debugged(flow, options, observer, drain, Debugging::default())
+            .await
     }
 
     /// As [`run`](Self::run), with what else it takes.
@@ -264,6 +277,7 @@ impl Engine {
             let running = Running {
                 store: running.store.clone(),
                 paths: None,
+                debugging: running.debugging.clone(),
             };
             self.work(
                 Arc::clone(&flow),
@@ -288,17 +302,22 @@ impl Engine {
     ) -> Result<Summary, Error> {
         let credentials = self.inner.source.credentials().map_err(Error::Findings)?;
         let clock = Arc::new(SystemClock);
+        let recorder = running.debugging.recorder.clone();
         let surroundings = Surroundings {
             secrets: Arc::new(FileSecrets(credentials.clone())),
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            world: None,
+            world: recorder.clone().map(|recorder| Arc::new(Recording(recorder)) as Arc<dyn World>),
         };
         // Starting wasmtime takes a moment that flows without plugins need not pay.
         let plugins: Option<Arc<dyn CallbackFactory>> = match flow.callbacks.is_empty() {
             true => None,
             false => {
-                let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+                let catalogue = self.catalogue()?;
+                if let Some(recorder) = &recorder {
+                    recorder.begin(&flow, catalogue)?;
+                }
+                let plugins = FlowPlugins::new(catalogue, &flow, &surroundings)?;
                 Some(Arc::new(plugins))
             }
         };
@@ -334,11 +353,16 @@ impl Engine {
             path: PathBuf::from("."),
             source,
         })?;
-        let options = Options {
+        let mut options = Options {
             once: options.once || flow.name.kind.ends(),
             dry_run: options.dry_run,
+            debugger: running.debugging.debugger,
             ..Options::new(working)
         };
+        if options.debugger.is_some() {
+            // A person thinks.
+            options.grace = Duration::from_secs(24 * 3600);
+        }
         // A dry run leaves everything as it is.
         let kept = brokers.embedded.as_ref().filter(|_| !options.dry_run);
         let upkeep = upkeep::keep(kept, flow.housekeeping);

@@ -1,4 +1,4 @@
-//! Stopping at messages, for a person who looks into a flow.
+//! Stopping at messages, and telling of them, for a person who looks into a flow.
 //!
 //! Only where [`Options::debugger`](crate::Options) is set; otherwise each stage of a pass asks once
 //! whether it is, and that is all it costs. A flow that is debugged ends each pass before the next
@@ -6,14 +6,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::content::{CallContent, Identify};
 use crate::edit;
 use crate::job::{Job, JobEnd, Live};
-use crate::ports::{Content, Failure, Outgoing, Rejection, Step, Stop};
+use crate::ports::{Content, Event, Failure, Outgoing, Rejection, Step, Stop, Worked};
 use crate::shared::Shared;
 use crate::{post, verdict};
-use crate::work::{Entry, source};
+use crate::work::{Entry, Worker, source};
 
 /// How a message goes on after a stop.
 enum Way {
@@ -176,6 +177,30 @@ impl Shared {
             // Nothing is left to be decided, so whatever is answered, it ends so.
             let _ = debugger.stop(stop).await;
         }
+    }
+}
+
+impl Worker<'_> {
+    /// Tells what a callback that moves content said.
+    pub(crate) fn worked(
+        &self,
+        index: usize,
+        entry_point: &str,
+        live: &Live,
+        answer: &Worked,
+        started: Instant,
+    ) {
+        self.shared.tell(|| Event::Judged {
+            message: &live.item.message,
+            callback: &self.shared.names[index],
+            entry_point,
+            verdict: match answer {
+                Worked::Done(_) => "done",
+                Worked::Reject(_) => "reject",
+                Worked::Fail(_) => "fail",
+            },
+            elapsed: started.elapsed(),
+        });
     }
 }
 

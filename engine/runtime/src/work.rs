@@ -506,6 +506,7 @@ impl Worker<'_> {
         for ((order, (number, mut live)), answer) in
             orders.into_iter().zip(join(metas, items)).zip(answers)
         {
+            self.worked(index, "download", &live, &answer, started);
             match answer {
                 Worked::Done(edits) => match finished.remove(&live.item.id) {
                     Some(finished) => match edit::apply(edits, &mut live) {

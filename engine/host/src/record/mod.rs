@@ -177,6 +177,11 @@ impl Recorder {
         })
     }
 
+    /// How many calls were written down.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
     fn file(&self) -> MutexGuard<'_, Option<BufWriter<File>>> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
