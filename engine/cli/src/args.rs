@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     add, background, check, cleanup, completions, convert, declare, demo, dump, edit, enable,
-    explain, foreground, helper, list, plugin, post, remove, rename, retry, show,
+    explain, foreground, helper, list, plugin, post, remove, rename, replay, retry, show,
 };
 use crate::console::Color;
 use crate::environment::VARIABLES;
@@ -209,6 +209,8 @@ pub(crate) enum Command {
     Foreground(foreground::Args),
     /// Serve lines on stdin and stdout, for the program that runs this
     Helper(helper::Args),
+    /// Play a recording to the plugins, and compare what they do
+    Replay(replay::Args),
     /// Run flows in the background
     Start(background::start::Args),
     /// Let flows finish what is in hand, and end them
@@ -308,6 +310,7 @@ mod tests {
             "show",
             "check",
             "foreground",
+            "replay",
             "start",
             "stop",
             "restart",

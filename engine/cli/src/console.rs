@@ -138,6 +138,32 @@ impl Console {
         }
     }
 
+    /// Draws no bars from now on: somebody is asked things.
+    pub(crate) fn mute_bars(&self) {
+        let bars = self
+            .shared
+            .bars
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(bars) = bars {
+            let _ = bars.clear();
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+
+    /// Writes the beginning of a line somebody is to finish.
+    pub(crate) fn prompt(&self, text: &str) {
+        let mut err = io::stderr().lock();
+        let _ = err.write_all(text.as_bytes());
+        let _ = err.flush();
+    }
+
+    /// Whether somebody can be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.shared.terminal_in && self.shared.terminal_err
+    }
+
     /// Asks a yes-or-no question; none where nobody can answer.
     pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
         if !(self.shared.terminal_in && self.shared.terminal_err) {

@@ -9,6 +9,7 @@ mod commands;
 mod console;
 mod context;
 mod credentials;
+mod debugger;
 mod environment;
 mod explain;
 mod files;

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
-use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
+use flow_host::{
+    Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings, World,
+};
 use flow_listen::Doors;
 use flow_runtime::ports::{CallbackFactory, Clock, Observer};
 use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};
@@ -14,6 +17,7 @@ use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Wo
 use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
+use crate::debug::Debugging;
 use crate::embedded::Place;
 use crate::entrances::{self, Outside};
 use crate::lazy::Lazy;
@@ -49,6 +53,7 @@ pub(crate) struct Running {
     pub(crate) paths: Option<Paths>,
     /// It is the helper of the program that started this process.
     pub(crate) helper: bool,
+    pub(crate) debugging: Debugging,
 }
 
 /// The engine over one set of directories. Cheap to clone; starts nothing before it is asked to.
@@ -234,6 +239,17 @@ impl Engine {
         Ok(PluginInfo::new(&plugin, origin))
     }
 
+    /// The file a plugin comes from; none: the binary carries it, or there is none of this name.
+    ///
+    /// # Errors
+    /// Plugins can't run here at all.
+    pub fn plugin_file(&self, name: &str) -> Result<Option<PathBuf>, Error> {
+        Ok(match self.catalogue()?.source(name) {
+            Some(PluginSource::File(path)) => Some(path),
+            Some(PluginSource::Carried) | None => None,
+        })
+    }
+
     /// Runs a flow until it is done (`once`), drained, or can't go on.
     ///
     /// # Errors
@@ -248,12 +264,8 @@ impl Engine {
         observer: Arc<dyn Observer>,
         drain: Drain,
     ) -> Result<Summary, Error> {
-        let running = Running {
-            store: self.store(&flow.name)?,
-            paths: None,
-            helper: false,
-        };
-        self.run_with(flow, options, observer, drain, running).await
+        self.run_debugged(flow, options, observer, drain, Debugging::default())
+            .await
     }
 
     /// Runs a flow as the helper of the program that started this process: lines come from stdin, and
@@ -277,6 +289,7 @@ impl Engine {
             store: self.store(&flow.name)?,
             paths: None,
             helper: true,
+            debugging: Debugging::default(),
         };
         let options = RunOptions::default();
         self.run_with(flow, options, observer, drain, running).await
@@ -302,6 +315,7 @@ impl Engine {
                 store: running.store.clone(),
                 paths: None,
                 helper: running.helper,
+                debugging: running.debugging.clone(),
             };
             self.work(
                 Arc::clone(&flow),
@@ -326,10 +340,12 @@ impl Engine {
     ) -> Result<Summary, Error> {
         let credentials = self.inner.source.credentials().map_err(Error::Findings)?;
         let clock = Arc::new(SystemClock);
+        let recorder = running.debugging.recorder.clone();
         let surroundings = Surroundings {
             secrets: Arc::new(FileSecrets(credentials.clone())),
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            world: recorder.clone().map(|recorder| Arc::new(Recording(recorder)) as Arc<dyn World>),
         };
         // Once, and to look, nobody is waited for.
         let open = !options.once && !options.dry_run;
@@ -342,6 +358,9 @@ impl Engine {
             true => None,
             false => {
                 let catalogue = self.catalogue()?;
+                if let Some(recorder) = &recorder {
+                    recorder.begin(&flow, catalogue)?;
+                }
                 let plugins =
                     FlowPlugins::with_lines(catalogue, &flow, &surroundings, lines.as_ref())?;
                 Some(Arc::new(plugins))
@@ -379,11 +398,16 @@ impl Engine {
             path: PathBuf::from("."),
             source,
         })?;
-        let options = Options {
+        let mut options = Options {
             once: options.once || flow.name.kind.ends(),
             dry_run: options.dry_run,
+            debugger: running.debugging.debugger,
             ..Options::new(working)
         };
+        if options.debugger.is_some() {
+            // A person thinks.
+            options.grace = Duration::from_secs(24 * 3600);
+        }
         // A dry run leaves everything as it is.
         let kept = brokers.embedded.as_ref().filter(|_| !options.dry_run);
         let upkeep = upkeep::keep(kept, flow.housekeeping);

@@ -13,6 +13,7 @@
 pub mod background;
 mod brokers;
 mod builtin;
+mod debug;
 mod embedded;
 mod engine;
 mod entrances;
@@ -30,9 +31,11 @@ mod upkeep;
 mod vip;
 
 pub use brokers::{Became, Piece, What};
+pub use debug::Debugging;
 pub use engine::{Directories, Engine, RunOptions};
 pub use error::Error;
 pub use flow_broker::embedded::QueueStatus;
+pub use flow_host::{Played, Recorder, ReplayOptions, ReplaySummary, Session};
 pub use flow_runtime::{Drain, Entry, Shelf, Store, Summary};
 pub use plugins::{PluginInfo, PluginOrigin};
 pub use posting::Paths;

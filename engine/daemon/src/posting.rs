@@ -15,6 +15,7 @@ use flow_config::{Flow, FlowName, Kind, Manifest, Report};
 use flow_runtime::ports::Observer;
 use flow_runtime::{Drain, Store, Summary};
 
+use crate::debug::Debugging;
 use crate::engine::{Engine, RunOptions, Running};
 use crate::{Error, unready};
 
@@ -70,6 +71,7 @@ impl Engine {
             store: Store::open(&file)?,
             paths,
             helper: false,
+            debugging: Debugging::default(),
         };
         let posted = self.run_with(flow, options, observer, drain, running).await;
         if !remembers {

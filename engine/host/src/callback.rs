@@ -22,12 +22,14 @@ use crate::convert::outgoing::{self, Texts};
 use crate::error::Error;
 use crate::factory::Use;
 use crate::instance::{Live, answer, call};
+use crate::outside::Place;
 use crate::store::{Call, Guest, Interrupt};
-use crate::trap;
+use crate::trap::{self, About};
 
 /// A callback of a flow, run by a guest.
 pub(crate) struct GuestCallback {
     used: Arc<Use>,
+    place: Place,
     instance: u32,
     live: Option<Live>,
 }
@@ -53,9 +55,10 @@ fn about(items: &[Item], state: Arc<dyn State>, content: Option<Arc<dyn Content>
 }
 
 impl GuestCallback {
-    pub(crate) fn new(used: Arc<Use>, instance: u32) -> Self {
+    pub(crate) fn new(used: Arc<Use>, place: Place, instance: u32) -> Self {
         Self {
             used,
+            place,
             instance,
             live: None,
         }
@@ -64,7 +67,7 @@ impl GuestCallback {
     async fn take(&mut self) -> Result<Live, Failure> {
         match self.live.take() {
             Some(live) => Ok(live),
-            None => Live::make(&self.used, self.instance).await,
+            None => Live::make(&self.used, &self.place, self.instance).await,
         }
     }
 
@@ -152,7 +155,7 @@ impl Callback for GuestCallback {
         };
         let (gathered, live) = answer!(
             self,
-            call!(self, gather as "gather", call, |guest, store| guest
+            call!(self, gather as "gather", call, About::Nothing, |guest, store| guest
                 .call_gather(store, most))
         );
         let guest = live.store.data();
@@ -203,7 +206,7 @@ impl Callback for GuestCallback {
             ..Call::default()
         };
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let (answer, live) = call!(self, wake as "wake", call, |guest, store| async {
+        let (answer, live) = call!(self, wake as "wake", call, About::Nothing, |guest, store| async {
             Ok(match guest.call_wait(store, millis).await? {
                 // A guest that passes the interruption on did as it was told.
                 Err(wit::Failure::Interrupted) => Ok(false),
@@ -237,7 +240,7 @@ impl Callback for GuestCallback {
             state: Some(state),
             ..Call::default()
         };
-        let (answer, live) = call!(self, settled as "settled", call, |guest, store| guest
+        let (answer, live) = call!(self, settled as "settled", call, About::Outcomes(outcomes), |guest, store| guest
             .call_settled(store, &told))?;
         self.live = Some(live);
         answer
@@ -257,7 +260,7 @@ impl Callback for GuestCallback {
         let call = about(batch, state, None);
         let (verdicts, live) = answer!(
             self,
-            call!(self, after_accept as "after_accept", call, |guest, store| guest
+            call!(self, after_accept as "after_accept", call, About::Items(batch), |guest, store| guest
                 .call_after_accept(store, &messages))
         );
         self.verdicts(live, "after_accept", batch, verdicts)
@@ -278,7 +281,7 @@ impl Callback for GuestCallback {
         let call = about(batch, state, Some(content));
         let (fetched, live) = answer!(
             self,
-            call!(self, download as "download", call, |guest, store| guest
+            call!(self, download as "download", call, About::Items(batch), |guest, store| guest
                 .call_download(store, &messages))
         );
         self.answers(live, "download", batch, fetched, |answer, id, fetched| {
@@ -301,7 +304,7 @@ impl Callback for GuestCallback {
         let call = about(batch, state, Some(content));
         let (sent, live) = answer!(
             self,
-            call!(self, send as "send", call, |guest, store| guest
+            call!(self, send as "send", call, About::Items(batch), |guest, store| guest
                 .call_send(store, &messages))
         );
         self.answers(live, "send", batch, sent, |answer, _, sent| {
@@ -324,7 +327,7 @@ impl Callback for GuestCallback {
         let call = about(batch, state, Some(content));
         let (verdicts, live) = answer!(
             self,
-            call!(self, after_work as "after_work", call, |guest, store| guest
+            call!(self, after_work as "after_work", call, About::Items(batch), |guest, store| guest
                 .call_after_work(store, &messages))
         );
         self.verdicts(live, "after_work", batch, verdicts)
@@ -366,6 +369,7 @@ impl Callback for GuestCallback {
             self,
             lifecycle as "housekeeping",
             call,
+            About::Nothing,
             |guest, store| guest.call_housekeeping(store)
         )?;
         self.live = Some(live);
@@ -387,7 +391,7 @@ impl Callback for GuestCallback {
 
 impl GuestCallback {
     async fn call_stop(&mut self) -> Result<(), Failure> {
-        let (answer, _) = call!(self, lifecycle as "stop", Call::default(), |guest, store| async {
+        let (answer, _) = call!(self, lifecycle as "stop", Call::default(), About::Nothing, |guest, store| async {
             guest.call_stop(store).await.map(Ok)
         })?;
         answer

@@ -126,7 +126,7 @@ impl Catalogue {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let unreadable = |why: String| {
         Error::new(
             "plugin/unreadable",

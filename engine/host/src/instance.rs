@@ -15,9 +15,10 @@ use crate::bindings::flow::plugin::types as wit;
 use crate::convert::incoming::Answer;
 use crate::convert::outgoing;
 use crate::factory::Use;
+use crate::outside::Place;
 use crate::plugin::Exports;
 use crate::store::{Call, Guest};
-use crate::trap;
+use crate::trap::{self, About};
 
 /// An instance that was started.
 pub(crate) struct Live {
@@ -31,7 +32,7 @@ pub(crate) struct Live {
 /// `Result<(answer, Live), Failure>`; the caller puts `Live` back once it found the answer to be in
 /// order, and a call that is dropped half-way takes the instance with it.
 macro_rules! call {
-    ($self:ident, $export:ident as $entry_point:literal, $call:expr, |$guest:ident, $store:ident| $work:expr) => {{
+    ($self:ident, $export:ident as $entry_point:literal, $call:expr, $about:expr, |$guest:ident, $store:ident| $work:expr) => {{
         let mut live = $self.take().await?;
         let Live { store, exports, .. } = &mut live;
         store.set_epoch_deadline(1);
@@ -48,7 +49,7 @@ macro_rules! call {
             let $store = &mut *store;
             meter.watch($work).await
         };
-        $crate::instance::finish(live, result, $entry_point)
+        $crate::instance::finish(live, result, $entry_point, $about)
     }};
 }
 
@@ -57,6 +58,7 @@ pub(crate) fn finish<T>(
     mut live: Live,
     result: wasmtime::Result<Result<T, wit::Failure>>,
     entry_point: &'static str,
+    about: About<'_>,
 ) -> Result<(Result<T, Failure>, Live), Failure> {
     let guest = live.store.data_mut();
     guest.end();
@@ -67,7 +69,7 @@ pub(crate) fn finish<T>(
             Ok((Err(failure), live))
         }
         Err(error) => {
-            let error = trap::explain(&error, guest, entry_point);
+            let error = trap::explain(&error, guest, entry_point, about);
             tracing::debug!(
                 flow = guest.setup.flow,
                 plugin = guest.setup.plugin,
@@ -81,17 +83,18 @@ pub(crate) fn finish<T>(
 
 impl Live {
     /// Makes an instance and starts it.
-    pub(crate) async fn make(used: &Use, instance: u32) -> Result<Self, Failure> {
+    pub(crate) async fn make(used: &Use, place: &Place, instance: u32) -> Result<Self, Failure> {
         let plugin = &used.plugin;
-        let mut store = Guest::store(plugin.engine(), &used.setup, instance);
+        let mut store = Guest::store(plugin.engine(), &used.setup, place, instance);
         store.data_mut().begin(Call {
             entry_point: "start",
             ..Call::default()
         });
         let meter = Arc::clone(&store.data().meter);
         let instantiated = meter.watch(plugin.instantiate(&mut store)).await;
-        let exports = instantiated
-            .map_err(|error| trap::explain(&error, store.data(), "start").of_plugin())?;
+        let exports = instantiated.map_err(|error| {
+            trap::explain(&error, store.data(), "start", About::Nothing).of_plugin()
+        })?;
         let mut live = Self {
             store,
             exports,
@@ -118,7 +121,7 @@ impl Live {
             options: &options,
         };
         let result = meter.watch(guest.call_start(&mut *store, context)).await;
-        let (started, mut live) = finish(live, result, "start")?;
+        let (started, mut live) = finish(live, result, "start", About::Nothing)?;
         live.max_instances = started?.max_instances;
         Ok(live)
     }

@@ -29,9 +29,13 @@ mod instance;
 mod manifest;
 mod meter;
 mod names;
+mod outside;
 mod plugin;
+mod record;
 mod redact;
+mod replay;
 mod secrets;
+mod senses;
 mod store;
 mod surface;
 mod tls;
@@ -43,7 +47,12 @@ pub use catalogue::{Catalogue, Source};
 pub use engine::{Host, HostOptions};
 pub use error::Error;
 pub use factory::{FlowPlugins, Surroundings};
+pub use outside::{
+    Again, Failed, HttpRequest, HttpResponse, Outside, Peer, Place, Real, Senses, World,
+};
 pub use plugin::Plugin;
+pub use record::{Recorder, Recording};
+pub use replay::{Played, ReplayOptions, ReplaySummary, Session};
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;
 pub use web::Proxies;

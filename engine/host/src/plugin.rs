@@ -16,10 +16,12 @@ use crate::bindings::exports::flow::plugin as exports;
 use crate::engine::Host;
 use crate::error::Error;
 use crate::grants::Grants;
+use crate::outside::Place;
 use crate::secrets::{Credential, Secrets};
 use crate::store::{Call, Guest, Metrics, Setup};
 use crate::surface::{Surface, VERSION};
 use crate::tls::Trust;
+use crate::trap::About;
 use crate::{manifest, trap};
 
 /// What `describe` may take.
@@ -175,7 +177,7 @@ impl Host {
         let describe =
             exports::describe::GuestIndices::new(pre).map_err(|error| mismatch(origin, &error))?;
         let work = async {
-            let mut store = Guest::store(self.engine(), &setup, 0);
+            let mut store = Guest::store(self.engine(), &setup, &Place::default(), 0);
             store.data_mut().begin(Call {
                 entry_point: "describe",
                 ..Call::default()
@@ -201,7 +203,7 @@ impl Host {
                 if error.is::<Mismatch>() {
                     mismatch(origin, &error)
                 } else {
-                    trap::explain(&error, store.data(), "describe")
+                    trap::explain(&error, store.data(), "describe", About::Nothing)
                 }
             })
         };
@@ -298,7 +300,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What `describe` is given: nothing.
-struct Nobody;
+pub(crate) struct Nobody;
 
 #[async_trait]
 impl Secrets for Nobody {

@@ -1,5 +1,6 @@
 //! Why a call into a guest ended without an answer, in words.
 
+use flow_runtime::ports::{Item, Outcome};
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::error::Error;
@@ -9,8 +10,31 @@ use crate::store::Guest;
 /// Functions of the guest that are shown.
 const FRAMES: usize = 6;
 
+/// What a call was about.
+#[derive(Clone, Copy)]
+pub(crate) enum About<'a> {
+    Nothing,
+    Items(&'a [Item]),
+    Outcomes(&'a [Outcome]),
+}
+
+impl<'a> About<'a> {
+    fn items(self) -> Vec<&'a Item> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Items(items) => items.iter().collect(),
+            Self::Outcomes(outcomes) => outcomes.iter().map(|outcome| &outcome.item).collect(),
+        }
+    }
+}
+
 /// Explains an error of a call.
-pub(crate) fn explain(error: &wasmtime::Error, guest: &Guest, entry_point: &str) -> Error {
+pub(crate) fn explain(
+    error: &wasmtime::Error,
+    guest: &Guest,
+    entry_point: &str,
+    about: About<'_>,
+) -> Error {
     let (plugin, limits) = (&guest.setup.plugin, guest.setup.limits);
     let explained = if error.is::<DeadlineReached>() {
         let text = format!(
@@ -48,10 +72,54 @@ pub(crate) fn explain(error: &wasmtime::Error, guest: &Guest, entry_point: &str)
         .fold(explained, |error, line| {
             error.note(format!("it printed: {line}"))
         });
-    match backtrace(error) {
+    let explained = match backtrace(error) {
         Some(functions) => explained.note(format!("it was in: {functions}")),
         None => explained,
+    };
+    let explained = match messages(&about.items(), guest.call.last) {
+        Some(messages) => explained.note(messages),
+        None => explained,
+    };
+    match again(guest, entry_point) {
+        Some(again) => explained.note(again),
+        None => explained,
     }
+}
+
+/// Which messages the call was about; `last` is the one whose content was asked for last.
+fn messages(items: &[&Item], last: Option<u64>) -> Option<String> {
+    let path = |item: &Item| item.message.rel_path.escape_debug().to_string();
+    let (first, end) = (items.first()?, items.last()?);
+    let url = &first.message.base_url;
+    if items.len() == 1 {
+        return Some(format!("it was called with `{}` of {url}", path(first)));
+    }
+    let at = last.and_then(|id| items.iter().find(|item| item.id == id));
+    let which = match at {
+        Some(item) => format!("it had come to the content of `{}`", path(item)),
+        None => "it is one of these, or all of them together".to_owned(),
+    };
+    Some(format!(
+        "it was called with {} messages, `{}` to `{}` of {url}: {which}",
+        items.len(),
+        path(first),
+        path(end)
+    ))
+}
+
+/// How to see it again.
+fn again(guest: &Guest, entry_point: &str) -> Option<String> {
+    if let Some(again) = &guest.place.again {
+        return Some(format!("to see it again: `{}`", again.command()));
+    }
+    let flow = &guest.setup.flow;
+    // A plugin that is looked into belongs to no flow, and a replay shows it again already.
+    if entry_point == "describe" || flow.is_empty() || guest.place.outside.is_some() {
+        return None;
+    }
+    Some(format!(
+        "to see it again: `flow foreground {flow} --record FILE`, then `flow replay FILE`"
+    ))
 }
 
 /// The error for an answer that is larger than it may be.

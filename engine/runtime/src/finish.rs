@@ -191,6 +191,7 @@ impl Finisher {
         self.commit(&mut pass.jobs).await;
         self.inline(&mut pass.jobs).await;
         self.post(&mut pass).await;
+        self.shared.stop_at_settle(&pass.jobs).await;
         self.settle(pass, started).await
     }
 

@@ -74,6 +74,7 @@ impl Running {
     pub(crate) fn may_look_ahead(&self) -> bool {
         let now = self.shared.now().as_millisecond();
         self.ahead.is_none()
+            && self.shared.debugger.is_none()
             && self.last_page.is_some()
             && now >= self.next_gather
             && self.stop.is_none()
@@ -319,6 +320,9 @@ impl Running {
             if limit == 0 {
                 more = true;
                 break;
+            }
+            if !self.shared.stop_before("gather", index).await {
+                continue;
             }
             let layer = Overlay::above(&pass.overlay);
             let state = self.shared.state(index, &layer);

@@ -104,6 +104,24 @@ impl Meta {
 }
 
 impl Live {
+    /// The same for one who only looks: what it wrote stays with it, the file is named.
+    pub(crate) fn bare(&self) -> Self {
+        let body = match &self.meta.body {
+            Body::Held(held) => Body::Held(held.clone()),
+            other => other
+                .path()
+                .map_or(Body::Away, |path| Body::Here(path.to_owned())),
+        };
+        Self {
+            item: self.item.clone(),
+            meta: Meta {
+                body,
+                root: self.meta.root.clone(),
+                ..Meta::new(self.meta.born)
+            },
+        }
+    }
+
     pub(crate) fn placed(&self) -> Option<Placed> {
         let location = self.item.location.clone()?;
         Some(Placed {

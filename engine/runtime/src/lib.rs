@@ -17,6 +17,7 @@ mod clock;
 mod commit;
 mod content;
 mod crew;
+mod debug;
 mod delivery;
 mod drain;
 mod edit;

@@ -110,7 +110,7 @@ impl Running {
                 self.behind = Some(finisher.begin(pass, &self.lanes, started));
             }
         }
-        if !busy || self.stop.is_some() {
+        if !busy || self.stop.is_some() || self.shared.debugger.is_some() {
             self.end_behind().await?;
         }
         match self.stop.take() {
@@ -192,6 +192,7 @@ impl Running {
 
     /// Ages, rules, placement, then `after_accept`.
     async fn filter(&mut self, pass: &mut Pass) {
+        self.shared.stop_at("accept", None, &mut pass.jobs).await;
         for job in pass.jobs.iter_mut().filter(|job| job.is_open()) {
             self.filter_one(job);
         }
@@ -273,6 +274,9 @@ impl Running {
     }
 
     async fn after_accept(&mut self, jobs: &mut [Job], overlay: &Arc<Overlay>, index: usize) {
+        self.shared
+            .stop_at("after_accept", Some(index), jobs)
+            .await;
         let entries = take_entries(jobs);
         if entries.is_empty() {
             return;

@@ -12,6 +12,10 @@ use async_trait::async_trait;
 use flow_message::{Identity, Message, Timestamp, Topic};
 use tokio::sync::Notify;
 
+mod debugger;
+
+pub use debugger::{Debugger, Step, Stop};
+
 /// Why something did not work, and so what the loop does about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {

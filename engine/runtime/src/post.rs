@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use flow_config::Output;
+use flow_config::{Flow, Output};
 use flow_config::template::Context;
 use flow_message::{Message, Topic};
 use serde_json::Value;
@@ -52,18 +52,28 @@ impl Finisher {
         let mut outgoing = Vec::new();
         let mut owners = Vec::new();
         let mut keys = Vec::new();
+        let debugged = self.shared.debugger.is_some();
         for (number, job) in pass.jobs.iter_mut().enumerate() {
             let lives = std::mem::take(&mut job.live);
             let before = outgoing.len();
             for live in lives {
                 let (key, attempt) = (poster.map(|_| live.item.key.clone()), live.item.attempt);
-                match self.announce(live) {
+                let seen = debugged.then(|| live.bare());
+                let announced = match (self.announce(live), seen) {
+                    (Ok(mut message), Some(live)) => {
+                        let stopped = self.shared.stop_at_post(live, &mut message).await;
+                        stopped.map(|()| message)
+                    }
+                    (Ok(message), None) => Ok(message),
+                    (Err(failure), _) => Err(JobEnd::Failed(failure, 1)),
+                };
+                match announced {
                     Ok(message) => {
                         outgoing.push(message);
                         keys.extend(key.map(|key| (key, attempt)));
                     }
-                    Err(failure) => {
-                        job.finish(JobEnd::Failed(failure, 1));
+                    Err(end) => {
+                        job.finish(end);
                         outgoing.truncate(before);
                         keys.truncate(before);
                         break;
@@ -184,11 +194,7 @@ impl Finisher {
         let copied = self.shared.stamp.take_topic(&mut message);
         let given = flow.output.as_ref().and_then(|output| output.topic.clone());
         let topic = given.or(copied).map(Topic::from).unwrap_or_else(|| {
-            let prefix = flow
-                .output
-                .as_ref()
-                .map_or("v03", |output| &output.topic_prefix);
-            Topic::of(prefix, &message)
+            topic_of(flow, &message)
         });
         let key = Some(format!("{}:{}", self.name, live.item.key));
         Ok(Outgoing {
@@ -214,6 +220,13 @@ impl Finisher {
         }
         Ok(())
     }
+}
+
+/// The topic of a message that has none of its own.
+pub(crate) fn topic_of(flow: &Flow, message: &Message) -> Topic {
+    let output = flow.output.as_ref();
+    let prefix = output.map_or("v03", |output| &output.topic_prefix);
+    Topic::of(prefix, message)
 }
 
 /// What baseUrl and relPath become; none: they stay.

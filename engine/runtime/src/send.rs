@@ -124,9 +124,14 @@ impl Worker<'_> {
         entries: Vec<Entry>,
         index: usize,
     ) -> Vec<Entry> {
+        let stopped = self
+            .shared
+            .stop_at_entries("send", Some(index), jobs, entries);
+        let entries = stopped.await;
         if entries.is_empty() {
             return entries;
         }
+        let started = Instant::now();
         let call = self.call(entries.iter().map(|(_, live)| live), index, Identify::Never);
         let (metas, items) = part(entries);
         let state = self.shared.state(index, self.overlay);
@@ -144,6 +149,7 @@ impl Worker<'_> {
         };
         let mut sent = Vec::with_capacity(entries.len());
         for ((number, mut live), answer) in entries.into_iter().zip(answers) {
+            self.worked(index, "send", &live, &answer, started);
             match answer {
                 Worked::Done(edits) => match edit::apply(edits, &mut live) {
                     Ok(()) => sent.push((number, live)),

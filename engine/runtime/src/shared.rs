@@ -10,7 +10,7 @@ use flow_message::{Message, Timestamp};
 use crate::content::Local;
 use crate::inbox::Inbox;
 use crate::places::Places;
-use crate::ports::{Callback, Clock, EntryPoints, Event, Observer, Side, State};
+use crate::ports::{Callback, Clock, Debugger, EntryPoints, Event, Observer, Side, State};
 use crate::stamp::Stamp;
 use crate::state::{Overlay, StateView};
 use crate::store::Store;
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) local: Arc<Local>,
     pub(crate) places: Places,
     pub(crate) stamp: Stamp,
+    /// Who looks into the flow, if somebody does.
+    pub(crate) debugger: Option<Arc<dyn Debugger>>,
     /// By number of the callback: its name in the store.
     pub(crate) names: Vec<String>,
     /// What comes from outside the loop.
@@ -104,6 +106,7 @@ impl Shared {
             local,
             places,
             stamp,
+            debugger: None,
             names,
             inbox,
             ids: AtomicU64::new(1),

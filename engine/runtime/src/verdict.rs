@@ -105,19 +105,30 @@ pub(crate) fn reject(
 
 impl Stage<'_> {
     fn judged(&self, live: &Live, verdict: &Verdict) {
-        self.shared.tell(|| Event::Judged {
+        if !self.shared.observer.wants_messages() {
+            return;
+        }
+        let words;
+        let verdict = match verdict {
+            Verdict::Keep => "keep",
+            Verdict::Update(_) => "update",
+            Verdict::Reject(_) => "reject",
+            Verdict::Fail(_) => "fail",
+            Verdict::Replace(made) => {
+                words = format!("replace by {}", made.len());
+                &words
+            }
+            Verdict::Add(made) => {
+                words = format!("add {}", made.len());
+                &words
+            }
+            Verdict::Wait { .. } => "wait",
+        };
+        self.shared.observer.event(&Event::Judged {
             message: &live.item.message,
             callback: &self.shared.names[self.callback],
             entry_point: self.entry_point,
-            verdict: match verdict {
-                Verdict::Keep => "keep",
-                Verdict::Update(_) => "update",
-                Verdict::Reject(_) => "reject",
-                Verdict::Fail(_) => "fail",
-                Verdict::Replace(_) => "replace",
-                Verdict::Add(_) => "add",
-                Verdict::Wait { .. } => "wait",
-            },
+            verdict,
             elapsed: self.elapsed,
         });
     }

@@ -159,6 +159,10 @@ impl Worker<'_> {
     async fn chunk(&mut self, jobs: &mut [Job]) {
         let mut entries = take_entries(jobs);
         if self.shared.flow.download && !self.shared.places.is_there() {
+            entries = self
+                .shared
+                .stop_at_entries("download", None, jobs, entries)
+                .await;
             entries = self.fetch(jobs, entries).await;
         }
         let sender = self.sender();
@@ -502,6 +506,7 @@ impl Worker<'_> {
         for ((order, (number, mut live)), answer) in
             orders.into_iter().zip(join(metas, items)).zip(answers)
         {
+            self.worked(index, "download", &live, &answer, started);
             match answer {
                 Worked::Done(edits) => match finished.remove(&live.item.id) {
                     Some(finished) => match edit::apply(edits, &mut live) {
@@ -572,6 +577,13 @@ impl Worker<'_> {
         entries: Vec<Entry>,
         index: usize,
     ) -> Vec<Entry> {
+        let stopped = self
+            .shared
+            .stop_at_entries("after_work", Some(index), jobs, entries);
+        let entries = stopped.await;
+        if entries.is_empty() {
+            return entries;
+        }
         let started = Instant::now();
         // What is derived and stays is announced; nobody needs the fingerprint of what is not.
         let when = match self.shared.flow.output {

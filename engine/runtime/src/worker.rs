@@ -25,7 +25,7 @@ use crate::nodupe;
 use crate::pace::Pace;
 use crate::pass::Pass;
 use crate::ports::{
-    CallbackFactory, Clock, Consumer, Event, Failure, Observer, PassCounts, Publisher, Settlement,
+    CallbackFactory, Clock, Consumer, Debugger, Event, Failure, Observer, PassCounts, Publisher, Settlement,
 };
 use crate::poster::Poster;
 use crate::retry::backoff;
@@ -80,6 +80,8 @@ pub struct Options {
     pub grace: Duration,
     /// Where relative directories start; absolute.
     pub directory: PathBuf,
+    /// Who looks into the flow, if somebody does.
+    pub debugger: Option<Arc<dyn Debugger>>,
 }
 
 impl Options {
@@ -90,6 +92,7 @@ impl Options {
             dry_run: false,
             grace: Duration::from_secs(30),
             directory: directory.into(),
+            debugger: None,
         }
     }
 }
@@ -263,7 +266,9 @@ impl Running {
             observer,
         } = ports;
         let local = Local::new(&flow, options.directory.clone());
-        let shared = Arc::new(Shared::new(flow, store, clock, observer, local));
+        let mut shared = Shared::new(flow, store, clock, observer, local);
+        shared.debugger.clone_from(&options.debugger);
+        let shared = Arc::new(shared);
         let links = Links {
             consumer,
             publisher,
@@ -284,13 +289,15 @@ impl Running {
     /// Another worker of the same flow.
     pub(crate) fn beside(&self, links: Links, seat: Seat) -> Self {
         let shared = &self.shared;
-        let shared = Arc::new(Shared::new(
+        let mut beside = Shared::new(
             Arc::clone(&shared.flow),
             shared.store.clone(),
             Arc::clone(&shared.clock),
             Arc::clone(&shared.observer),
             shared.local.beside(),
-        ));
+        );
+        beside.debugger.clone_from(&self.options.debugger);
+        let shared = Arc::new(beside);
         Self::with(
             shared,
             Arc::clone(&self.factory),

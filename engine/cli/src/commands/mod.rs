@@ -19,6 +19,7 @@ pub(crate) mod plugin;
 pub(crate) mod post;
 pub(crate) mod remove;
 pub(crate) mod rename;
+pub(crate) mod replay;
 pub(crate) mod retry;
 pub(crate) mod show;
 
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Convert(args) => convert::run(&args, context),
         Command::Foreground(args) => foreground::run(&args, context),
         Command::Helper(args) => helper::run(&args, context),
+        Command::Replay(args) => replay::run(&args, context),
         Command::Start(args) => background::start::run(&args, context),
         Command::Stop(args) => background::stop::run(&args, context),
         Command::Restart(args) => background::restart::run(&args, context),

@@ -151,6 +151,7 @@ fn list(moments: &[&str]) -> String {
 
 impl content::Host for Guest {
     fn open(&mut self, id: u64) -> wasmtime::Result<Result<Resource<Reader>, Failure>> {
+        self.call.last = Some(id);
         match self.reader(id) {
             Ok(reader) => self.keep(reader).map(Ok),
             Err(failure) => Ok(Err(failure)),
@@ -158,6 +159,7 @@ impl content::Host for Guest {
     }
 
     fn create(&mut self, id: u64) -> wasmtime::Result<Result<Resource<Writer>, Failure>> {
+        self.call.last = Some(id);
         match self.writer(id) {
             Ok(writer) => self.keep(writer).map(Ok),
             Err(failure) => Ok(Err(failure)),
@@ -170,6 +172,7 @@ impl content::Host for Guest {
         rel_path: String,
         content_type: Option<String>,
     ) -> wasmtime::Result<Result<Option<Resource<Writer>>, Failure>> {
+        self.call.last = Some(id);
         match self.derived(id, &rel_path, content_type.as_deref()) {
             Ok(Some(writer)) => self.keep(writer).map(|writer| Ok(Some(writer))),
             Ok(None) => Ok(Ok(None)),
