@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     add, background, check, cleanup, completions, convert, declare, demo, dump, edit, enable,
-    explain, foreground, list, plugin, post, remove, rename, retry, show,
+    explain, foreground, helper, list, plugin, post, remove, rename, retry, show,
 };
 use crate::console::Color;
 use crate::environment::VARIABLES;
@@ -199,6 +199,8 @@ pub(crate) enum Command {
     Convert(convert::Args),
     /// Run one flow in this terminal and see what happens
     Foreground(foreground::Args),
+    /// Serve lines on stdin and stdout, for the program that runs this
+    Helper(helper::Args),
     /// Run flows in the background
     Start(background::start::Args),
     /// Let flows finish what is in hand, and end them
@@ -232,7 +234,7 @@ pub(crate) enum Command {
     Post(post::Args),
     /// Look at, repeat or drop messages that failed
     Retry(retry::Args),
-    /// List plugins, or print the manual of one
+    /// List, show, make, build, test, add and remove plugins
     Plugin(plugin::Args),
     /// Print everything somebody needs who is to help
     Dump(dump::Args),
@@ -324,7 +326,7 @@ mod tests {
         for name in ["list", "show", "requeue", "drop"] {
             all.push(vec!["retry", name]);
         }
-        for name in ["list", "show"] {
+        for name in ["list", "show", "new", "build", "test", "add", "remove"] {
             all.push(vec!["plugin", name]);
         }
         all

@@ -39,6 +39,7 @@ mod surface;
 mod tls;
 mod trap;
 mod voice;
+mod web;
 
 pub use catalogue::{Catalogue, Source};
 pub use engine::{Host, HostOptions};
@@ -48,5 +49,8 @@ pub use outside::{
     Again, Failed, HttpRequest, HttpResponse, Outside, Peer, Place, Real, Senses, World,
 };
 pub use plugin::Plugin;
+/// The version of the contract this host understands; a plugin of another does not load.
+pub use surface::VERSION as CONTRACT;
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;
+pub use web::Proxies;

@@ -11,7 +11,8 @@ use crate::imports::INTERFACES;
 
 /// The package of the contract, and its version as this host has it.
 const PACKAGE: &str = "flow:plugin/";
-pub(crate) const VERSION: &str = "0.1";
+/// Its version.
+pub const VERSION: &str = "0.1";
 
 /// What a component imports and exports of the contract.
 pub(crate) struct Surface {
@@ -124,7 +125,7 @@ impl Surface {
 }
 
 /// The entry points the runtime calls.
-const CALLED: [&str; 8] = [
+const CALLED: [&str; 11] = [
     "lifecycle",
     "gather",
     "wake",
@@ -133,6 +134,9 @@ const CALLED: [&str; 8] = [
     "download",
     "send",
     "after_work",
+    "post",
+    "request",
+    "line",
 ];
 
 /// WASI 0.2 packages that are linked, though empty.

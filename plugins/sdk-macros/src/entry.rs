@@ -102,7 +102,7 @@ pub(crate) fn body(plugin: &Ident, method: &ImplItemFn) -> Result<TokenStream> {
             fn handle(&mut self, request: #rest::HttpRequest) -> #rest::Result<#rest::HttpResponse> { #plugin::#own(self, request) }
         },
         "line" => quote! {
-            fn line(&mut self, text: ::std::string::String) -> #rest::Result<()> { #plugin::#own(self, text) }
+            fn line(&mut self, peer: u64, text: ::std::string::String) -> #rest::Result<()> { #plugin::#own(self, peer, text) }
         },
         "after_accept" | "after_work" => batch(plugin, method, &quote!(Verdict), &quote!(Fail))?,
         "download" => batch(plugin, method, &quote!(Fetched), &quote!(Fail))?,

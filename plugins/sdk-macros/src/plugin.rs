@@ -87,7 +87,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         let closed = (own_trait == "Line").then(|| find("closed")).flatten();
         let closed = closed.map(|_| {
             quote! {
-                fn closed(&mut self) -> ::flow_plugin::Result<()> { #plugin::closed(self) }
+                fn closed(&mut self, peer: u64) -> ::flow_plugin::Result<()> { #plugin::closed(self, peer) }
             }
         });
         implementations

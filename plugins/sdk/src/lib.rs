@@ -108,7 +108,7 @@ pub use flow_plugin_macros::Options;
 /// | `gather(&mut self, limit: u32) -> Result<Gathered>`, `settled(&mut self, outcomes: Vec<Outcome>) -> Result<()>` | as in [`Gather`], [`Settled`] |
 /// | `wake(&mut self, timeout: Duration) -> Result<bool>` | [`Wake`] |
 /// | `request(&mut self, request: HttpRequest) -> Result<HttpResponse>` | [`Request`] |
-/// | `line(&mut self, text: String) -> Result<()>`, `closed(&mut self) -> Result<()>` | [`Line`] |
+/// | `line(&mut self, peer: u64, text: String) -> Result<()>`, `closed(&mut self, peer: u64) -> Result<()>` | [`Line`] |
 ///
 /// Other methods are the plugin's own; one whose name is nearly that of an entry point, or sr3's
 /// name of one, is refused, as it would never be called. Without `start`, the type has to be

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use flow_host::{Failed, HttpRequest, HttpResponse, Outside, Peer};
 use flow_runtime::ports::Failure;
 
-use super::case::{Answer, Dialled, Exchange, Turn};
+use super::case::{self, Answer, Dialled, Exchange, Turn};
 use super::compare::{self, Difference};
 use super::stage::lock;
 use super::told;
@@ -175,6 +175,25 @@ impl Played {
     /// Goes on as far as what was heard allows.
     fn listen(&mut self) {
         while let Some(Turn::Expect(line, expected)) = self.turns.front() {
+            if expected.text().is_none() {
+                // Not lines: as many bytes as are expected.
+                let bytes = case::bytes(expected, "expect").unwrap_or_default();
+                if self.heard.len() < bytes.len() {
+                    return;
+                }
+                let said: Vec<u8> = self.heard.drain(..bytes.len()).collect();
+                if said != bytes {
+                    lock(&self.differences).push(Difference {
+                        line: *line,
+                        what: "said on the connection".into(),
+                        expected: Some(compare::told(&told::bytes(&bytes))),
+                        actual: Some(compare::told(&told::bytes(&said))),
+                    });
+                }
+                self.at = *line;
+                self.turns.pop_front();
+                continue;
+            }
             let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') else {
                 return;
             };

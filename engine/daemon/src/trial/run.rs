@@ -7,16 +7,18 @@ use std::sync::Arc;
 use flow_config::document::{Field, Node};
 use flow_config::{Allow, Flow};
 use flow_host::{Catalogue, FlowPlugins, Surroundings};
-use flow_runtime::ports::{Callback, CallbackFactory, Clock, Content, Failure, State};
+use flow_runtime::ports::{
+    Callback, CallbackFactory, Clock, Content, Desk, Failure, HttpRequest, Lines, State, Submit,
+};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::Notify;
 
-use super::case::{Case, Read, Step, Wrong, span, text, wrong};
+use super::case::{Case, Read, Step, Wrong, bytes, known, span, text, wrong};
 use super::compare::{self, Difference};
 use super::given::{self, Given};
 use super::hear::Heard;
 use super::peers::Peers;
-use super::stage::{Contents, Listed, Nobody, Pairs, Scene, Still, lock};
+use super::stage::{Contents, Counter, Listed, Nobody, Pairs, Scene, Still, lock};
 use super::told::{self, Telling};
 use super::update::Update;
 use crate::Error;
@@ -35,6 +37,7 @@ struct Stage<'a> {
     plugins: FlowPlugins,
     callback: Box<dyn Callback>,
     state: Arc<Pairs>,
+    desk: Arc<Counter>,
 }
 
 /// Makes every step of `case`.
@@ -59,7 +62,9 @@ pub(super) async fn run(
             clock,
         })),
     };
-    let plugins = FlowPlugins::new(catalogue, &flow, &surroundings)?;
+    let desk = Arc::new(Counter::default());
+    let lines = Arc::clone(&desk) as Arc<dyn Lines>;
+    let plugins = FlowPlugins::with_lines(catalogue, &flow, &surroundings, Some(&lines))?;
     let callback = plugins.create(0, 0).await?;
     let mut stage = Stage {
         case,
@@ -67,6 +72,7 @@ pub(super) async fn run(
         plugins,
         callback,
         state: Pairs::of(&case.state),
+        desk,
     };
     let mut done = Done::default();
     for step in &case.steps {
@@ -135,6 +141,9 @@ impl Stage<'_> {
             "after_work" => !has.after_work,
             "settled" => !has.settled,
             "housekeeping" => !has.lifecycle,
+            "post" => !has.post,
+            "request" => !has.request,
+            "line" | "closed" => !has.line,
             _ => true,
         };
         if lacks {
@@ -185,9 +194,19 @@ impl Stage<'_> {
                 return Ok(woken.map(Json::from));
             }
             "housekeeping" => return Ok(self.callback.housekeeping(state).await.map(done)),
+            "request" | "line" | "closed" => return self.at_the_desk(step).await,
             _ => {}
         }
         let given = given::messages(&step.given, clock, self.directory)?;
+        if step.entry == "post" {
+            let items: Vec<_> = given.iter().map(|one| one.item.clone()).collect();
+            let posted = self.callback.post(&items, state).await;
+            let told = |one: &Result<(), Failure>| match one {
+                Ok(()) => Json::from("posted"),
+                Err(why) => told::failure(why),
+            };
+            return Ok(posted.map(|all| all.iter().map(told).collect()));
+        }
         if step.entry == "settled" {
             let outcomes: Vec<_> = given.iter().map(Given::outcome).collect();
             return Ok(self.callback.settled(&outcomes, state).await.map(done));
@@ -227,6 +246,90 @@ impl Stage<'_> {
             }
         })
     }
+}
+
+impl Stage<'_> {
+    /// Calls from outside the loop: what is answered, what is submitted, which lines go out.
+    async fn at_the_desk(&mut self, step: &Step) -> Read<Result<Json, Failure>> {
+        let desk = Desk {
+            submit: Arc::clone(&self.desk) as Arc<dyn Submit>,
+            state: Arc::clone(&self.state) as Arc<dyn State>,
+        };
+        let mut told = Map::new();
+        let given = &step.given;
+        let answer = match step.entry.as_str() {
+            "request" => {
+                let response = self.callback.request(&request(given)?, desk).await;
+                response.map(|response| {
+                    told.insert("status".into(), response.status.into());
+                    if !response.headers.is_empty() {
+                        let headers = response.headers.into_iter();
+                        let headers: Map<_, _> = headers.map(|(name, value)| (name, value.into())).collect();
+                        told.insert("headers".into(), headers.into());
+                    }
+                    if !response.body.is_empty() {
+                        told.insert("body".into(), told::bytes(&response.body));
+                    }
+                })
+            }
+            "closed" => self.callback.closed(peer(given)?, desk).await,
+            _ => {
+                let (peer, text) = match given.get("text") {
+                    Some(line) => (peer(given)?, text(line, "text")?),
+                    None => (1, text(given, "line")?),
+                };
+                self.callback.line(peer, text, desk).await
+            }
+        };
+        if let Err(why) = answer {
+            return Ok(Err(why));
+        }
+        let telling = Telling {
+            clock: self.case.clock,
+            derived: &[],
+        };
+        let (submitted, lines) = self.desk.take();
+        if !submitted.is_empty() {
+            let submitted = submitted.iter().map(|one| telling.message(one));
+            told.insert("submitted".into(), submitted.collect());
+        }
+        if !lines.is_empty() {
+            let lines = lines.into_iter().map(|(peer, text)| match peer {
+                1 => Json::from(text),
+                peer => json!({"peer": peer, "text": text}),
+            });
+            told.insert("lines".into(), lines.collect());
+        }
+        Ok(Ok(match told.is_empty() {
+            true => "done".into(),
+            false => Json::Object(told),
+        }))
+    }
+}
+
+/// Who speaks; 1 where it is not said.
+fn peer(node: &Node) -> Read<u64> {
+    let said = node.get("peer").or(Some(node)).and_then(Node::text).unwrap_or("1");
+    said.parse().or_else(|_| wrong(node.line, format!("`{said}` is no number of a peer")))
+}
+
+fn request(node: &Node) -> Read<HttpRequest> {
+    known(node, &["method", "path", "query", "headers", "body", "peer"], "a request")?;
+    let own = |key: &str, default: &str| -> Read<String> {
+        node.get(key).map_or(Ok(default.to_owned()), |node| Ok(text(node, key)?.to_owned()))
+    };
+    let mut headers = Vec::new();
+    for field in node.get("headers").map_or(&[][..], Node::fields) {
+        headers.push((field.key.to_ascii_lowercase(), text(&field.node, "a header")?.to_owned()));
+    }
+    Ok(HttpRequest {
+        method: own("method", "POST")?,
+        path: own("path", "/")?,
+        query: own("query", "")?,
+        headers,
+        body: node.get("body").map_or(Ok(Vec::new()), |body| bytes(body, "body"))?,
+        peer: own("peer", "192.0.2.1:40000")?,
+    })
 }
 
 fn contents(given: Vec<Given>) -> BTreeMap<u64, Vec<u8>> {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_config::{SafeUrl, Secret};
 use flow_host::{Credential, Outside, Place, Real, Secrets, Senses, World};
-use flow_message::Timestamp;
+use flow_message::{Message, Timestamp};
 use flow_runtime::ports::{
-    Callback, Clock, Content, ContentReader, ContentWriter, Event, Failure, Observer, State,
+    Callback, Clock, Content, ContentReader, ContentWriter, Event, Failure, Lines, Observer, State,
+    Submit,
 };
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,6 +66,33 @@ pub(super) struct Nobody;
 
 impl Observer for Nobody {
     fn event(&self, _: &Event<'_>) {}
+}
+
+/// Takes what is submitted, and lines, and keeps both to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Counter(Mutex<(Vec<Message>, Vec<(u64, String)>)>);
+
+impl Counter {
+    /// What came since it was last asked.
+    pub(super) fn take(&self) -> (Vec<Message>, Vec<(u64, String)>) {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
+
+#[async_trait]
+impl Submit for Counter {
+    async fn submit(&self, messages: Vec<Message>) -> Result<(), Failure> {
+        lock(&self.0).0.extend(messages);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Lines for Counter {
+    async fn write(&self, peer: u64, text: &str) -> Result<(), Failure> {
+        lock(&self.0).1.push((peer, text.to_owned()));
+        Ok(())
+    }
 }
 
 /// What stands around each instance.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use flow_daemon::PluginInfo;
 
 use super::show;
@@ -50,9 +49,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         true => fetch::fetch(&args.plugin)?,
         false => read(Path::new(&args.plugin))?,
     };
-    let scratch = tempfile::tempdir().context("no temporary folder")?;
-    let file = scratch.path().join("plugin.wasm");
-    std::fs::write(&file, &bytes)?;
     let engine = context.engine()?;
     let plugin = engine.plugin_of(&args.plugin, &bytes)?;
     verify(args, expected.as_deref(), &plugin)?;
@@ -60,12 +56,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let name = &plugin.manifest.name;
     let directory = context.directories()?.config.join("plugins");
     let place = directory.join(format!("{name}.wasm"));
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("{} can't be made", directory.display()))?;
     let console = &context.console;
     let shadows = shipped(name);
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    files::write_bytes(&place, &bytes, 0o644, existing).map_err(|error| match error.kind() {
+    files::write(&place, &bytes, 0o644, existing).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => anyhow::Error::from(there(name, &place)),
         _ => anyhow::Error::from(error).context(format!("{} can't be written", place.display())),
     })?;

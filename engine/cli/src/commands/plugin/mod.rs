@@ -1,8 +1,11 @@
 //! `flow plugin list|show|add|remove|new|build|test`.
 
+mod add;
 mod build;
 mod new;
+mod remove;
 mod show;
+mod test;
 
 use crate::context::Context;
 use crate::stop::Exit;
@@ -35,6 +38,12 @@ enum Command {
     New(new::Args),
     /// Build the plugin of a project
     Build(build::Args),
+    /// Run the tests of a project, without network
+    Test(test::Args),
+    /// Give a plugin to your flows
+    Add(add::Args),
+    /// Take a plugin of yours away again
+    Remove(remove::Args),
 }
 
 /// Runs the command.
@@ -47,5 +56,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Command::Show(args) => show::show(args, context),
         Command::New(args) => new::run(args, context),
         Command::Build(args) => build::run(args, context),
+        Command::Test(args) => test::run(args, context),
+        Command::Add(args) => add::run(args, context),
+        Command::Remove(args) => remove::run(args, context),
     }
 }

@@ -16,7 +16,8 @@ use crate::stop::Exit;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --format json, stdout is one array of
-{\"name\", \"version\", \"origin\", \"summary\", \"entry_points\"}.")]
+{\"name\", \"version\", \"origin\", \"summary\", \"entry_points\", \"sha256\", \"shadows\"}; `shadows`
+says whether it stands in for a shipped plugin of that name.")]
 pub(crate) struct List {
     #[command(flatten)]
     format: FormatArg,
@@ -25,7 +26,7 @@ pub(crate) struct List {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --format json, stdout is one object {\"name\", \"version\", \"origin\", \"summary\", \"doc\", \"size\", \
-\"sha256\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"options\"}; each of `options` is
+\"sha256\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"contract\", \"options\"}; each of `options` is
 {\"name\", \"type\", \"default\", \"required\", \"repeated\", \"secret\", \"choices\", \"doc\", \"example\"}.")]
 pub(crate) struct Show {
     /// A plugin's name, or the path of a .wasm file
@@ -81,7 +82,10 @@ pub(in crate::commands) fn table(plugins: &[PluginInfo]) -> Listing {
         table.row([
             &manifest.name,
             &manifest.version,
-            &origin(plugin),
+            &match shadows(plugin) {
+                true => format!("{} (over the shipped one)", origin(plugin)),
+                false => origin(plugin),
+            },
             &manifest.summary,
         ]);
         rows.push(json!({
@@ -90,6 +94,8 @@ pub(in crate::commands) fn table(plugins: &[PluginInfo]) -> Listing {
             "origin": origin(plugin),
             "summary": manifest.summary,
             "entry_points": manifest.entry_points,
+            "sha256": plugin.sha256,
+            "shadows": shadows(plugin),
         }));
     }
     (
@@ -131,6 +137,7 @@ fn object(plugin: &PluginInfo) -> Value {
         "schemes": manifest.schemes,
         "grants": grants(plugin),
         "imports": plugin.imports,
+        "contract": plugin.contract,
         "options": options,
     })
 }
@@ -197,6 +204,7 @@ fn facts(plugin: &PluginInfo, paint: Paint) -> String {
     facts.row(["URL schemes", &list(&manifest.schemes)]);
     facts.row(["asks for", &list(&grants)]);
     facts.row(["imports", &list(&plugin.imports)]);
+    facts.row(["contract", &format!("flow:plugin@{}", plugin.contract)]);
     facts.row([
         "from",
         &format!("{}, {}", origin(plugin), bytes(plugin.size)),
@@ -257,6 +265,25 @@ fn grants(plugin: &PluginInfo) -> Vec<&'static str> {
         .collect()
 }
 
+/// The lines of a flow that allow what the plugin asks for, where it asks for anything.
+pub(super) fn allowing(plugin: &PluginInfo) -> Vec<String> {
+    if plugin.manifest.grants.is_empty() {
+        return vec!["it asks for nothing: it reaches no host and no credentials".to_owned()];
+    }
+    let mut lines = vec![
+        "it asks for the following, and gets it for the hosts of the URLs in its options and in the flow; \
+         for others, a flow says:"
+            .to_owned(),
+        "  allow:".to_owned(),
+    ];
+    lines.extend(plugin.manifest.grants.iter().map(|grant| match grant {
+        Grant::Connect => "    connect: ['host.example.org:993']".to_owned(),
+        Grant::Http => "    http: [api.example.org]".to_owned(),
+        Grant::Secrets => "    secrets: ['imaps://host.example.org/']".to_owned(),
+    }));
+    lines
+}
+
 fn grant_name(grant: Grant) -> &'static str {
     match grant {
         Grant::Connect => "connect",
@@ -270,6 +297,14 @@ fn origin(plugin: &PluginInfo) -> String {
         PluginOrigin::Shipped => "shipped".to_owned(),
         PluginOrigin::File(path) => path.display().to_string(),
     }
+}
+
+/// Whether it stands in for a shipped one.
+fn shadows(plugin: &PluginInfo) -> bool {
+    let shipped = crate::catalogue::plugins()
+        .iter()
+        .any(|(name, _)| *name == plugin.manifest.name);
+    shipped && plugin.origin != PluginOrigin::Shipped
 }
 
 #[cfg(test)]
@@ -318,6 +353,7 @@ mod tests {
                 entry_points: vec!["gather".into(), "download".into()],
             },
             imports: vec!["log".into(), "connection".into()],
+            contract: "0.1".into(),
             size: 350_000,
             sha256: "ab".repeat(32),
             origin: PluginOrigin::Shipped,
@@ -343,6 +379,8 @@ mod tests {
                 "origin": "shipped",
                 "summary": "reads letters",
                 "entry_points": ["gather", "download"],
+                "sha256": "ab".repeat(32),
+                "shadows": false,
             })]
         );
     }
