@@ -16,10 +16,12 @@ use flow_testkit::Flow;
 fn workshop() -> Flow {
     let mut flow = Flow::new();
     for (variable, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-        let place = std::env::var_os(variable).map(std::path::PathBuf::from).or_else(|| {
-            let home = std::env::var_os("HOME")?;
-            Some(Path::new(&home).join(folder))
-        });
+        let place = std::env::var_os(variable)
+            .map(std::path::PathBuf::from)
+            .or_else(|| {
+                let home = std::env::var_os("HOME")?;
+                Some(Path::new(&home).join(folder))
+            });
         if let Some(place) = place.filter(|place| place.is_dir()) {
             flow.env(variable, &place.display().to_string());
         }

@@ -5,7 +5,11 @@ use flow_testkit::{Finished, Flow};
 /// Runs one test of a shipped plugin, as if it were a project's.
 fn tried(plugin: &str, test: &str) -> Finished {
     let flow = Flow::new();
-    let built = flow.binary().ancestors().nth(2).expect("below a target directory");
+    let built = flow
+        .binary()
+        .ancestors()
+        .nth(2)
+        .expect("below a target directory");
     let wasm = built
         .join("plugins/wasm32-wasip2/release")
         .join(format!("{}.wasm", plugin.replace('-', "_")));
@@ -22,7 +26,11 @@ fn tried(plugin: &str, test: &str) -> Finished {
 fn differs(plugin: &str, test: &str, shown: &[&str]) {
     let finished = tried(plugin, test).expect(1);
     for text in shown {
-        assert!(finished.stdout.contains(text), "no `{text}` in\n{}", finished.stdout);
+        assert!(
+            finished.stdout.contains(text),
+            "no `{text}` in\n{}",
+            finished.stdout
+        );
     }
 }
 
@@ -62,12 +70,27 @@ steps:
 #[test]
 fn a_connection_goes_as_its_script_says() {
     let sent = "eklOU1RSRUFNAAAAAAVoZWxsbwAAAAA=";
-    let clean = SCANNED.replace("@SENT@", sent).replace("@ANSWER@", "c3RyZWFtOiBPSwA=");
+    let clean = SCANNED
+        .replace("@SENT@", sent)
+        .replace("@ANSWER@", "c3RyZWFtOiBPSwA=");
     tried("clamav", &clean).expect(0);
-    let infected = SCANNED.replace("@SENT@", sent).replace("@ANSWER@", "c3RyZWFtOiBFaWNhciBGT1VORAA=");
-    differs("clamav", &infected, &["p/tests/one.yaml:11: after_work, number 1", "+ reject: {code: "]);
+    let infected = SCANNED
+        .replace("@SENT@", sent)
+        .replace("@ANSWER@", "c3RyZWFtOiBFaWNhciBGT1VORAA=");
+    differs(
+        "clamav",
+        &infected,
+        &[
+            "p/tests/one.yaml:11: after_work, number 1",
+            "+ reject: {code: ",
+        ],
+    );
     let other = clean.replace("content: hello", "content: holla");
-    differs("clamav", &other, &["p/tests/one.yaml:5: said on the connection"]);
+    differs(
+        "clamav",
+        &other,
+        &["p/tests/one.yaml:5: said on the connection"],
+    );
 }
 
 #[test]
@@ -96,13 +119,32 @@ steps:
 #[test]
 fn a_test_that_makes_no_sense_says_where() {
     let wrong = |test: &str, shown: &[&str]| differs("delay", test, shown);
-    wrong("options: { delay: 60 }\nsteps: []\n", &["FAILED  p/tests/one.yaml", "needs a unit", "p/tests/one.yaml:1:19"]);
+    wrong(
+        "options: { delay: 60 }\nsteps: []\n",
+        &[
+            "FAILED  p/tests/one.yaml",
+            "needs a unit",
+            "p/tests/one.yaml:1:19",
+        ],
+    );
     wrong("options: { dely: 60s }\n", &["did you mean `delay`?"]);
     wrong("steps: []\n", &["there are no `steps`"]);
-    wrong("stepps: []\n", &["p/tests/one.yaml:1: a test of a plugin has no `stepps`"]);
-    wrong("steps:\n  - after_acept: []\n", &["p/tests/one.yaml:2: a step has no `after_acept`"]);
-    wrong("steps:\n  - after_accept:\n      - path: a\n", &["p/tests/one.yaml:3: a message has a `relPath`"]);
-    wrong("steps:\n  - gather: 3\n", &["p/tests/one.yaml:2: the plugin does not export `gather`"]);
+    wrong(
+        "stepps: []\n",
+        &["p/tests/one.yaml:1: a test of a plugin has no `stepps`"],
+    );
+    wrong(
+        "steps:\n  - after_acept: []\n",
+        &["p/tests/one.yaml:2: a step has no `after_acept`"],
+    );
+    wrong(
+        "steps:\n  - after_accept:\n      - path: a\n",
+        &["p/tests/one.yaml:3: a message has a `relPath`"],
+    );
+    wrong(
+        "steps:\n  - gather: 3\n",
+        &["p/tests/one.yaml:2: the plugin does not export `gather`"],
+    );
     wrong("steps: [\n", &["p/tests/one.yaml"]);
     wrong("", &["the file is empty"]);
 }

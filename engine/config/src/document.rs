@@ -91,7 +91,14 @@ impl Node {
 }
 
 /// Options of a flow that a test of a plugin may set.
-const OF_A_FLOW: [&str; 6] = ["allow", "pollUrl", "sendTo", "timeout", "directory", "download"];
+const OF_A_FLOW: [&str; 6] = [
+    "allow",
+    "pollUrl",
+    "sendTo",
+    "timeout",
+    "directory",
+    "download",
+];
 
 /// Reads the test `name` of `plugin`: the whole document, and a flow with that plugin alone, under
 /// the document's `options` and `limits`.
@@ -248,7 +255,10 @@ mod tests {
         );
         let step = &document.get("steps").expect("steps").items()[0];
         let expect = &step.fields()[1];
-        assert_eq!((expect.key.as_str(), expect.line, expect.column), ("expect", 6, 5));
+        assert_eq!(
+            (expect.key.as_str(), expect.line, expect.column),
+            ("expect", 6, 5)
+        );
         assert_eq!(expect.node.items()[0].text(), Some("keep"));
     }
 

@@ -123,7 +123,10 @@ impl Engine {
         let inner = &self.inner;
         let made = inner.catalogue.get_or_init(|| {
             let cache_dir = Some(inner.directories.cache.join("compiled"));
-            let host = Host::with_proxies(HostOptions { cache_dir }, entrances::proxies(&inner.source.env))?;
+            let host = Host::with_proxies(
+                HostOptions { cache_dir },
+                entrances::proxies(&inner.source.env),
+            )?;
             let directory = inner.directories.config.join("plugins");
             Ok(Catalogue::new(host, inner.builtin, Some(directory)))
         });
@@ -345,7 +348,8 @@ impl Engine {
             true => None,
             false => {
                 let catalogue = self.catalogue()?;
-                let plugins = FlowPlugins::with_lines(catalogue, &flow, &surroundings, lines.as_ref())?;
+                let plugins =
+                    FlowPlugins::with_lines(catalogue, &flow, &surroundings, lines.as_ref())?;
                 Some(Arc::new(plugins))
             }
         };

@@ -91,8 +91,21 @@ pub(super) enum Turn {
 }
 
 const TOP: [&str; 15] = [
-    "options", "limits", "allow", "pollUrl", "sendTo", "timeout", "directory", "download", "clock",
-    "state", "credentials", "http", "connections", "steps", "description",
+    "options",
+    "limits",
+    "allow",
+    "pollUrl",
+    "sendTo",
+    "timeout",
+    "directory",
+    "download",
+    "clock",
+    "state",
+    "credentials",
+    "http",
+    "connections",
+    "steps",
+    "description",
 ];
 
 /// What a step may call.
@@ -123,7 +136,10 @@ impl Case {
                 match time {
                     Ok(time) => time,
                     Err(_) => {
-                        return wrong(node.line, format!("`{text}` is no time; write it as `2026-01-01T00:00:00Z`"));
+                        return wrong(
+                            node.line,
+                            format!("`{text}` is no time; write it as `2026-01-01T00:00:00Z`"),
+                        );
                     }
                 }
             }
@@ -136,8 +152,14 @@ impl Case {
         for node in list(root, "credentials") {
             credentials.push(text(node, "a line of `credentials`")?.to_owned());
         }
-        let http = list(root, "http").iter().map(exchange).collect::<Read<_>>()?;
-        let connections = list(root, "connections").iter().map(dialled).collect::<Read<_>>()?;
+        let http = list(root, "http")
+            .iter()
+            .map(exchange)
+            .collect::<Read<_>>()?;
+        let connections = list(root, "connections")
+            .iter()
+            .map(dialled)
+            .collect::<Read<_>>()?;
         let steps: Vec<Step> = list(root, "steps").iter().map(step).collect::<Read<_>>()?;
         if steps.is_empty() {
             return wrong(root.line, "there are no `steps`, so nothing would be tried");
@@ -169,18 +191,27 @@ fn step(node: &Node) -> Read<Step> {
             "state" => state = Some(field.node.clone()),
             call if CALLS.contains(&call) && found.is_none() => found = Some(field.clone()),
             call if CALLS.contains(&call) => {
-                return wrong(field.line, format!("a step is one call; `{call}` is a second one"));
+                return wrong(
+                    field.line,
+                    format!("a step is one call; `{call}` is a second one"),
+                );
             }
             other => {
                 return wrong(
                     field.line,
-                    format!("a step has no `{other}`: it is a call ({}) with `expect`, `log` and `state`", CALLS.join(", ")),
+                    format!(
+                        "a step has no `{other}`: it is a call ({}) with `expect`, `log` and `state`",
+                        CALLS.join(", ")
+                    ),
                 );
             }
         }
     }
     let Some(found) = found else {
-        return wrong(node.line, format!("a step is a call: one of {}", CALLS.join(", ")));
+        return wrong(
+            node.line,
+            format!("a step is a call: one of {}", CALLS.join(", ")),
+        );
     };
     Ok(Step {
         line: found.line,
@@ -194,11 +225,18 @@ fn step(node: &Node) -> Read<Step> {
 }
 
 fn exchange(node: &Node) -> Read<Exchange> {
-    known(node, &["request", "headers", "body", "respond"], "an entry of `http`")?;
+    known(
+        node,
+        &["request", "headers", "body", "respond"],
+        "an entry of `http`",
+    )?;
     let request = need(node, "request")?;
     let words: Vec<&str> = text(request, "request")?.split_whitespace().collect();
     let [method, url] = words[..] else {
-        return wrong(request.line, "a request is a method and a URL, e.g. `GET https://example.org/`");
+        return wrong(
+            request.line,
+            "a request is a method and a URL, e.g. `GET https://example.org/`",
+        );
     };
     let headers = node.get("headers").map_or(&[][..], Node::fields);
     Ok(Exchange {
@@ -233,7 +271,9 @@ fn answer(node: &Node) -> Read<Answer> {
     Ok(Answer::Response {
         status: node.get("status").map_or(Ok(200), status)?,
         headers,
-        body: node.get("body").map_or(Ok(Vec::new()), |node| bytes(node, "body"))?,
+        body: node
+            .get("body")
+            .map_or(Ok(Vec::new()), |node| bytes(node, "body"))?,
     })
 }
 
@@ -249,8 +289,14 @@ fn dialled(node: &Node) -> Read<Dialled> {
     known(node, &["to", "tls", "script"], "an entry of `connections`")?;
     let to = need(node, "to")?;
     let place = text(to, "to")?;
-    if !place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-        return wrong(to.line, format!("`{place}` is no place to connect to; write `host:port`"));
+    if !place
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    {
+        return wrong(
+            to.line,
+            format!("`{place}` is no place to connect to; write `host:port`"),
+        );
     }
     let mut script = Vec::new();
     for turn in need(node, "script")?.items() {
@@ -269,23 +315,36 @@ fn dialled(node: &Node) -> Read<Dialled> {
             "expect" => Turn::Expect(field.line, field.node.clone()),
             "starttls" => Turn::StartTls(field.line),
             other => {
-                return wrong(field.line, format!("there is no turn `{other}`: it is `send`, `expect` or `starttls`"));
+                return wrong(
+                    field.line,
+                    format!("there is no turn `{other}`: it is `send`, `expect` or `starttls`"),
+                );
             }
         });
     }
     Ok(Dialled {
         line: node.line,
         to: place.to_owned(),
-        tls: node.get("tls").and_then(Node::text).is_some_and(|text| matches!(text, "true" | "yes" | "on")),
+        tls: node
+            .get("tls")
+            .and_then(Node::text)
+            .is_some_and(|text| matches!(text, "true" | "yes" | "on")),
         script,
     })
 }
 
 pub(super) fn known(node: &Node, keys: &[&str], what: &str) -> Read<()> {
     if !matches!(node.value, Value::Map(_)) {
-        return wrong(node.line, format!("{what} is a mapping: {}", keys.join(", ")));
+        return wrong(
+            node.line,
+            format!("{what} is a mapping: {}", keys.join(", ")),
+        );
     }
-    match node.fields().iter().find(|field| !keys.contains(&field.key.as_str())) {
+    match node
+        .fields()
+        .iter()
+        .find(|field| !keys.contains(&field.key.as_str()))
+    {
         Some(field) => wrong(
             field.line,
             format!("{what} has no `{}`; it has {}", field.key, keys.join(", ")),
@@ -337,10 +396,16 @@ pub(super) fn span(node: &Node, what: &str) -> Read<Duration> {
     let text = text(node, what)?;
     let parsed = match text.strip_suffix("ms") {
         Some(number) => number.parse().ok().map(Duration::from_millis),
-        None => text.strip_suffix('s').and_then(|number| number.parse().ok()).map(Duration::from_secs),
+        None => text
+            .strip_suffix('s')
+            .and_then(|number| number.parse().ok())
+            .map(Duration::from_secs),
     };
     match parsed {
         Some(span) => Ok(span),
-        None => wrong(node.line, format!("`{text}` is no time span; write `10s` or `500ms`")),
+        None => wrong(
+            node.line,
+            format!("`{text}` is no time span; write `10s` or `500ms`"),
+        ),
     }
 }

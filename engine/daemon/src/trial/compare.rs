@@ -43,7 +43,9 @@ impl Difference {
 pub(super) fn text(expected: &str, actual: &str) -> bool {
     match expected.strip_prefix('~') {
         _ if expected == "<any>" => true,
-        Some(regex) => regex::Regex::new(regex.trim_start()).is_ok_and(|regex| regex.is_match(actual)),
+        Some(regex) => {
+            regex::Regex::new(regex.trim_start()).is_ok_and(|regex| regex.is_match(actual))
+        }
         None => expected == actual,
     }
 }

@@ -36,7 +36,10 @@ pub(super) fn messages(
     directory: Option<&Path>,
 ) -> Read<Vec<Given>> {
     let Value::List(items) = &node.value else {
-        return wrong(node.line, "this is a list of messages, e.g. `- relPath: a/b.txt`");
+        return wrong(
+            node.line,
+            "this is a list of messages, e.g. `- relPath: a/b.txt`",
+        );
     };
     let numbered = (1..).zip(items);
     numbered
@@ -58,9 +61,8 @@ fn message(id: u64, node: &Node, clock: Timestamp, directory: Option<&Path>) -> 
             fields.insert(field.key.clone(), json(&field.node));
         }
     }
-    let message = v03::from_value(Json::Object(fields)).or_else(|error| {
-        wrong(node.line, format!("this is no message: {error}"))
-    })?;
+    let message = v03::from_value(Json::Object(fields))
+        .or_else(|error| wrong(node.line, format!("this is no message: {error}")))?;
     let content = match node.get("content") {
         Some(node) if node.get("encoding").is_none() => Some(content(node, directory)?),
         _ => None,
@@ -102,7 +104,10 @@ fn content(node: &Node, directory: Option<&Path>) -> Read<Vec<u8>> {
     known(node, &["file"], "content")?;
     let path = directory.unwrap_or(Path::new("")).join(text(file, "file")?);
     std::fs::read(&path).or_else(|error| {
-        wrong(file.line, format!("{} can't be read: {error}", path.display()))
+        wrong(
+            file.line,
+            format!("{} can't be read: {error}", path.display()),
+        )
     })
 }
 
@@ -110,11 +115,19 @@ fn fate(node: &Node) -> Read<Fate> {
     if let Some(name) = node.text() {
         return match name {
             "posted" => Ok(Fate::Posted),
-            other => wrong(node.line, format!("`{other}` is no fate; it is `posted`, or `rejected`, `retrying` or `dead` with a reason")),
+            other => wrong(
+                node.line,
+                format!(
+                    "`{other}` is no fate; it is `posted`, or `rejected`, `retrying` or `dead` with a reason"
+                ),
+            ),
         };
     }
     let [field] = node.fields() else {
-        return wrong(node.line, "a fate is one of `posted`, `rejected`, `retrying`, `dead`");
+        return wrong(
+            node.line,
+            "a fate is one of `posted`, `rejected`, `retrying`, `dead`",
+        );
     };
     match field.key.as_str() {
         "rejected" => {
@@ -127,7 +140,10 @@ fn fate(node: &Node) -> Read<Fate> {
         }
         "retrying" => Ok(Fate::Retrying(text(&field.node, "retrying")?.to_owned())),
         "dead" => Ok(Fate::Dead(text(&field.node, "dead")?.to_owned())),
-        other => wrong(field.line, format!("`{other}` is no fate; it is `posted`, `rejected`, `retrying` or `dead`")),
+        other => wrong(
+            field.line,
+            format!("`{other}` is no fate; it is `posted`, `rejected`, `retrying` or `dead`"),
+        ),
     }
 }
 
@@ -139,9 +155,7 @@ pub(super) fn json(node: &Node) -> Json {
         Value::Text { text, .. } => match text.as_str() {
             "true" => true.into(),
             "false" => false.into(),
-            text => text
-                .parse::<i64>()
-                .map_or_else(|_| text.into(), Json::from),
+            text => text.parse::<i64>().map_or_else(|_| text.into(), Json::from),
         },
         Value::List(items) => items.iter().map(json).collect(),
         Value::Map(fields) => fields

@@ -50,7 +50,11 @@ impl Peers {
         });
         let connections = lock(&self.connections);
         let dialled = connections.iter().map(|dialled| {
-            Difference::missing(dialled.line, "this connection was never made", dialled.to.clone())
+            Difference::missing(
+                dialled.line,
+                "this connection was never made",
+                dialled.to.clone(),
+            )
         });
         requests.chain(dialled).collect()
     }
@@ -79,7 +83,11 @@ fn differences(expected: &Exchange, request: &HttpRequest) -> Vec<Difference> {
         let what = format!("header `{name}` of the request");
         match actual {
             Some((_, actual)) => compare::node(value, &actual.as_str().into(), &what, &mut found),
-            None => found.push(Difference::missing(value.line, &what, compare::shown(value))),
+            None => found.push(Difference::missing(
+                value.line,
+                &what,
+                compare::shown(value),
+            )),
         }
     }
     if let Some(body) = &expected.body {
@@ -101,14 +109,20 @@ impl Outside for Peers {
     async fn connect(&self, host: &str, port: u16, tls: bool) -> Result<Box<dyn Peer>, Failed> {
         let place = format!("{host}:{port}");
         let mut waiting = lock(&self.connections);
-        let Some(index) = waiting.iter().position(|dialled| dialled.to == place && dialled.tls == tls) else {
+        let Some(index) = waiting
+            .iter()
+            .position(|dialled| dialled.to == place && dialled.tls == tls)
+        else {
             let kind = if tls { " with TLS" } else { "" };
             self.differs(Difference::extra(
                 *lock(&self.at),
                 "a connection that the test does not know",
                 format!("{place}{kind}"),
             ));
-            return Err(Failure::temporary(format!("nobody listens at {place}{kind} in this test")).into());
+            return Err(Failure::temporary(format!(
+                "nobody listens at {place}{kind} in this test"
+            ))
+            .into());
         };
         let dialled = waiting.remove(index);
         Ok(Box::new(Played {

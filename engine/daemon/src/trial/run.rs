@@ -178,7 +178,10 @@ impl Stage<'_> {
                 let limit = number(&step.given)?;
                 let gathered = self.callback.gather(limit, state).await;
                 return Ok(gathered.map(|gathered| {
-                    let telling = Telling { clock, derived: &[] };
+                    let telling = Telling {
+                        clock,
+                        derived: &[],
+                    };
                     let messages = gathered.messages.iter().map(|one| telling.message(one));
                     let mut told = Map::new();
                     told.insert("messages".into(), messages.collect());
@@ -264,7 +267,8 @@ impl Stage<'_> {
                     told.insert("status".into(), response.status.into());
                     if !response.headers.is_empty() {
                         let headers = response.headers.into_iter();
-                        let headers: Map<_, _> = headers.map(|(name, value)| (name, value.into())).collect();
+                        let headers: Map<_, _> =
+                            headers.map(|(name, value)| (name, value.into())).collect();
                         told.insert("headers".into(), headers.into());
                     }
                     if !response.body.is_empty() {
@@ -309,25 +313,41 @@ impl Stage<'_> {
 
 /// Who speaks; 1 where it is not said.
 fn peer(node: &Node) -> Read<u64> {
-    let said = node.get("peer").or(Some(node)).and_then(Node::text).unwrap_or("1");
-    said.parse().or_else(|_| wrong(node.line, format!("`{said}` is no number of a peer")))
+    let said = node
+        .get("peer")
+        .or(Some(node))
+        .and_then(Node::text)
+        .unwrap_or("1");
+    said.parse()
+        .or_else(|_| wrong(node.line, format!("`{said}` is no number of a peer")))
 }
 
 fn request(node: &Node) -> Read<HttpRequest> {
-    known(node, &["method", "path", "query", "headers", "body", "peer"], "a request")?;
+    known(
+        node,
+        &["method", "path", "query", "headers", "body", "peer"],
+        "a request",
+    )?;
     let own = |key: &str, default: &str| -> Read<String> {
-        node.get(key).map_or(Ok(default.to_owned()), |node| Ok(text(node, key)?.to_owned()))
+        node.get(key).map_or(Ok(default.to_owned()), |node| {
+            Ok(text(node, key)?.to_owned())
+        })
     };
     let mut headers = Vec::new();
     for field in node.get("headers").map_or(&[][..], Node::fields) {
-        headers.push((field.key.to_ascii_lowercase(), text(&field.node, "a header")?.to_owned()));
+        headers.push((
+            field.key.to_ascii_lowercase(),
+            text(&field.node, "a header")?.to_owned(),
+        ));
     }
     Ok(HttpRequest {
         method: own("method", "POST")?,
         path: own("path", "/")?,
         query: own("query", "")?,
         headers,
-        body: node.get("body").map_or(Ok(Vec::new()), |body| bytes(body, "body"))?,
+        body: node
+            .get("body")
+            .map_or(Ok(Vec::new()), |body| bytes(body, "body"))?,
         peer: own("peer", "192.0.2.1:40000")?,
     })
 }
@@ -375,7 +395,10 @@ impl Done {
     fn logged(&mut self, step: &Step, lines: &[String]) {
         for wanted in &step.log {
             let wanted_text = wanted.text().unwrap_or_default();
-            if !lines.iter().any(|line| line.contains(wanted_text) || compare::text(wanted_text, line)) {
+            if !lines
+                .iter()
+                .any(|line| line.contains(wanted_text) || compare::text(wanted_text, line))
+            {
                 self.differences.push(Difference {
                     line: wanted.line,
                     what: "a line of the log that contains this".into(),
@@ -389,7 +412,9 @@ impl Done {
     /// What the state should hold after the step.
     fn stored(&mut self, step: &Step, state: &Pairs) {
         for field in step.state.as_ref().map_or(&[][..], Node::fields) {
-            let actual = state.value(&field.key).map_or(json!(null), |value| told::bytes(&value));
+            let actual = state
+                .value(&field.key)
+                .map_or(json!(null), |value| told::bytes(&value));
             let what = format!("state `{}` after {}", field.key, step.entry);
             compare::node(&field.node, &actual, &what, &mut self.differences);
         }

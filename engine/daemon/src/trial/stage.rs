@@ -123,19 +123,28 @@ impl Secrets for Listed {
             Some((scheme.to_owned(), user.to_owned(), host.to_owned()))
         };
         let wanted = place(url);
-        let found = self.0.iter().filter_map(|line| place(line)).find(|(scheme, user, host)| {
-            wanted.as_ref().is_some_and(|(wanted_scheme, wanted_user, wanted_host)| {
-                let name = user.split(':').next().unwrap_or_default();
-                scheme == wanted_scheme
-                    && host == wanted_host
-                    && (wanted_user.is_empty() || wanted_user.split(':').next() == Some(name))
-            })
-        });
+        let found = self
+            .0
+            .iter()
+            .filter_map(|line| place(line))
+            .find(|(scheme, user, host)| {
+                wanted
+                    .as_ref()
+                    .is_some_and(|(wanted_scheme, wanted_user, wanted_host)| {
+                        let name = user.split(':').next().unwrap_or_default();
+                        scheme == wanted_scheme
+                            && host == wanted_host
+                            && (wanted_user.is_empty()
+                                || wanted_user.split(':').next() == Some(name))
+                    })
+            });
         let (_, user, _) = found.ok_or_else(|| {
             let shown = SafeUrl::parse(url)
                 .map(|url| url.without_password())
                 .unwrap_or_default();
-            Failure::Config(format!("`credentials` of the test has no line for `{shown}`"))
+            Failure::Config(format!(
+                "`credentials` of the test has no line for `{shown}`"
+            ))
         })?;
         let (user, password) = user.split_once(':').unwrap_or((&user, ""));
         Ok(Credential {

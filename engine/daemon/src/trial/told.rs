@@ -62,7 +62,9 @@ fn edits(edits: &[Edit]) -> Map<String, Json> {
             Edit::ContentType(value) => ("contentType", json!(value)),
             Edit::Identity(value) => (
                 "identity",
-                value.as_ref().map_or(Json::Null, |identity| identity_of(identity.clone())),
+                value
+                    .as_ref()
+                    .map_or(Json::Null, |identity| identity_of(identity.clone())),
             ),
             Edit::Directory(value) => ("directory", json!(value)),
             Edit::Filename(value) => ("filename", json!(value)),

@@ -58,7 +58,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let place = directory.join(format!("{name}.wasm"));
     let console = &context.console;
     let shadows = shipped(name);
-    let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    let existing = if args.force {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
     files::write(&place, &bytes, 0o644, existing).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => anyhow::Error::from(there(name, &place)),
         _ => anyhow::Error::from(error).context(format!("{} can't be written", place.display())),
@@ -84,7 +88,9 @@ fn there(name: &str, place: &Path) -> Problem {
         format!("there is a plugin `{name}` already: {}", place.display()),
     )
     .note("nothing was changed")
-    .hint("`--force` replaces it; flows that run go on with the old one until they are started again")
+    .hint(
+        "`--force` replaces it; flows that run go on with the old one until they are started again",
+    )
 }
 
 /// Whether a plugin of that name is inside this binary.
@@ -125,7 +131,9 @@ fn verify(args: &Args, expected: Option<&str>, plugin: &PluginInfo) -> Result<()
             "what came is `{}` {}, sha256 {actual}; nothing was added",
             plugin.manifest.name, plugin.manifest.version
         ))
-        .hint(format!("if that is the hash its author gives, add `--sha256 {actual}`"))),
+        .hint(format!(
+            "if that is the hash its author gives, add `--sha256 {actual}`"
+        ))),
         None => Ok(()),
     }
 }
@@ -143,7 +151,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
         return Err(unreadable("it is a folder".into()));
     }
     if size.len() > LARGEST {
-        return Err(unreadable(format!("it has {} bytes, and a plugin has at most {LARGEST}", size.len())));
+        return Err(unreadable(format!(
+            "it has {} bytes, and a plugin has at most {LARGEST}",
+            size.len()
+        )));
     }
     std::fs::read(path).map_err(|error| unreadable(error.to_string()))
 }
@@ -162,7 +173,9 @@ mod fetch {
             .enable_all()
             .build()
             .map_err(|error| failed(url, &error.to_string()))?;
-        runtime.block_on(flow_daemon::fetch(url, LARGEST)).map_err(|why| failed(url, &why))
+        runtime
+            .block_on(flow_daemon::fetch(url, LARGEST))
+            .map_err(|why| failed(url, &why))
     }
 
     fn failed(url: &str, why: &str) -> Problem {

@@ -50,8 +50,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 format!("`{name}` is a shipped plugin and can't be removed"),
             )
             .note("flows that do not name it do not use it"),
-            false => Problem::new("plugin/unknown", format!("there is no plugin `{name}` in {}", directory.display()))
-                .hint("`flow plugin list` shows what there is"),
+            false => Problem::new(
+                "plugin/unknown",
+                format!("there is no plugin `{name}` in {}", directory.display()),
+            )
+            .hint("`flow plugin list` shows what there is"),
         }
         .into());
     };
@@ -65,10 +68,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .hint("take it out of them first, or remove it all the same: `--force`")
         .into());
     }
-    std::fs::remove_file(&place).with_context(|| format!("{} can't be removed", place.display()))?;
+    std::fs::remove_file(&place)
+        .with_context(|| format!("{} can't be removed", place.display()))?;
     let mut text = format!("removed {}", place.display());
     if shipped {
-        text.push_str(&format!("\nflows that name `{name}` now get the shipped plugin"));
+        text.push_str(&format!(
+            "\nflows that name `{name}` now get the shipped plugin"
+        ));
     } else if !users.is_empty() {
         text.push_str(&format!("\n{} can't start any more", users.join(", ")));
     }

@@ -278,7 +278,7 @@ pub(super) fn allowing(plugin: &PluginInfo) -> Vec<String> {
     ];
     lines.extend(plugin.manifest.grants.iter().map(|grant| match grant {
         Grant::Connect => "    connect: ['host.example.org:993']".to_owned(),
-        Grant::Http => "    http: [api.example.org]".to_owned(),
+        Grant::Http => "    http: ['api.example.org:443']".to_owned(),
         Grant::Secrets => "    secrets: ['imaps://host.example.org/']".to_owned(),
     }));
     lines

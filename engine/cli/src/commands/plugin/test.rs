@@ -73,17 +73,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             "plugin/not-built",
             format!("there is no {} to test", wasm.display()),
         )
-        .hint(format!("build it first: `{} plugin build`", context.command()))
+        .hint(format!(
+            "build it first: `{} plugin build`",
+            context.command()
+        ))
         .into());
     }
-    let files = if files.is_empty() { tests(&directory)? } else { files };
+    let files = if files.is_empty() {
+        tests(&directory)?
+    } else {
+        files
+    };
     let (engine, _scratch) = alone(&project, &wasm, context)?;
     let console = &context.console;
     let (mut failed, mut steps) = (0_usize, 0);
     let mut rows = Vec::new();
     for file in &files {
         let shown = file.strip_prefix(".").unwrap_or(file).display().to_string();
-        let text = std::fs::read_to_string(file).with_context(|| format!("{shown} can't be read"))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("{shown} can't be read"))?;
         let tried = engine.try_plugin(project.name.kebab(), &file.display().to_string(), &text);
         let tried = match tried {
             // What is wrong with the plugin as a whole is wrong with every test.
@@ -104,7 +112,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let paint = console.paint();
         let text = match tried {
             Ok(_) if updated => format!("{} {shown}", paint.yellow("updated")),
-            Ok(trial) if passed => format!("{}      {shown}, {}", paint.green("ok"), plural(trial.steps as u64, "step")),
+            Ok(trial) if passed => format!(
+                "{}      {shown}, {}",
+                paint.green("ok"),
+                plural(trial.steps as u64, "step")
+            ),
             Ok(trial) => differences(&shown, &trial, paint),
             Err(error) => {
                 let said = crate::render::error(&error.into(), paint);
@@ -146,7 +158,10 @@ fn tests(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
     let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
         .collect();
     files.sort();
     if files.is_empty() {
@@ -208,7 +223,11 @@ fn differences(file: &str, trial: &Trial, paint: Paint) -> String {
         for (sign, side) in [("-", expected), ("+", actual)] {
             if let Some(side) = side {
                 let side = format!("{sign} {}", printable(side));
-                let side = if sign == "-" { paint.red(&side) } else { paint.green(&side) };
+                let side = if sign == "-" {
+                    paint.red(&side)
+                } else {
+                    paint.green(&side)
+                };
                 let _ = writeln!(text, "      {side}");
             }
         }
