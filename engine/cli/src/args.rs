@@ -244,7 +244,7 @@ pub(crate) enum Command {
     Post(post::Args),
     /// Look at, repeat or drop messages that failed
     Retry(retry::Args),
-    /// List plugins, or print the manual of one
+    /// List, show, make, build, test, add and remove plugins
     Plugin(plugin::Args),
     /// Print everything somebody needs who is to help
     Dump(dump::Args),
@@ -337,7 +337,7 @@ mod tests {
         for name in ["list", "show", "requeue", "drop"] {
             all.push(vec!["retry", name]);
         }
-        for name in ["list", "show"] {
+        for name in ["list", "show", "new", "build", "test", "add", "remove"] {
             all.push(vec!["plugin", name]);
         }
         all

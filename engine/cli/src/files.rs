@@ -18,14 +18,19 @@ pub(crate) enum Existing {
 ///
 /// # Errors
 /// Any of the steps failed; nothing is left behind then.
-pub(crate) fn write(path: &Path, text: &str, mode: u32, existing: Existing) -> io::Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    text: impl AsRef<[u8]>,
+    mode: u32,
+    existing: Existing,
+) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let unfinished = path.with_file_name(name);
-    let written = write_new(&unfinished, text, mode).and_then(|()| match existing {
+    let written = write_new(&unfinished, text.as_ref(), mode).and_then(|()| match existing {
         // A link fails where the name is taken, a rename would not.
         Existing::Keep => fs::hard_link(&unfinished, path),
         Existing::Replace => fs::rename(&unfinished, path),
@@ -36,14 +41,14 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32, existing: Existing) -> i
     written
 }
 
-fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(mode)
         .open(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     file.sync_all()
 }
 

@@ -18,6 +18,7 @@ mod journal;
 mod names;
 mod observer;
 mod passed_over;
+mod project;
 mod render;
 mod signals;
 mod stop;

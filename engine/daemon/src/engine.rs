@@ -218,11 +218,16 @@ impl Engine {
             path: path.to_owned(),
             source,
         })?;
-        let plugin = self.catalogue()?.host().load(name_or_file, &bytes)?;
-        Ok(PluginInfo::new(
-            &plugin,
-            PluginOrigin::File(path.to_owned()),
-        ))
+        self.plugin_of(name_or_file, &bytes)
+    }
+
+    /// Everything known of a plugin that is these bytes; `from` is where they came from.
+    ///
+    /// # Errors
+    /// They are no plugin that can be loaded.
+    pub fn plugin_of(&self, from: &str, bytes: &[u8]) -> Result<PluginInfo, Error> {
+        let plugin = self.catalogue()?.host().load(from, bytes)?;
+        Ok(PluginInfo::new(&plugin, PluginOrigin::File(from.into())))
     }
 
     fn carried_plugin(&self, name: &str) -> Result<PluginInfo, Error> {

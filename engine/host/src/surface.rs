@@ -11,7 +11,8 @@ use crate::imports::INTERFACES;
 
 /// The package of the contract, and its version as this host has it.
 const PACKAGE: &str = "flow:plugin/";
-pub(crate) const VERSION: &str = "0.1";
+/// Its version.
+pub const VERSION: &str = "0.1";
 
 /// What a component imports and exports of the contract.
 pub(crate) struct Surface {

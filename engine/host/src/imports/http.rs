@@ -20,6 +20,7 @@ use crate::bindings::flow::plugin::http::{Body, Host, Request, Response};
 use crate::bindings::flow::plugin::types::Failure;
 use crate::error::Error;
 use crate::grants::Address;
+use crate::outside::{self, Outside};
 use crate::store::{Guest, Setup};
 use crate::tls;
 use crate::web::{self, Private};
@@ -277,13 +278,9 @@ impl Journey<'_> {
         metrics.update("http_bytes_received", |number| {
             *number += body.len() as f64;
         });
-        let headers = response.headers().iter().map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.as_str().to_owned(), value)
-        });
         Ok(Response {
             status: response.status().as_u16(),
-            headers: headers.collect(),
+            headers: told(response.headers()),
             body,
         })
     }
@@ -366,6 +363,54 @@ fn place(url: &Url) -> Result<(String, u16), Failure> {
     })
 }
 
+/// Asks what stands in for the network, where the grants allow the host.
+async fn elsewhere(
+    outside: &dyn Outside,
+    setup: &Setup,
+    url: &Url,
+    mut request: outside::HttpRequest,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    let (host, port) = place(url)?;
+    setup
+        .grants
+        .http(&setup.plugin, &host, port)
+        .map_err(|error| Failure::config(&error))?;
+    request.body = match payload {
+        Payload::None => Vec::new(),
+        Payload::Bytes(bytes) => bytes.to_vec(),
+        Payload::Stream(stream) => collected(stream).await?,
+    };
+    let answer = outside.http(request).await?;
+    Ok(Response {
+        status: answer.status,
+        headers: answer.headers,
+        body: answer.body,
+    })
+}
+
+/// A body that would have been streamed.
+async fn collected(stream: Option<Stream>) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    let Some(mut stream) = stream else {
+        return Ok(body);
+    };
+    while let Some(chunk) = stream.chunks.recv().await {
+        let chunk = chunk.map_err(|error| Failure::temporary(error.to_string()))?;
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Headers as text.
+fn told(headers: &HeaderMap) -> Vec<(String, String)> {
+    let headers = headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    });
+    headers.collect()
+}
+
 /// The headers as the connection takes them.
 fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::with_capacity(given.len());
@@ -439,6 +484,16 @@ impl Host for Guest {
             .min(LONGEST);
         let _away = self.meter.pause();
         let setup = std::sync::Arc::clone(&self.setup);
+        if let Some(outside) = self.place.outside.clone() {
+            let request = outside::HttpRequest {
+                method: method.as_str().to_owned(),
+                url: url.as_str().to_owned(),
+                headers: told(&headers),
+                body: Vec::new(),
+                timeout: timeout_ms.map(Duration::from_millis),
+            };
+            return Ok(elsewhere(&*outside, &setup, &url, request, payload).await);
+        }
         let journey = Journey {
             setup: &setup,
             method,

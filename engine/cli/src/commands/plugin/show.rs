@@ -1,4 +1,4 @@
-//! `flow plugin list|show`.
+//! `flow plugin list|show`: what is known of plugins.
 
 use std::fmt::Write;
 
@@ -7,41 +7,18 @@ use serde_json::{Value, json};
 use flow_config::{Grant, OptionKind, OptionSpec};
 use flow_daemon::{PluginInfo, PluginOrigin};
 
-use super::list::Listing;
 use crate::args::FormatArg;
+use crate::commands::list::Listing;
 use crate::context::Context;
 use crate::render::{Align, Paint, Table, bytes, printable};
 use crate::stop::Exit;
 
-/// Arguments of `flow plugin`.
-#[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
-A plugin is a WebAssembly component: the shipped ones are inside this binary, yours are \
-`<config>/plugins/NAME.wasm` and win over shipped ones of the same name. A plugin reaches nothing \
-but what its manifest asks for and the flow allows.
-
-Examples:
-  flow plugin list
-  flow plugin show mail
-  flow plugin show ./target/wasm32-wasip2/release/mine.wasm --format json")]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    /// List plugins
-    List(List),
-    /// Print the manual of a plugin: its options, entry points and what it asks for
-    Show(Show),
-}
-
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --format json, stdout is one array of
-{\"name\", \"version\", \"origin\", \"summary\", \"entry_points\"}.")]
-struct List {
+{\"name\", \"version\", \"origin\", \"summary\", \"entry_points\", \"sha256\", \"shadows\"}; `shadows`
+says whether it stands in for a shipped plugin of that name.")]
+pub(crate) struct List {
     #[command(flatten)]
     format: FormatArg,
 }
@@ -49,9 +26,9 @@ struct List {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --format json, stdout is one object {\"name\", \"version\", \"origin\", \"summary\", \"doc\", \"size\", \
-\"sha256\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"options\"}; each of `options` is
+\"sha256\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"contract\", \"options\"}; each of `options` is
 {\"name\", \"type\", \"default\", \"required\", \"repeated\", \"secret\", \"choices\", \"doc\", \"example\"}.")]
-struct Show {
+pub(crate) struct Show {
     /// A plugin's name, or the path of a .wasm file
     #[arg(value_name = "PLUGIN")]
     plugin: String,
@@ -59,37 +36,40 @@ struct Show {
     format: FormatArg,
 }
 
-/// Prints the list or the manual.
+/// Prints the list.
+///
+/// # Errors
+/// Plugins can't run here at all, or stdout can't be written.
+pub(super) fn list(list: &List, context: &Context) -> anyhow::Result<Exit> {
+    let console = &context.console;
+    let (table, rows, empty) = table(&context.engine()?.plugins()?);
+    if list.format.is_json() {
+        console.print(&serde_json::to_string_pretty(&rows)?)?;
+    } else if table.is_empty() {
+        console.talk(&empty);
+    } else {
+        console.print(&table.render(console.paint()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints the manual.
 ///
 /// # Errors
 /// There is no such plugin, it can't be loaded, or stdout can't be written.
-pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn show(show: &Show, context: &Context) -> anyhow::Result<Exit> {
     let console = &context.console;
-    match &args.command {
-        Command::List(list) => {
-            let (table, rows, empty) = table(&context.engine()?.plugins()?);
-            if list.format.is_json() {
-                console.print(&serde_json::to_string_pretty(&rows)?)?;
-            } else if table.is_empty() {
-                console.talk(&empty);
-            } else {
-                console.print(&table.render(console.paint()))?;
-            }
-        }
-        Command::Show(show) => {
-            let plugin = context.engine()?.plugin(&show.plugin)?;
-            if show.format.is_json() {
-                console.print(&serde_json::to_string_pretty(&object(&plugin))?)?;
-            } else {
-                console.print(&manual(&plugin, console.paint()))?;
-            }
-        }
+    let plugin = context.engine()?.plugin(&show.plugin)?;
+    if show.format.is_json() {
+        console.print(&serde_json::to_string_pretty(&object(&plugin))?)?;
+    } else {
+        console.print(&manual(&plugin, console.paint()))?;
     }
     Ok(Exit::Done)
 }
 
 /// Plugins as a list.
-pub(super) fn table(plugins: &[PluginInfo]) -> Listing {
+pub(in crate::commands) fn table(plugins: &[PluginInfo]) -> Listing {
     let mut table = Table::new(&[
         ("PLUGIN", Align::Left),
         ("VERSION", Align::Left),
@@ -102,7 +82,10 @@ pub(super) fn table(plugins: &[PluginInfo]) -> Listing {
         table.row([
             &manifest.name,
             &manifest.version,
-            &origin(plugin),
+            &match shadows(plugin) {
+                true => format!("{} (over the shipped one)", origin(plugin)),
+                false => origin(plugin),
+            },
             &manifest.summary,
         ]);
         rows.push(json!({
@@ -111,6 +94,8 @@ pub(super) fn table(plugins: &[PluginInfo]) -> Listing {
             "origin": origin(plugin),
             "summary": manifest.summary,
             "entry_points": manifest.entry_points,
+            "sha256": plugin.sha256,
+            "shadows": shadows(plugin),
         }));
     }
     (
@@ -152,6 +137,7 @@ fn object(plugin: &PluginInfo) -> Value {
         "schemes": manifest.schemes,
         "grants": grants(plugin),
         "imports": plugin.imports,
+        "contract": plugin.contract,
         "options": options,
     })
 }
@@ -159,34 +145,7 @@ fn object(plugin: &PluginInfo) -> Value {
 /// A plugin as a page.
 fn manual(plugin: &PluginInfo, paint: Paint) -> String {
     let manifest = &plugin.manifest;
-    let list = |items: &[String]| {
-        if items.is_empty() {
-            "-".to_owned()
-        } else {
-            items.join(", ")
-        }
-    };
-    let grants: Vec<String> = grants(plugin)
-        .iter()
-        .map(|grant| (*grant).to_owned())
-        .collect();
-    let mut text = format!(
-        "{} {} - {}\n\n",
-        paint.bold(&printable(&manifest.name)),
-        printable(&manifest.version),
-        printable(&manifest.summary)
-    );
-    let mut facts = Table::new(&[("", Align::Left), ("", Align::Left)]);
-    facts.row(["entry points", &list(&manifest.entry_points)]);
-    facts.row(["URL schemes", &list(&manifest.schemes)]);
-    facts.row(["asks for", &list(&grants)]);
-    facts.row(["imports", &list(&plugin.imports)]);
-    facts.row([
-        "from",
-        &format!("{}, {}", origin(plugin), bytes(plugin.size)),
-    ]);
-    facts.row(["sha256", &plugin.sha256]);
-    text.push_str(&facts.render(paint));
+    let mut text = format!("{}\n{}", title(plugin, paint), facts(plugin, paint));
     // The title of the page is the line above.
     let doc = manifest.doc.trim();
     let doc = doc
@@ -204,6 +163,54 @@ fn manual(plugin: &PluginInfo, paint: Paint) -> String {
         }
     }
     text
+}
+
+/// A plugin as a few lines: what `build` and `add` show of it.
+pub(super) fn brief(plugin: &PluginInfo, paint: Paint) -> String {
+    let mut text = format!("{}{}", title(plugin, paint), facts(plugin, paint));
+    for option in &plugin.manifest.options {
+        text.push_str(&option_text(option, paint));
+    }
+    text
+}
+
+/// `geofence 0.1.0 - keeps what is inside`.
+fn title(plugin: &PluginInfo, paint: Paint) -> String {
+    let manifest = &plugin.manifest;
+    format!(
+        "{} {} - {}\n",
+        paint.bold(&printable(&manifest.name)),
+        printable(&manifest.version),
+        printable(&manifest.summary)
+    )
+}
+
+/// What it does, asks for and weighs.
+fn facts(plugin: &PluginInfo, paint: Paint) -> String {
+    let manifest = &plugin.manifest;
+    let list = |items: &[String]| {
+        if items.is_empty() {
+            "-".to_owned()
+        } else {
+            items.join(", ")
+        }
+    };
+    let grants: Vec<String> = grants(plugin)
+        .iter()
+        .map(|grant| (*grant).to_owned())
+        .collect();
+    let mut facts = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    facts.row(["entry points", &list(&manifest.entry_points)]);
+    facts.row(["URL schemes", &list(&manifest.schemes)]);
+    facts.row(["asks for", &list(&grants)]);
+    facts.row(["imports", &list(&plugin.imports)]);
+    facts.row(["contract", &format!("flow:plugin@{}", plugin.contract)]);
+    facts.row([
+        "from",
+        &format!("{}, {}", origin(plugin), bytes(plugin.size)),
+    ]);
+    facts.row(["sha256", &plugin.sha256]);
+    facts.render(paint)
 }
 
 /// `  after: choice (keep, seen) [default: keep]`, then what it is.
@@ -258,6 +265,25 @@ fn grants(plugin: &PluginInfo) -> Vec<&'static str> {
         .collect()
 }
 
+/// The lines of a flow that allow what the plugin asks for, where it asks for anything.
+pub(super) fn allowing(plugin: &PluginInfo) -> Vec<String> {
+    if plugin.manifest.grants.is_empty() {
+        return vec!["it asks for nothing: it reaches no host and no credentials".to_owned()];
+    }
+    let mut lines = vec![
+        "it asks for the following, and gets it for the hosts of the URLs in its options and in the flow; \
+         for others, a flow says:"
+            .to_owned(),
+        "  allow:".to_owned(),
+    ];
+    lines.extend(plugin.manifest.grants.iter().map(|grant| match grant {
+        Grant::Connect => "    connect: ['host.example.org:993']".to_owned(),
+        Grant::Http => "    http: ['api.example.org:443']".to_owned(),
+        Grant::Secrets => "    secrets: ['imaps://host.example.org/']".to_owned(),
+    }));
+    lines
+}
+
 fn grant_name(grant: Grant) -> &'static str {
     match grant {
         Grant::Connect => "connect",
@@ -271,6 +297,14 @@ fn origin(plugin: &PluginInfo) -> String {
         PluginOrigin::Shipped => "shipped".to_owned(),
         PluginOrigin::File(path) => path.display().to_string(),
     }
+}
+
+/// Whether it stands in for a shipped one.
+fn shadows(plugin: &PluginInfo) -> bool {
+    let shipped = crate::catalogue::plugins()
+        .iter()
+        .any(|(name, _)| *name == plugin.manifest.name);
+    shipped && plugin.origin != PluginOrigin::Shipped
 }
 
 #[cfg(test)]
@@ -319,6 +353,7 @@ mod tests {
                 entry_points: vec!["gather".into(), "download".into()],
             },
             imports: vec!["log".into(), "connection".into()],
+            contract: "0.1".into(),
             size: 350_000,
             sha256: "ab".repeat(32),
             origin: PluginOrigin::Shipped,
@@ -344,6 +379,8 @@ mod tests {
                 "origin": "shipped",
                 "summary": "reads letters",
                 "entry_points": ["gather", "download"],
+                "sha256": "ab".repeat(32),
+                "shadows": false,
             })]
         );
     }

@@ -1,0 +1,264 @@
+//! What stands in the way, said so that a person can act on it.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use flow_testkit::Flow;
+
+#[track_caller]
+fn refused(flow: &Flow, arguments: &[&str], shown: &[&str]) {
+    let finished = flow.run(arguments).expect(2);
+    for text in shown {
+        assert!(
+            finished.stderr.contains(text),
+            "no `{text}` in\n{}",
+            finished.stderr
+        );
+    }
+}
+
+#[test]
+fn a_project_is_made_only_where_and_as_it_can_be() {
+    let flow = Flow::new();
+    refused(
+        &flow,
+        &["plugin", "new", "GeoFence"],
+        &["error[plugin/bad-name]", "did you mean `geo-fence`?"],
+    );
+    refused(
+        &flow,
+        &["plugin", "new", "../up"],
+        &["error[plugin/bad-name]"],
+    );
+    refused(
+        &flow,
+        &["plugin", "new", "x", "--lang", "cobol"],
+        &[
+            "error[plugin/language]",
+            "there are no templates for `cobol`",
+            "rust",
+        ],
+    );
+    refused(
+        &flow,
+        &["plugin", "new", "x", "--entry", "after_acept"],
+        &["error[plugin/entry-point]", "did you mean `after_accept`?"],
+    );
+    flow.write("full/file", b"");
+    refused(
+        &flow,
+        &["plugin", "new", "full"],
+        &[
+            "error[plugin/exists]",
+            "full can't become the project: it is not empty",
+            "nothing was written",
+        ],
+    );
+    flow.run(&["plugin", "new", "full", "--dir", "empty"])
+        .expect(0);
+    assert!(flow.path("empty/flow-plugin.toml").is_file());
+    assert!(!flow.path("full/flow-plugin.toml").exists());
+}
+
+#[test]
+fn a_build_says_what_it_lacks() {
+    let mut flow = Flow::new();
+    refused(
+        &flow,
+        &["plugin", "build", "nowhere"],
+        &["error[plugin/no-project]", "there is no folder nowhere"],
+    );
+    flow.write("bare/file", b"");
+    refused(
+        &flow,
+        &["plugin", "build", "bare"],
+        &["error[plugin/no-project]", "`flow-plugin.toml`"],
+    );
+    flow.write(
+        "bare/flow-plugin.toml",
+        b"name = \"bare\"\nlang = \"rust\"\n",
+    );
+    refused(
+        &flow,
+        &["plugin", "build", "bare"],
+        &[
+            "error[plugin/project]",
+            "bare/flow-plugin.toml:2: unknown field `lang`",
+        ],
+    );
+    flow.write("bare/flow-plugin.toml", b"name = \"bare\"\n");
+    refused(
+        &flow,
+        &["plugin", "build", "bare"],
+        &["names no `language`"],
+    );
+    let steps = "name = \"bare\"\nsteps = [[\"sh\", \"-c\", \"echo no luck; exit 3\"]]\ncomponent = \"x.wasm\"\n";
+    flow.write("bare/flow-plugin.toml", steps.as_bytes());
+    refused(
+        &flow,
+        &["plugin", "build", "bare"],
+        &["no luck", "error[plugin/build]", "exit status: 3"],
+    );
+    flow.write(
+        "bare/flow-plugin.toml",
+        steps.replace("exit 3", "true").as_bytes(),
+    );
+    refused(
+        &flow,
+        &["plugin", "build", "bare"],
+        &["the build made no component", "`component = "],
+    );
+    flow.write(
+        "bare/flow-plugin.toml",
+        steps.replace("exit 3", "echo nonsense > x.wasm").as_bytes(),
+    );
+    refused(
+        &flow,
+        &["plugin", "build", "bare"],
+        &["error[plugin/not-a-component]"],
+    );
+    refused(
+        &flow,
+        &["plugin", "test", "bare"],
+        &["error[plugin/no-test]"],
+    );
+
+    flow.run(&["plugin", "new", "geofence"]).expect(0);
+    flow.env("PATH", "/nonexistent");
+    refused(
+        &flow,
+        &["plugin", "build", "geofence"],
+        &[
+            "error[plugin/toolchain]",
+            "building a plugin in Rust takes cargo, which is not here",
+            "hint: install it: curl",
+        ],
+    );
+}
+
+/// A shipped plugin's component.
+fn shipped(flow: &Flow, plugin: &str) -> Vec<u8> {
+    let built = flow
+        .binary()
+        .ancestors()
+        .nth(2)
+        .expect("below a target directory");
+    let wasm = built.join(format!("plugins/wasm32-wasip2/release/{plugin}.wasm"));
+    std::fs::read(&wasm)
+        .unwrap_or_else(|error| panic!("{} is built with flow: {error}", wasm.display()))
+}
+
+/// Serves `bytes` to whoever asks, and returns the URL.
+fn served(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it has one").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                bytes.len()
+            );
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(&bytes));
+        }
+    });
+    format!("http://127.0.0.1:{port}/delay.wasm")
+}
+
+#[test]
+fn a_plugin_from_a_server_is_taken_with_its_hash_only() {
+    let flow = Flow::new();
+    let bytes = shipped(&flow, "delay");
+    let shown = flow
+        .run(&["plugin", "show", "delay", "--format", "json"])
+        .expect(0);
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("it is JSON");
+    let hash = shown["sha256"].as_str().expect("it has one");
+    assert_eq!(shown["contract"], "0.1");
+    let url = served(bytes);
+    refused(
+        &flow,
+        &["plugin", "add", &url],
+        &[
+            "error[plugin/sha256]",
+            &format!("add `--sha256 {hash}`"),
+            "nothing was added",
+        ],
+    );
+    let other = "0".repeat(64);
+    refused(
+        &flow,
+        &["plugin", "add", &url, "--sha256", &other],
+        &[
+            "error[plugin/sha256]",
+            &format!("its sha256 is {hash}, expected was {other}"),
+        ],
+    );
+    refused(
+        &flow,
+        &["plugin", "add", &url, "--sha256", "abc"],
+        &["is no SHA-256"],
+    );
+    assert!(!flow.config_dir().join("plugins").exists());
+    let added = flow
+        .run(&["plugin", "add", &url, "--sha256", hash])
+        .expect(0);
+    assert!(
+        added
+            .stderr
+            .contains("it stands in for the shipped plugin `delay`"),
+        "{}",
+        added.stderr
+    );
+    let rows = flow.run(&["plugin", "list", "--format", "json"]).expect(0);
+    let rows: serde_json::Value = serde_json::from_str(&rows.stdout).expect("it is JSON");
+    let row = rows
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|row| row["name"] == "delay");
+    assert_eq!(row.expect("it is listed")["shadows"], true);
+    flow.run(&["plugin", "remove", "delay"]).expect(0);
+    refused(
+        &flow,
+        &["plugin", "remove", "delay"],
+        &["error[plugin/shipped]"],
+    );
+    refused(
+        &flow,
+        &["plugin", "remove", "nothing"],
+        &["error[plugin/unknown]", "there is no plugin `nothing`"],
+    );
+}
+
+#[test]
+fn what_is_no_plugin_is_not_added() {
+    let flow = Flow::new();
+    refused(
+        &flow,
+        &["plugin", "add", "http://example.org/x.wasm"],
+        &["error[plugin/fetch]", "only https is taken"],
+    );
+    refused(
+        &flow,
+        &["plugin", "add", "no.wasm"],
+        &["error[plugin/unreadable]", "no.wasm can't be read"],
+    );
+    flow.write("text.wasm", b"hello");
+    refused(
+        &flow,
+        &["plugin", "add", "text.wasm"],
+        &["error[plugin/not-a-component]"],
+    );
+    flow.write("module.wasm", b"\0asm\x01\0\0\0");
+    refused(
+        &flow,
+        &["plugin", "add", "module.wasm"],
+        &["error[plugin/not-a-component]", "wasm32-wasip2"],
+    );
+    assert!(!flow.config_dir().join("plugins").exists());
+}

@@ -1,0 +1,150 @@
+//! `flow plugin test` with a plugin that is there already: what differs is said, with its line.
+
+use flow_testkit::{Finished, Flow};
+
+/// Runs one test of a shipped plugin, as if it were a project's.
+fn tried(plugin: &str, test: &str) -> Finished {
+    let flow = Flow::new();
+    let built = flow
+        .binary()
+        .ancestors()
+        .nth(2)
+        .expect("below a target directory");
+    let wasm = built
+        .join("plugins/wasm32-wasip2/release")
+        .join(format!("{}.wasm", plugin.replace('-', "_")));
+    let bytes = std::fs::read(&wasm)
+        .unwrap_or_else(|error| panic!("{} is built with flow: {error}", wasm.display()));
+    flow.write(&format!("p/{plugin}.wasm"), &bytes);
+    let said = format!("name = \"{plugin}\"\nsteps = []\ncomponent = \"{plugin}.wasm\"\n");
+    flow.write("p/flow-plugin.toml", said.as_bytes());
+    flow.write("p/tests/one.yaml", test.as_bytes());
+    flow.run(&["plugin", "test", "p"])
+}
+
+#[track_caller]
+fn differs(plugin: &str, test: &str, shown: &[&str]) {
+    let finished = tried(plugin, test).expect(1);
+    for text in shown {
+        assert!(
+            finished.stdout.contains(text),
+            "no `{text}` in\n{}",
+            finished.stdout
+        );
+    }
+}
+
+#[test]
+fn the_clock_stands_where_the_test_puts_it() {
+    let test = "\
+options: { delay: 60s }
+clock: 2026-01-01T00:10:00Z
+steps:
+  - after_accept:
+      - { relPath: old, pubTime: '20260101T000000.0' }
+      - { relPath: new, pubTime: '20260101T000930.0' }
+    expect:
+      - keep
+      - wait: { after: 30s, reason: <any> }
+";
+    tried("delay", test).expect(0);
+    let test = test.replace("after: 30s", "after: 31s");
+    differs("delay", &test, &["p/tests/one.yaml:9: ", "- 31s", "+ 30s"]);
+}
+
+/// clamd, asked about `hello`.
+const SCANNED: &str = "\
+options: { clamd: 'tcp://scanner.example:3310' }
+connections:
+  - to: scanner.example:3310
+    script:
+      - expect: { base64: @SENT@ }
+      - send: { base64: @ANSWER@ }
+steps:
+  - after_work:
+      - { relPath: a.bin, content: hello }
+    expect:
+      - update: { virusScan: clean }
+";
+
+#[test]
+fn a_connection_goes_as_its_script_says() {
+    let sent = "eklOU1RSRUFNAAAAAAVoZWxsbwAAAAA=";
+    let clean = SCANNED
+        .replace("@SENT@", sent)
+        .replace("@ANSWER@", "c3RyZWFtOiBPSwA=");
+    tried("clamav", &clean).expect(0);
+    let infected = SCANNED
+        .replace("@SENT@", sent)
+        .replace("@ANSWER@", "c3RyZWFtOiBFaWNhciBGT1VORAA=");
+    differs(
+        "clamav",
+        &infected,
+        &[
+            "p/tests/one.yaml:11: after_work, number 1",
+            "+ reject: {code: ",
+        ],
+    );
+    let other = clean.replace("content: hello", "content: holla");
+    differs(
+        "clamav",
+        &other,
+        &["p/tests/one.yaml:5: said on the connection"],
+    );
+}
+
+#[test]
+fn a_peer_that_is_not_expected_and_one_that_is_not_asked_are_differences() {
+    let test = "\
+options: { clamd: 'tcp://scanner.example:3310' }
+http:
+  - request: GET https://example.org/never
+    respond: 200
+steps:
+  - after_work:
+      - { relPath: a.bin, content: hello }
+    expect:
+      - temporary: <any>
+";
+    differs(
+        "clamav",
+        test,
+        &[
+            "p/tests/one.yaml:3: this request was never made\n      - GET https://example.org/never",
+            "p/tests/one.yaml:6: a connection that the test does not know\n      + \"scanner.example:3310\"",
+        ],
+    );
+}
+
+#[test]
+fn a_test_that_makes_no_sense_says_where() {
+    let wrong = |test: &str, shown: &[&str]| differs("delay", test, shown);
+    wrong(
+        "options: { delay: 60 }\nsteps: []\n",
+        &[
+            "FAILED  p/tests/one.yaml",
+            "needs a unit",
+            "p/tests/one.yaml:1:19",
+        ],
+    );
+    wrong("options: { dely: 60s }\n", &["did you mean `delay`?"]);
+    wrong("steps: []\n", &["there are no `steps`"]);
+    wrong(
+        "stepps: []\n",
+        &["p/tests/one.yaml:1: a test of a plugin has no `stepps`"],
+    );
+    wrong(
+        "steps:\n  - after_acept: []\n",
+        &["p/tests/one.yaml:2: a step has no `after_acept`"],
+    );
+    wrong(
+        "steps:\n  - after_accept:\n      - path: a\n",
+        &["p/tests/one.yaml:3: a message has a `relPath`"],
+    );
+    wrong(
+        "steps:\n  - gather: 3\n",
+        &["p/tests/one.yaml:2: the plugin does not export `gather`"],
+    );
+    wrong("steps: [\n", &["p/tests/one.yaml"]);
+    wrong("", &["the file is empty"]);
+}
