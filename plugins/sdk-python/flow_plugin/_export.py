@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,9 @@ class _Exports:
     def start(self, raw: Any) -> Any:
         from wit_world.exports import lifecycle
 
+        # Seeded while the component was built: every instance would throw the same dice.
+        if "random" in sys.modules:
+            sys.modules["random"].seed()
         given = {name: setting.value for name, setting in raw.options}
         plugin = make(self.type, self.specs, given)
         plugin.context = Context(raw.flow, raw.kind, raw.instance, raw.downloads, raw.poll_url)
@@ -203,8 +207,8 @@ def exports(plugin: type[Plugin], manifest: dict[str, Any]) -> dict[str, type]:
         def closed(self) -> None:
             guard(called("closed"))
 
-    made = {c.__name__: c for c in (Describe, Lifecycle, Gather, Wake, Settled, AfterAccept)}
-    made |= {c.__name__: c for c in (Download, Send, AfterWork, Post, Request, Line)}
+    classes: list[type] = [Describe, Lifecycle, Gather, Wake, Settled, AfterAccept]
+    classes += [Download, Send, AfterWork, Post, Request, Line]
     has = {"describe", "lifecycle"} | {ENTRY_POINTS[name] for name in entry_points(plugin)}
     pascal = {"".join(word.title() for word in name.split("-")) for name in has}
-    return {name: made[name] for name in made if name in pascal}
+    return {made.__name__: made for made in classes if made.__name__ in pascal}

@@ -94,8 +94,6 @@ class Message:
     In tests, `Message("a/b.csv", base_url="https://h/")` makes one.
     """
 
-    __slots__ = ("_changes", "_headers", "_raw", "_verdict")
-
     if TYPE_CHECKING:
         pub_time: str
         """When it was announced: UTC, `YYYYMMDDThhmmss.fraction`; see `parse_time`."""
@@ -118,6 +116,7 @@ class Message:
         filename: str | None
         """Under which name: one path element."""
     else:
+        __slots__ = ("_changes", "_headers", "_raw", "_verdict")
         pub_time = _Field("Edit_PubTime")
         base_url = _Field("Edit_BaseUrl")
         rel_path = _Field("Edit_RelPath")
@@ -158,7 +157,7 @@ class Message:
             size,
             mtime,
             content_type,
-            identity,  # type: ignore[arg-type]
+            identity,
             directory,
             filename,
             [wit.Header(name, _raw_value(value)) for name, value in (headers or {}).items()],

@@ -80,9 +80,8 @@ def _kind(owner: str, annotation: Any) -> tuple[str, bool, bool, list[str]]:
     elif origin is Literal and all(isinstance(arg, str) for arg in args):
         return "CHOICE", False, False, list(args)
     else:
-        kind = _KINDS.get(origin or annotation)
-        if kind is not None:
-            return kind, False, False, []
+        if (origin or annotation) in _KINDS:
+            return _KINDS[origin or annotation], False, False, []
     known = "str, int, bool, Size, timedelta, Url, re.Pattern, Literal of texts, or a list of these"
     raise TypeError(f"{owner} is annotated with {annotation}; an option is {known}")
 
