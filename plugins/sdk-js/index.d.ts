@@ -146,7 +146,7 @@ export class Failure extends Error {
   static auth(reason: string): Failure;
   /** An option, a grant or the setup is wrong: a person has to change something. */
   static config(reason: string): Failure;
-  /** The host wants the instance back (in `wait`): return, nothing is wrong. */
+  /** The host wants the instance back (in `wake`): return, nothing is wrong. */
   static interrupted(): Failure;
 }
 
@@ -267,7 +267,7 @@ export interface Plugin {
   /** Asks the origin what is new, changing nothing there: at most `limit`, oldest first. */
   gather?(limit: number): NewMessage[] | { messages: NewMessage[]; more?: boolean };
   /** Waits for the origin to call: true when there may be something, false after `timeout` seconds, or when it can't push. */
-  wait?(timeout: number): boolean;
+  wake?(timeout: number): boolean;
   /** Side effects at the origin, once it is safe. Has to stand being called twice. */
   settled?(outcomes: Outcome[]): void;
   /** Decides about `worklist.incoming` before anything is fetched. */

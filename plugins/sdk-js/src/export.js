@@ -11,7 +11,7 @@ import { Worklist } from "./worklist.js";
 /** The entry points: the method, the interface of the contract, its name in JavaScript. */
 export const ENTRY_POINTS = [
   ["gather", "gather", "gather"],
-  ["wait", "wake", "wake"],
+  ["wake", "wake", "wake"],
   ["settled", "settled", "settled"],
   ["afterAccept", "after-accept", "afterAccept"],
   ["download", "download", "download"],
@@ -86,7 +86,7 @@ export function exportsOf(plugin, said) {
       stop: () => guard(() => it.stop?.()),
     },
     gather: { gather: (limit) => guard(() => gathered(call("gather", limit))) },
-    wake: { wait: (timeoutMs) => guard(() => Boolean(call("wait", timeoutMs / 1000))) },
+    wake: { wait: (timeoutMs) => guard(() => Boolean(call("wake", timeoutMs / 1000))) },
     settled: { settled: (outcomes) => guard(() => call("settled", outcomes.map(outcome))) },
     afterAccept: { afterAccept: (batch) => judged("incoming", (worklist) => call("afterAccept", worklist), batch) },
     download: { download: (batch) => each((message) => call("download", message), batch) },

@@ -1,6 +1,6 @@
 // The worklist: the batch in hand, in sr3's words. afterAccept finds its messages in `incoming`,
 // afterWork in `ok`. Each of them ends in one of the lists; one that is in none of them was lost by
-// mistake, and is tried again rather than dropped.
+// mistake, and goes to the dead letters rather than nowhere.
 
 import { Failure, milliseconds, toRaw } from "./failure.js";
 import { newToRaw } from "./message.js";
@@ -115,5 +115,5 @@ function judge(message, kept, rejected, failed) {
   }
   if (said?.tag === "wait" || said?.tag === "replace") return said;
   const lost = "the plugin took it out of the worklist without saying why; it has to be rejected or failed";
-  return { tag: "fail", val: toRaw(Failure.temporary(lost)) };
+  return { tag: "fail", val: toRaw(Failure.permanent(lost)) };
 }

@@ -166,7 +166,7 @@ def exports(plugin: type[Plugin], manifest: dict[str, Any]) -> dict[str, type]:
 
     class Wake:
         def wait(self, timeout_ms: int) -> bool:
-            return bool(guard(called("wait"), timeout_ms / 1000))
+            return bool(guard(called("wake"), timeout_ms / 1000))
 
     class Settled:
         def settled(self, outcomes: list[Any]) -> None:

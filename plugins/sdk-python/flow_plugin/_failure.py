@@ -61,7 +61,7 @@ class Config(Failure):
 
 
 class Interrupted(Failure):
-    """The host wants the instance back (in `wait`): return, nothing is wrong."""
+    """The host wants the instance back (in `wake`): return, nothing is wrong."""
 
     def __init__(self, reason: str = "interrupted by the host") -> None:
         super().__init__(reason)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: The entry points, and the interface of the contract each belongs to.
 ENTRY_POINTS = {
     "gather": "gather",
-    "wait": "wake",
+    "wake": "wake",
     "settled": "settled",
     "after_accept": "after-accept",
     "download": "download",
@@ -120,7 +120,7 @@ class Plugin:
             """Asks the origin what is new, changing nothing there: at most `limit`, oldest first.
             The same thing gets the same `rel_path` every time."""
 
-        def wait(self, timeout: float) -> bool:
+        def wake(self, timeout: float) -> bool:
             """Waits for the origin to call: True when there may be something, False after
             `timeout` seconds, or when it can't push."""
 

@@ -1,7 +1,7 @@
 """The worklist: the batch in hand, in sr3's words.
 
 `after_accept` finds its messages in `incoming`, `after_work` in `ok`. Each of them ends in one of
-the lists; one that is in none of them was lost by mistake, and is tried again rather than dropped.
+the lists; one that is in none of them was lost by mistake, and goes to the dead letters rather than nowhere.
 """
 
 from __future__ import annotations
@@ -127,4 +127,4 @@ class Worklist:
         if kind in ("Verdict_Wait", "Verdict_Replace"):
             return decided
         lost = "the plugin took it out of the worklist without saying why; it has to be rejected or failed"
-        return wit.Verdict_Fail(Temporary(lost)._raw())
+        return wit.Verdict_Fail(wit.Failure_Permanent(lost))
