@@ -66,6 +66,11 @@ impl Options {
         }
     }
 
+    /// What an option was set to, whatever that is.
+    pub fn setting(&self, name: &str) -> Option<&Setting> {
+        self.0.get(name)
+    }
+
     /// An option that has to be there.
     ///
     /// # Errors

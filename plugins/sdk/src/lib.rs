@@ -1,41 +1,53 @@
 //! Writes plugins for `flow` in Rust.
 //!
-//! A plugin is a type. It implements one trait per entry point it has, and [`export!`] names them;
-//! nothing else is exported, and the component imports only what the plugin calls.
+//! A plugin is a type with one method per entry point it has; nothing else is exported, and the
+//! component imports only what the plugin calls.
 //!
 //! ```
-//! use flow_plugin::{AfterAccept, Describe, Manifest, Message, Result, Verdict};
+//! use flow_plugin::prelude::*;
 //!
-//! /// Stops messages about temporary files.
-//! #[derive(Default)]
-//! struct NoTemporaries;
-//!
-//! impl Describe for NoTemporaries {
-//!     fn describe() -> Manifest {
-//!         flow_plugin::manifest("no-temporaries", "0.1.0", "stops messages about temporary files").build()
-//!     }
+//! struct NoTemporaries {
+//!     suffix: String,
 //! }
 //!
-//! impl AfterAccept for NoTemporaries {
-//!     fn after_accept(&mut self, batch: Vec<Message>) -> Result<Vec<Verdict>> {
-//!         Ok(batch
-//!             .iter()
-//!             .map(|m| if m.rel_path.ends_with(".tmp") { Verdict::rejected(404, "temporary file") } else { Verdict::Keep })
-//!             .collect())
-//!     }
+//! #[derive(Options)]
+//! struct Settings {
+//!     /// Names that end so are stopped.
+//!     #[option(default = ".tmp")]
+//!     suffix: String,
 //! }
 //!
-//! flow_plugin::export!(NoTemporaries: Describe, AfterAccept);
+//! #[plugin(summary = "stops messages about temporary files")]
+//! impl NoTemporaries {
+//!     fn start(settings: Settings) -> Self {
+//!         Self { suffix: settings.suffix }
+//!     }
+//!
+//!     fn after_accept(&mut self, message: &Message) -> Result<Verdict> {
+//!         if message.rel_path.ends_with(&self.suffix) {
+//!             return Ok(Verdict::rejected(404, "temporary file"));
+//!         }
+//!         Ok(Verdict::Keep)
+//!     }
+//! }
 //! # fn main() {}
 //! ```
 //!
-//! A plugin with options or something to keep implements [`Lifecycle`] too: `start` returns the
-//! value the other entry points get as `&mut self`. Without it, the type has to be `Default`.
+//! [`plugin`](macro@plugin) says what the attribute makes of which methods, [`OptionSet`] what a
+//! field of a struct of options may be, [`Worklist`] how sr3's lists look here.
+//!
+//! Beneath the attribute are the traits of the entry points and [`export!`], which may also be
+//! written by hand: the plugin's name, version and options are then in [`Describe`], and
+//! [`Lifecycle::start`] returns the value the other entry points get as `&mut self`. Without it, the
+//! type has to be `Default`.
 //!
 //! The crate also compiles for the machine it is built on; there, everything the host would do is
 //! done by [`testing::Host`], so that a plugin's tests are ordinary `cargo test`.
 //!
 //! What it does not do: threads, timers, sockets. The host owns those; see [`Stream`].
+
+// The macros name this crate as its users do.
+extern crate self as flow_plugin;
 
 #[doc(hidden)]
 pub mod bindings;
@@ -47,8 +59,10 @@ mod failure;
 pub mod http;
 mod manifest;
 mod message;
+mod options;
 mod stream;
 mod sys;
+mod worklist;
 
 pub mod log;
 pub mod metrics;
@@ -79,9 +93,49 @@ pub use entry::{
     AfterAccept, AfterWork, Describe, Download, Gather, Lifecycle, Line, Post, Request, Send,
     Settled, Wake,
 };
+/// Makes an enum the values of an option; see [`OptionSet`].
+pub use flow_plugin_macros::Choice;
+/// Makes a struct the options of a plugin; see [`OptionSet`].
+pub use flow_plugin_macros::Options;
+/// Exports the entry points that an `impl` block has methods for.
+///
+/// | Method | Entry point |
+/// | --- | --- |
+/// | `start(settings: S) -> Self` | makes the plugin; `S` is a struct with `#[derive(Options)]`, which the manifest then lists. Takes a [`Context`] as well, or instead; may return `Result<Self>` |
+/// | `max_instances(&self) -> Option<u32>`, `housekeeping(&mut self) -> Result<()>`, `stop(&mut self)` | as in [`Lifecycle`] |
+/// | `after_accept`, `after_work` | gets `&Message` and returns `Result<Verdict>`; or `Vec<Message>` and returns `Result<Vec<Verdict>>`; or `&mut Worklist` and returns `Result<()>` |
+/// | `download`, `send`, `post` | gets `&Message` and returns `Result<Fetched>`, `Result<Sent>`, `Result<()>`; or `Vec<Message>` and returns `Result<Vec<…>>` |
+/// | `gather(&mut self, limit: u32) -> Result<Gathered>`, `settled(&mut self, outcomes: Vec<Outcome>) -> Result<()>` | as in [`Gather`], [`Settled`] |
+/// | `wake(&mut self, timeout: Duration) -> Result<bool>` | [`Wake`] |
+/// | `request(&mut self, request: HttpRequest) -> Result<HttpResponse>` | [`Request`] |
+/// | `line(&mut self, text: String) -> Result<()>`, `closed(&mut self) -> Result<()>` | [`Line`] |
+///
+/// Other methods are the plugin's own; one whose name is nearly that of an entry point, or sr3's
+/// name of one, is refused, as it would never be called. Without `start`, the type has to be
+/// `Default`. Where a method gets one message at a time, an error counts for that message alone.
+///
+/// Name, version and summary of the manifest are those of Cargo.toml, unless the attribute says
+/// `name = …`, `version = …` or `summary = …`. It also says the manual, `doc =
+/// include_str!("../README.md")`, what the plugin asks for, `grants(connect, http, secrets)`, and the
+/// URL schemes it serves, `schemes("letter")`.
+pub use flow_plugin_macros::plugin;
 pub use manifest::{ManifestBuilder, OptionBuilder, manifest, option};
+#[doc(hidden)]
+pub use options::option_of;
+pub use options::{OptionSet, OptionValue};
 pub use stream::{Security, Stream};
 pub use sys::{submit, write_line};
+pub use worklist::Worklist;
+
+/// What most plugins name: `use flow_plugin::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        Choice, Context, Edit, Failure, Fate, Fetched, Gathered, Header, HttpRequest, HttpResponse,
+        Identity, Message, NewMessage, OptionSet, Options, Outcome, Rejection, Result, Security,
+        Sent, Stream, Value, Verdict, Worklist, create, derive, http, log, metrics, open, plugin,
+        secret, state, submit, write_line,
+    };
+}
 
 #[doc(hidden)]
 pub use bindings as __bindings;

@@ -1,6 +1,6 @@
 //! Building what `describe` returns.
 
-use crate::{Grant, Manifest, OptionKind, OptionSpec};
+use crate::{Grant, Manifest, OptionKind, OptionSet, OptionSpec};
 
 /// Starts a manifest: name, version, one line about it.
 pub fn manifest(name: &str, version: &str, summary: &str) -> ManifestBuilder {
@@ -30,6 +30,12 @@ impl ManifestBuilder {
     /// Adds an option.
     pub fn option(mut self, option: OptionBuilder) -> Self {
         self.0.options.push(option.0);
+        self
+    }
+
+    /// Adds the options of a struct.
+    pub fn options<T: OptionSet>(mut self) -> Self {
+        self.0.options.extend(T::specs());
         self
     }
 
@@ -78,6 +84,18 @@ impl OptionBuilder {
     pub fn default(mut self, text: &str) -> Self {
         self.0.default = Some(text.to_owned());
         self
+    }
+
+    /// What it holds, where that is not what it started with.
+    pub fn kind(mut self, kind: OptionKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// What the manifest says. What has a default need not be set.
+    pub fn build(mut self) -> OptionSpec {
+        self.0.required &= self.0.default.is_none();
+        self.0
     }
 
     /// The flow has to set it.

@@ -21,6 +21,17 @@ impl Message {
             })
     }
 
+    /// Sets a header that is text, in a message of a [`Worklist`](crate::Worklist).
+    pub fn set_header(&mut self, name: &str, value: impl Into<String>) {
+        self.remove_header(name);
+        self.headers.push(Header::text(name, value));
+    }
+
+    /// Removes a header, in a message of a [`Worklist`](crate::Worklist).
+    pub fn remove_header(&mut self, name: &str) {
+        self.headers.retain(|header| header.name != name);
+    }
+
     /// An empty message with an id, to fill in; for tests.
     pub fn new(id: u64, base_url: impl Into<String>, rel_path: impl Into<String>) -> Self {
         let rel_path = rel_path.into();

@@ -3,6 +3,8 @@
 //! [`Host::install`] puts one in place for the current thread; what the plugin then asks of its
 //! host, this one answers. Nothing here checks grants or limits: that is the real host's business.
 
+mod written;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +14,8 @@ use std::time::Duration;
 use crate::secret::Credentials;
 use crate::stream::Security;
 use crate::{Context, Failure, NewMessage, Options, Result, Setting, http};
+
+pub use written::{options, start};
 
 /// The peer's side of a connection, as a test plays it.
 pub trait Peer: Send {
