@@ -1,6 +1,6 @@
 /** A host in memory, for a plugin's own tests in Node, without WebAssembly. */
 
-import type { Context, HeaderValue, Message, NewMessage, Option, Plugin, Running, Worklist } from "./index.js";
+import type { Context, HeaderValue, HttpResponse, Message, NewMessage, Option, Plugin, Running, Worklist } from "./index.js";
 
 /** An HTTP request the plugin made. */
 export interface Request {
@@ -54,6 +54,11 @@ export class Host {
   afterAccept(plugin: Plugin, ...messages: Message[]): Judged;
   /** Calls the entry point with these messages, whose content is in `content`. */
   afterWork(plugin: Plugin, ...messages: Message[]): Judged;
+  /** Makes a request to it. */
+  request(
+    plugin: Plugin,
+    fields?: { method?: string; path?: string; query?: string; headers?: Record<string, string>; body?: string | Uint8Array; peer?: string },
+  ): HttpResponse;
   /** Downloads one message and returns its content. */
   download(plugin: Plugin, message: Message): string | Uint8Array;
 }

@@ -107,7 +107,7 @@ export function exportsOf(plugin, said) {
   };
 }
 
-class HttpRequest {
+export class HttpRequest {
   constructor(raw) {
     Object.assign(this, raw);
   }

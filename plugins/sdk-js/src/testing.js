@@ -2,7 +2,7 @@
 // grants or limits: that is the real host's business, see `flow plugin test`.
 
 import { standIn } from "../host/stand-in.js";
-import { make } from "./export.js";
+import { HttpRequest, make } from "./export.js";
 import { Failure, toRaw } from "./failure.js";
 import { Message } from "./message.js";
 import { specs } from "./options.js";
@@ -159,6 +159,12 @@ export class Host {
 
   afterWork(plugin, ...messages) {
     return this.#judge("ok", (worklist) => plugin.afterWork(worklist), messages);
+  }
+
+  request(plugin, fields = {}) {
+    const { body = "", headers = {}, ...rest } = fields;
+    const raw = { method: "GET", path: "", query: "", peer: "127.0.0.1", ...rest };
+    return plugin.request(new HttpRequest({ ...raw, headers: Object.entries(headers), body: toBytes(body) }));
   }
 
   download(plugin, message) {
