@@ -36,6 +36,20 @@ def preload(names: list[str]) -> None:
         _interfaces[name] = importlib.import_module(f"wit_world.imports.{name}")
 
 
+def preload_encodings() -> None:
+    """Binds what `str.encode` and `bytes.decode` look for by name, for the same reason."""
+    import codecs
+    import encodings
+    import pkgutil
+
+    for module in pkgutil.iter_modules(encodings.__path__):
+        try:
+            codecs.lookup(module.name)
+        except (ImportError, LookupError):
+            # Of another system, or no encoding.
+            continue
+
+
 def host(name: str) -> Any:
     """The import interface `name`."""
     if _stand_in is not None:
@@ -51,4 +65,4 @@ def host(name: str) -> Any:
         raise RuntimeError(why) from None
 
 
-__all__ = ["IN_COMPONENT", "Err", "host", "preload", "stand_in", "wit"]
+__all__ = ["IN_COMPONENT", "Err", "host", "preload", "preload_encodings", "stand_in", "wit"]

@@ -94,7 +94,7 @@ def _app(module: str, plugin: type, manifest: dict[str, object], imports: list[s
 from flow_plugin import _wit
 _wit.preload({imports!r})
 import wit_world.exports
-import encodings.ascii, encodings.cp1252, encodings.idna, encodings.latin_1, encodings.utf_16
+_wit.preload_encodings()
 from flow_plugin import _export, {', '.join(imports)}
 import {module} as _module
 globals().update(_export.exports(_module.{plugin.__name__}, {manifest!r}))
