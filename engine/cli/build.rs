@@ -1,4 +1,4 @@
-//! Embeds the plugins and the catalogue of configurations.
+//! Embeds the plugins, the catalogue of configurations, and the templates of plugin projects.
 //!
 //! `FLOW_PLUGINS_DIR` names a directory of components to embed instead of building them, for
 //! packagers and for machines without the wasm target.
@@ -6,7 +6,9 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use flow_xtask::{Profile, build_guests, embed_catalogue, embed_plugins, rerun_if_changed};
+use flow_xtask::{
+    Profile, build_guests, embed_catalogue, embed_plugins, embed_texts, rerun_if_changed,
+};
 
 fn main() {
     if let Err(error) = run() {
@@ -27,6 +29,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         root.join("plugins"),
         root.join("sr-configs"),
         root.join(".cargo"),
+        root.join("engine/cli/templates"),
     ]);
 
     let plugins = match std::env::var_os("FLOW_PLUGINS_DIR") {
@@ -41,6 +44,28 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     };
     embed_plugins(&out.join("plugins.rs"), &plugins)?;
     embed_catalogue(&out.join("catalogue.rs"), &root.join("sr-configs"))?;
+    embed_templates(&root, &out)?;
+    Ok(())
+}
+
+/// What `flow plugin new` writes: the templates, and the kits that projects carry with them, which
+/// are the folders `sdk*` of `plugins/` and the contract.
+fn embed_templates(root: &Path, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let templates = root.join("engine/cli/templates");
+    let every = |directory: &Path| -> std::io::Result<Vec<String>> {
+        let entries = std::fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
+        Ok(entries
+            .iter()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect())
+    };
+    let file = out.join("templates.rs");
+    embed_texts(&file, "TEMPLATES", &templates, &every(&templates)?)?;
+    let plugins = root.join("plugins");
+    let mut kits = every(&plugins)?;
+    kits.retain(|name| name == "sdk" || name.starts_with("sdk-"));
+    kits.extend(["wit".to_owned(), "Cargo.toml".to_owned()]);
+    embed_texts(&out.join("kits.rs"), "KITS", &plugins, &kits)?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod flows;
 mod journal;
 mod names;
 mod observer;
+mod project;
 mod render;
 mod signals;
 mod stop;

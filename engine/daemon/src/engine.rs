@@ -292,6 +292,7 @@ impl Engine {
             secrets: Arc::new(FileSecrets(credentials.clone())),
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            world: None,
         };
         // Starting wasmtime takes a moment that flows without plugins need not pay.
         let plugins: Option<Arc<dyn CallbackFactory>> = match flow.callbacks.is_empty() {

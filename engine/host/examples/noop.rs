@@ -167,6 +167,7 @@ async fn measure(catalogue: &Catalogue) {
         secrets: nothing.clone(),
         observer: nothing.clone(),
         clock: nothing.clone(),
+        world: None,
     };
     let plugins = FlowPlugins::new(catalogue, &flow(), &surroundings).expect("the plugin loads");
     let mut callback = plugins.create(0, 0).await.expect("an instance");

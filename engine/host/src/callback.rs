@@ -19,12 +19,14 @@ use crate::convert::outgoing::{self, Texts};
 use crate::error::Error;
 use crate::factory::Use;
 use crate::instance::{Live, answer, call};
+use crate::outside::Place;
 use crate::store::{Call, Guest, Interrupt};
 use crate::trap;
 
 /// A callback of a flow, run by a guest.
 pub(crate) struct GuestCallback {
     used: Arc<Use>,
+    place: Place,
     instance: u32,
     live: Option<Live>,
 }
@@ -50,9 +52,10 @@ fn about(items: &[Item], state: Arc<dyn State>, content: Option<Arc<dyn Content>
 }
 
 impl GuestCallback {
-    pub(crate) fn new(used: Arc<Use>, instance: u32) -> Self {
+    pub(crate) fn new(used: Arc<Use>, place: Place, instance: u32) -> Self {
         Self {
             used,
+            place,
             instance,
             live: None,
         }
@@ -61,7 +64,7 @@ impl GuestCallback {
     async fn take(&mut self) -> Result<Live, Failure> {
         match self.live.take() {
             Some(live) => Ok(live),
-            None => Live::make(&self.used, self.instance).await,
+            None => Live::make(&self.used, &self.place, self.instance).await,
         }
     }
 

@@ -12,6 +12,8 @@ use crate::callback::GuestCallback;
 use crate::catalogue::Catalogue;
 use crate::error::Error;
 use crate::grants::Grants;
+use crate::imports::connection::Network;
+use crate::outside::{Place, Real, World};
 use crate::plugin::Plugin;
 use crate::secrets::Secrets;
 use crate::store::{Metrics, Setup};
@@ -26,12 +28,15 @@ pub struct Surroundings {
     pub observer: Arc<dyn Observer>,
     /// Whose time new messages get.
     pub clock: Arc<dyn Clock>,
+    /// What stands in for the world; none: the world itself.
+    pub world: Option<Arc<dyn World>>,
 }
 
 /// Makes the callback instances of one flow.
 pub struct FlowPlugins {
     uses: Vec<Arc<Use>>,
     metrics: Arc<Metrics>,
+    world: Option<Arc<dyn World>>,
 }
 
 /// A plugin as one callback of a flow uses it.
@@ -73,6 +78,7 @@ impl FlowPlugins {
         Ok(Self {
             uses: uses.collect::<Result<_, Error>>()?,
             metrics,
+            world: surroundings.world.clone(),
         })
     }
 
@@ -154,6 +160,24 @@ impl CallbackFactory for FlowPlugins {
             .uses
             .get(index)
             .expect("callbacks are numbered as in the flow");
-        Ok(Box::new(GuestCallback::new(Arc::clone(used), instance)))
+        let make = |place| -> Box<dyn Callback> {
+            Box::new(GuestCallback::new(Arc::clone(used), place, instance))
+        };
+        let Some(world) = &self.world else {
+            return Ok(make(Place::default()));
+        };
+        let setup = &used.setup;
+        let network = Network {
+            timeout: setup.timeout,
+            trust: Arc::clone(&setup.trust),
+        };
+        let real = Real {
+            callback: index,
+            instance,
+            outside: Arc::new(network),
+            secrets: Arc::clone(&setup.secrets),
+            clock: Arc::clone(&setup.clock),
+        };
+        Ok(world.place(real, &make))
     }
 }

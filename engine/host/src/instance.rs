@@ -15,6 +15,7 @@ use crate::bindings::flow::plugin::types as wit;
 use crate::convert::incoming::Answer;
 use crate::convert::outgoing;
 use crate::factory::Use;
+use crate::outside::Place;
 use crate::plugin::Exports;
 use crate::store::{Call, Guest};
 use crate::trap;
@@ -81,9 +82,9 @@ pub(crate) fn finish<T>(
 
 impl Live {
     /// Makes an instance and starts it.
-    pub(crate) async fn make(used: &Use, instance: u32) -> Result<Self, Failure> {
+    pub(crate) async fn make(used: &Use, place: &Place, instance: u32) -> Result<Self, Failure> {
         let plugin = &used.plugin;
-        let mut store = Guest::store(plugin.engine(), &used.setup, instance);
+        let mut store = Guest::store(plugin.engine(), &used.setup, place, instance);
         store.data_mut().begin(Call {
             entry_point: "start",
             ..Call::default()

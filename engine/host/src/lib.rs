@@ -29,9 +29,11 @@ mod instance;
 mod manifest;
 mod meter;
 mod names;
+mod outside;
 mod plugin;
 mod redact;
 mod secrets;
+mod senses;
 mod store;
 mod surface;
 mod tls;
@@ -42,6 +44,9 @@ pub use catalogue::{Catalogue, Source};
 pub use engine::{Host, HostOptions};
 pub use error::Error;
 pub use factory::{FlowPlugins, Surroundings};
+pub use outside::{
+    Again, Failed, HttpRequest, HttpResponse, Outside, Peer, Place, Real, Senses, World,
+};
 pub use plugin::Plugin;
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;

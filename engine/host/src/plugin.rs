@@ -16,6 +16,7 @@ use crate::bindings::exports::flow::plugin as exports;
 use crate::engine::Host;
 use crate::error::Error;
 use crate::grants::Grants;
+use crate::outside::Place;
 use crate::secrets::{Credential, Secrets};
 use crate::store::{Call, Guest, Metrics, Setup};
 use crate::surface::{Surface, VERSION};
@@ -172,7 +173,7 @@ impl Host {
         let describe =
             exports::describe::GuestIndices::new(pre).map_err(|error| mismatch(origin, &error))?;
         let work = async {
-            let mut store = Guest::store(self.engine(), &setup, 0);
+            let mut store = Guest::store(self.engine(), &setup, &Place::default(), 0);
             store.data_mut().begin(Call {
                 entry_point: "describe",
                 ..Call::default()

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flow_config::Limits;
+use flow_message::Timestamp;
 use flow_runtime::ports::{Clock, Content, Observer, State};
 use tokio::sync::futures::OwnedNotified;
 use wasmtime::component::ResourceTable;
@@ -16,8 +17,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::grants::Grants;
 use crate::imports::content::{Reader, Writer};
 use crate::meter::Meter;
+use crate::outside::Place;
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
+use crate::senses;
 use crate::tls::Trust;
 use crate::voice::{Printer, Stream, Voice};
 
@@ -86,6 +89,8 @@ pub(crate) struct Guest {
     pub(crate) meter: Arc<Meter>,
     pub(crate) voice: Arc<Voice>,
     pub(crate) setup: Arc<Setup>,
+    /// What stands around it in place of the real world.
+    pub(crate) place: Place,
     pub(crate) call: Call,
 }
 
@@ -135,7 +140,12 @@ impl WasiView for Guest {
 
 impl Guest {
     /// A store for a new instance.
-    pub(crate) fn store(engine: &Engine, setup: &Arc<Setup>, instance: u32) -> Store<Self> {
+    pub(crate) fn store(
+        engine: &Engine,
+        setup: &Arc<Setup>,
+        place: &Place,
+        instance: u32,
+    ) -> Store<Self> {
         let limits = setup.limits;
         let voice = Voice::new(
             &setup.flow,
@@ -144,7 +154,11 @@ impl Guest {
             Arc::clone(&setup.redactor),
         );
         // Clocks and randomness are what is left: no files, environment, arguments or sockets.
-        let wasi = WasiCtxBuilder::new()
+        let mut wasi = WasiCtxBuilder::new();
+        if let Some(senses) = &place.senses {
+            senses::give(&mut wasi, senses);
+        }
+        let wasi = wasi
             .stdout(Printer {
                 voice: Arc::clone(&voice),
                 stream: Stream::Stdout,
@@ -171,6 +185,7 @@ impl Guest {
             meter: Arc::clone(&meter),
             voice,
             setup: Arc::clone(setup),
+            place: place.clone(),
             call: Call::default(),
         };
         let mut store = Store::new(engine, guest);
@@ -183,6 +198,16 @@ impl Guest {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| meter.tick());
         store
+    }
+
+    /// Where its credentials come from.
+    pub(crate) fn secrets(&self) -> &Arc<dyn Secrets> {
+        self.place.secrets.as_ref().unwrap_or(&self.setup.secrets)
+    }
+
+    /// The time messages it makes get.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.place.clock.as_ref().unwrap_or(&self.setup.clock).now()
     }
 
     /// A call begins.

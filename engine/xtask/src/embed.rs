@@ -69,6 +69,53 @@ pub fn embed_catalogue(file: &Path, configs: &Path) -> Result<()> {
     write(file, &text)
 }
 
+/// Folders that hold what was built or fetched, never sources.
+const BUILT: [&str; 5] = ["target", "node_modules", "__pycache__", "dist", "build"];
+
+/// Writes `pub static NAME: &[(&str, &str)]` to `file`: every file below the named parts of `root`,
+/// by its path below `root`, sorted. A part is a file or a folder; hidden and built things are left
+/// out. All of them have to be text.
+///
+/// # Errors
+/// A part can't be read, or the file can't be written.
+pub fn embed_texts(file: &Path, name: &str, root: &Path, parts: &[String]) -> Result<()> {
+    let mut found = Vec::new();
+    for part in parts {
+        walk(root, &root.join(part), &mut found)?;
+    }
+    found.sort();
+    let mut text = format!("pub static {name}: &[(&str, &str)] = &[\n");
+    for (name, path) in found {
+        writeln!(
+            text,
+            "    ({name:?}, include_str!({:?})),",
+            path.display().to_string()
+        )?;
+    }
+    text.push_str("];\n");
+    write(file, &text)
+}
+
+fn walk(root: &Path, path: &Path, found: &mut Vec<(String, PathBuf)>) -> Result<()> {
+    if !path.is_dir() {
+        let below = path
+            .strip_prefix(root)
+            .context("a part lies below its root")?;
+        let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+        found.push((parts.join("/"), path.to_owned()));
+        return Ok(());
+    }
+    for entry in directory(path)? {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        // A project has a `.gitignore` of its own.
+        if (name.starts_with('.') && name != ".gitignore") || BUILT.contains(&&*name) {
+            continue;
+        }
+        walk(root, &entry, found)?;
+    }
+    Ok(())
+}
+
 fn directory(path: &Path) -> Result<Vec<PathBuf>> {
     let entries =
         std::fs::read_dir(path).with_context(|| format!("{} can't be read", path.display()))?;

@@ -7,5 +7,5 @@
 mod embed;
 mod guests;
 
-pub use embed::{Embedded, embed_catalogue, embed_plugins};
+pub use embed::{Embedded, embed_catalogue, embed_plugins, embed_texts};
 pub use guests::{GUEST_TARGET, Profile, build_example_guests, build_guests, rerun_if_changed};

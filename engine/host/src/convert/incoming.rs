@@ -40,7 +40,7 @@ impl<'a> Answer<'a> {
     pub(crate) fn new(guest: &'a Guest) -> Self {
         Self {
             guest,
-            now: guest.setup.clock.now(),
+            now: guest.now(),
             derived: guest.call.derived.clone(),
             bytes: 0,
         }

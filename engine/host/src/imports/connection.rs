@@ -6,9 +6,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,6 +21,7 @@ use crate::bindings::flow::plugin::connection::{Host, HostStream, Security};
 use crate::bindings::flow::plugin::types::Failure;
 use crate::error::Error;
 use crate::grants::Address;
+use crate::outside::{Failed, Outside, Peer};
 use crate::store::{Guest, Interrupt};
 use crate::tls;
 
@@ -35,6 +38,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 enum Channel {
     Plain(TcpStream),
     Tls(Box<dyn Io>),
+    /// What stands in for the network.
+    Other(Box<dyn Peer>),
     /// A handshake failed half-way: nothing can be said any more.
     Broken,
 }
@@ -55,6 +60,19 @@ pub struct Stream {
 }
 
 impl Stream {
+    fn new(channel: Channel, host: &str, port: u16, timeout: Duration) -> Self {
+        Self {
+            channel,
+            host: host.to_owned(),
+            port,
+            timeout,
+            usual: timeout,
+            call: 0,
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
     fn peer(&self) -> Address<'_> {
         Address(&self.host, self.port)
     }
@@ -63,11 +81,14 @@ impl Stream {
         match &mut self.channel {
             Channel::Plain(tcp) => Ok(tcp),
             Channel::Tls(tls) => Ok(&mut **tls),
-            Channel::Broken => Err(io::ErrorKind::NotConnected.into()),
+            Channel::Other(_) | Channel::Broken => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     async fn receive(&mut self, max: usize) -> Result<Vec<u8>, Failure> {
+        if let Channel::Other(peer) = &mut self.channel {
+            return Ok(peer.read(max).await?);
+        }
         // Most reads bring little; no need to clear 64 KiB for each.
         let mut buffer = Vec::with_capacity(max);
         let timeout = self.timeout;
@@ -86,6 +107,9 @@ impl Stream {
     }
 
     async fn transmit(&mut self, data: &[u8]) -> Result<(), Failure> {
+        if let Channel::Other(peer) = &mut self.channel {
+            return Ok(peer.write(data).await?);
+        }
         let timeout = self.timeout;
         let write = async {
             let io = self.io()?;
@@ -147,6 +171,11 @@ impl Stream {
         let peer = self.peer().to_string();
         let tcp = match std::mem::replace(&mut self.channel, Channel::Broken) {
             Channel::Plain(tcp) => tcp,
+            Channel::Other(mut other) => {
+                let done = other.start_tls().await;
+                self.channel = Channel::Other(other);
+                return Ok(done?);
+            }
             tls @ Channel::Tls(_) => {
                 self.channel = tls;
                 return Err(Failure::Permanent(format!(
@@ -171,7 +200,7 @@ impl Stream {
 async fn open(
     host: String,
     port: u16,
-    security: Security,
+    tls: bool,
     timeout: Duration,
     trust: &tls::Trust,
 ) -> Result<Stream, Failure> {
@@ -180,21 +209,64 @@ async fn open(
     let tcp = dial(bare, port, &peer, timeout).await?;
     // Protocols of short lines and answers suffer from waiting for more to send.
     let _ = tcp.set_nodelay(true);
-    let channel = match security {
-        Security::Plain => Channel::Plain(tcp),
-        Security::Tls => handshake(tcp, bare, &peer, timeout, trust).await?,
+    let channel = match tls {
+        false => Channel::Plain(tcp),
+        true => handshake(tcp, bare, &peer, timeout, trust).await?,
     };
-    let host = bare.to_owned();
-    Ok(Stream {
-        channel,
-        host,
-        port,
-        timeout,
-        usual: timeout,
-        call: 0,
-        waited: Duration::ZERO,
-        received: 0,
-    })
+    Ok(Stream::new(channel, bare, port, timeout))
+}
+
+/// Opens a connection to what stands in for the network.
+async fn elsewhere(
+    outside: &dyn Outside,
+    host: String,
+    port: u16,
+    tls: bool,
+    timeout: Duration,
+) -> Result<Stream, Failure> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let peer = outside.connect(bare, port, tls).await?;
+    Ok(Stream::new(Channel::Other(peer), bare, port, timeout))
+}
+
+/// The network itself, for what stands between it and a guest.
+pub(crate) struct Network {
+    pub(crate) timeout: Duration,
+    pub(crate) trust: Arc<tls::Trust>,
+}
+
+#[async_trait]
+impl Outside for Network {
+    async fn connect(&self, host: &str, port: u16, tls: bool) -> Result<Box<dyn Peer>, Failed> {
+        let stream = open(host.to_owned(), port, tls, self.timeout, &self.trust).await?;
+        let trust = Arc::clone(&self.trust);
+        Ok(Box::new(Direct { stream, trust }))
+    }
+}
+
+/// A connection through the network itself.
+struct Direct {
+    stream: Stream,
+    trust: Arc<tls::Trust>,
+}
+
+#[async_trait]
+impl Peer for Direct {
+    async fn read(&mut self, max: usize) -> Result<Vec<u8>, Failed> {
+        Ok(self.stream.receive(max).await?)
+    }
+
+    async fn write(&mut self, data: &[u8]) -> Result<(), Failed> {
+        Ok(self.stream.transmit(data).await?)
+    }
+
+    async fn start_tls(&mut self) -> Result<(), Failed> {
+        Ok(self.stream.secure(&self.trust).await?)
+    }
+
+    fn set_timeout(&mut self, timeout: Duration) {
+        self.stream.timeout = timeout;
+    }
 }
 
 /// Resolves, and tries the addresses in turn, all within the time limit.
@@ -313,8 +385,18 @@ impl Host for Guest {
             return Ok(Err(Failure::config(&error)));
         }
         let _away = self.meter.pause();
-        let work = open(host, port, security, setup.timeout, &setup.trust);
-        match unless(&mut self.call.interrupt, work).await {
+        let tls = matches!(security, Security::Tls);
+        let connected = match &self.place.outside {
+            None => {
+                let work = open(host, port, tls, setup.timeout, &setup.trust);
+                unless(&mut self.call.interrupt, work).await
+            }
+            Some(outside) => {
+                let work = elsewhere(&**outside, host, port, tls, setup.timeout);
+                unless(&mut self.call.interrupt, work).await
+            }
+        };
+        match connected {
             Ok(stream) => Ok(Ok(self.table.push(stream)?)),
             Err(failure) => Ok(Err(failure)),
         }
@@ -365,6 +447,10 @@ impl HostStream for Guest {
             0 => stream.usual,
             ms => Duration::from_millis(ms).min(LONGEST_TIMEOUT),
         };
+        let timeout = stream.timeout;
+        if let Channel::Other(peer) = &mut stream.channel {
+            peer.set_timeout(timeout);
+        }
         Ok(())
     }
 

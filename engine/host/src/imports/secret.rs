@@ -12,7 +12,7 @@ impl Guest {
             .grants
             .secret(&self.setup.plugin, url)
             .map_err(|error| Failure::config(&error))?;
-        let found = self.setup.secrets.credential(url)?;
+        let found = self.secrets().credential(url)?;
         let expose = |secret: &flow_config::Secret| {
             self.setup.redactor.add(secret.expose());
             secret.expose().to_owned()
@@ -42,7 +42,7 @@ impl secret::Host for Guest {
             return Ok(Err(Failure::config(&error)));
         }
         let _away = self.meter.pause();
-        let secrets = Arc::clone(&self.setup.secrets);
+        let secrets = Arc::clone(self.secrets());
         Ok(match secrets.bearer_token(&url).await {
             Ok(token) => {
                 self.setup.redactor.add(token.expose());

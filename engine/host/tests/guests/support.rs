@@ -129,6 +129,7 @@ impl World {
             secrets: world.clone(),
             observer: world.clone(),
             clock: world,
+            world: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! `flow plugin list|show`.
+//! `flow plugin list|show`: what is known of plugins.
 
 use std::fmt::Write;
 
@@ -7,41 +7,17 @@ use serde_json::{Value, json};
 use flow_config::{Grant, OptionKind, OptionSpec};
 use flow_daemon::{PluginInfo, PluginOrigin};
 
-use super::list::Listing;
 use crate::args::FormatArg;
+use crate::commands::list::Listing;
 use crate::context::Context;
 use crate::render::{Align, Paint, Table, bytes, printable};
 use crate::stop::Exit;
-
-/// Arguments of `flow plugin`.
-#[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
-A plugin is a WebAssembly component: the shipped ones are inside this binary, yours are \
-`<config>/plugins/NAME.wasm` and win over shipped ones of the same name. A plugin reaches nothing \
-but what its manifest asks for and the flow allows.
-
-Examples:
-  flow plugin list
-  flow plugin show mail
-  flow plugin show ./target/wasm32-wasip2/release/mine.wasm --format json")]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    /// List plugins
-    List(List),
-    /// Print the manual of a plugin: its options, entry points and what it asks for
-    Show(Show),
-}
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --format json, stdout is one array of
 {\"name\", \"version\", \"origin\", \"summary\", \"entry_points\"}.")]
-struct List {
+pub(crate) struct List {
     #[command(flatten)]
     format: FormatArg,
 }
@@ -51,7 +27,7 @@ struct List {
 With --format json, stdout is one object {\"name\", \"version\", \"origin\", \"summary\", \"doc\", \"size\", \
 \"sha256\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"options\"}; each of `options` is
 {\"name\", \"type\", \"default\", \"required\", \"repeated\", \"secret\", \"choices\", \"doc\", \"example\"}.")]
-struct Show {
+pub(crate) struct Show {
     /// A plugin's name, or the path of a .wasm file
     #[arg(value_name = "PLUGIN")]
     plugin: String,
@@ -59,37 +35,40 @@ struct Show {
     format: FormatArg,
 }
 
-/// Prints the list or the manual.
+/// Prints the list.
+///
+/// # Errors
+/// Plugins can't run here at all, or stdout can't be written.
+pub(super) fn list(list: &List, context: &Context) -> anyhow::Result<Exit> {
+    let console = &context.console;
+    let (table, rows, empty) = table(&context.engine()?.plugins()?);
+    if list.format.is_json() {
+        console.print(&serde_json::to_string_pretty(&rows)?)?;
+    } else if table.is_empty() {
+        console.talk(&empty);
+    } else {
+        console.print(&table.render(console.paint()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints the manual.
 ///
 /// # Errors
 /// There is no such plugin, it can't be loaded, or stdout can't be written.
-pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) fn show(show: &Show, context: &Context) -> anyhow::Result<Exit> {
     let console = &context.console;
-    match &args.command {
-        Command::List(list) => {
-            let (table, rows, empty) = table(&context.engine()?.plugins()?);
-            if list.format.is_json() {
-                console.print(&serde_json::to_string_pretty(&rows)?)?;
-            } else if table.is_empty() {
-                console.talk(&empty);
-            } else {
-                console.print(&table.render(console.paint()))?;
-            }
-        }
-        Command::Show(show) => {
-            let plugin = context.engine()?.plugin(&show.plugin)?;
-            if show.format.is_json() {
-                console.print(&serde_json::to_string_pretty(&object(&plugin))?)?;
-            } else {
-                console.print(&manual(&plugin, console.paint()))?;
-            }
-        }
+    let plugin = context.engine()?.plugin(&show.plugin)?;
+    if show.format.is_json() {
+        console.print(&serde_json::to_string_pretty(&object(&plugin))?)?;
+    } else {
+        console.print(&manual(&plugin, console.paint()))?;
     }
     Ok(Exit::Done)
 }
 
 /// Plugins as a list.
-pub(super) fn table(plugins: &[PluginInfo]) -> Listing {
+pub(in crate::commands) fn table(plugins: &[PluginInfo]) -> Listing {
     let mut table = Table::new(&[
         ("PLUGIN", Align::Left),
         ("VERSION", Align::Left),
@@ -159,34 +138,7 @@ fn object(plugin: &PluginInfo) -> Value {
 /// A plugin as a page.
 fn manual(plugin: &PluginInfo, paint: Paint) -> String {
     let manifest = &plugin.manifest;
-    let list = |items: &[String]| {
-        if items.is_empty() {
-            "-".to_owned()
-        } else {
-            items.join(", ")
-        }
-    };
-    let grants: Vec<String> = grants(plugin)
-        .iter()
-        .map(|grant| (*grant).to_owned())
-        .collect();
-    let mut text = format!(
-        "{} {} - {}\n\n",
-        paint.bold(&printable(&manifest.name)),
-        printable(&manifest.version),
-        printable(&manifest.summary)
-    );
-    let mut facts = Table::new(&[("", Align::Left), ("", Align::Left)]);
-    facts.row(["entry points", &list(&manifest.entry_points)]);
-    facts.row(["URL schemes", &list(&manifest.schemes)]);
-    facts.row(["asks for", &list(&grants)]);
-    facts.row(["imports", &list(&plugin.imports)]);
-    facts.row([
-        "from",
-        &format!("{}, {}", origin(plugin), bytes(plugin.size)),
-    ]);
-    facts.row(["sha256", &plugin.sha256]);
-    text.push_str(&facts.render(paint));
+    let mut text = format!("{}\n{}", title(plugin, paint), facts(plugin, paint));
     // The title of the page is the line above.
     let doc = manifest.doc.trim();
     let doc = doc
@@ -204,6 +156,53 @@ fn manual(plugin: &PluginInfo, paint: Paint) -> String {
         }
     }
     text
+}
+
+/// A plugin as a few lines: what `build` and `add` show of it.
+pub(super) fn brief(plugin: &PluginInfo, paint: Paint) -> String {
+    let mut text = format!("{}{}", title(plugin, paint), facts(plugin, paint));
+    for option in &plugin.manifest.options {
+        text.push_str(&option_text(option, paint));
+    }
+    text
+}
+
+/// `geofence 0.1.0 - keeps what is inside`.
+fn title(plugin: &PluginInfo, paint: Paint) -> String {
+    let manifest = &plugin.manifest;
+    format!(
+        "{} {} - {}\n",
+        paint.bold(&printable(&manifest.name)),
+        printable(&manifest.version),
+        printable(&manifest.summary)
+    )
+}
+
+/// What it does, asks for and weighs.
+fn facts(plugin: &PluginInfo, paint: Paint) -> String {
+    let manifest = &plugin.manifest;
+    let list = |items: &[String]| {
+        if items.is_empty() {
+            "-".to_owned()
+        } else {
+            items.join(", ")
+        }
+    };
+    let grants: Vec<String> = grants(plugin)
+        .iter()
+        .map(|grant| (*grant).to_owned())
+        .collect();
+    let mut facts = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    facts.row(["entry points", &list(&manifest.entry_points)]);
+    facts.row(["URL schemes", &list(&manifest.schemes)]);
+    facts.row(["asks for", &list(&grants)]);
+    facts.row(["imports", &list(&plugin.imports)]);
+    facts.row([
+        "from",
+        &format!("{}, {}", origin(plugin), bytes(plugin.size)),
+    ]);
+    facts.row(["sha256", &plugin.sha256]);
+    facts.render(paint)
 }
 
 /// `  after: choice (keep, seen) [default: keep]`, then what it is.
