@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["flow-runtime", "flow-config", "flow-message", "flow-trust"],
     ),
     ("flow-local", &["flow-runtime", "flow-message"]),
+    ("flow-listen", &["flow-runtime"]),
     (
         "flow-host",
         &["flow-runtime", "flow-config", "flow-message", "flow-trust"],
@@ -32,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "flow-broker",
             "flow-transfer",
             "flow-local",
+            "flow-listen",
             "flow-runtime",
             "flow-config",
             "flow-message",
@@ -47,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "flow-broker",
             "flow-transfer",
             "flow-local",
+            "flow-listen",
             "flow-runtime",
             "flow-config",
             "flow-message",

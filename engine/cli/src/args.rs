@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     add, background, check, cleanup, completions, convert, declare, demo, dump, edit, enable,
-    explain, foreground, list, plugin, post, remove, rename, retry, show,
+    explain, foreground, helper, list, plugin, post, remove, rename, retry, show,
 };
 use crate::console::Color;
 use crate::environment::VARIABLES;
@@ -199,6 +199,8 @@ pub(crate) enum Command {
     Convert(convert::Args),
     /// Run one flow in this terminal and see what happens
     Foreground(foreground::Args),
+    /// Serve lines on stdin and stdout, for the program that runs this
+    Helper(helper::Args),
     /// Run flows in the background
     Start(background::start::Args),
     /// Let flows finish what is in hand, and end them

@@ -18,6 +18,17 @@ pub(crate) fn watch(
     drain: Drain,
     console: Console,
 ) -> anyhow::Result<impl Future<Output = ()> + Send> {
+    watch_with(drain, Some(console))
+}
+
+/// As [`watch`], saying nothing where there is no console to say it on.
+///
+/// # Errors
+/// As [`watch`].
+pub(crate) fn watch_with(
+    drain: Drain,
+    console: Option<Console>,
+) -> anyhow::Result<impl Future<Output = ()> + Send> {
     let mut signals = Signals {
         interrupt: signal(SignalKind::interrupt()).context("can't listen for Ctrl-C")?,
         terminate: signal(SignalKind::terminate()).context("can't listen for SIGTERM")?,
@@ -25,10 +36,14 @@ pub(crate) fn watch(
     Ok(async move {
         signals.next().await;
         drain.request();
-        console.talk("stopping: finishing what is in hand; once more stops at once");
+        if let Some(console) = &console {
+            console.talk("stopping: finishing what is in hand; once more stops at once");
+        }
         signals.next().await;
-        console.hide_bars();
-        console.talk("stopped at once: what was in hand is done again at the next start");
+        if let Some(console) = &console {
+            console.hide_bars();
+            console.talk("stopped at once: what was in hand is done again at the next start");
+        }
         // Every durable step is one transaction, so there is nothing to tidy up.
         std::process::exit(i32::from(Exit::CouldNot.code()));
     })

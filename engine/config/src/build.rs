@@ -11,6 +11,7 @@ mod content;
 mod effect;
 mod filters;
 mod limits;
+mod listening;
 mod lists;
 mod posting;
 mod running;
@@ -164,6 +165,7 @@ impl Builder<'_> {
             input,
             output,
             poll_url,
+            listen: self.listen(),
             send_to: self.url("sendTo"),
             paths: self.templates("path"),
             base_dir: self.template("baseDir"),
@@ -216,6 +218,8 @@ impl Builder<'_> {
         }
         self.check_company(&flow);
         self.check_effect(&flow);
+        self.check_listener(&flow);
+        self.check_poster(&flow);
         let mut settings = std::mem::take(&mut self.settings);
         let rank = |setting: &Setting| {
             let top = setting.name.split(['[', '.']).next().unwrap_or("");

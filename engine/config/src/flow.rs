@@ -11,6 +11,7 @@ mod callback;
 mod content;
 mod filters;
 mod input;
+mod listen;
 mod output;
 mod policy;
 mod rules;
@@ -26,6 +27,7 @@ pub use content::{
 };
 pub use filters::{Conditions, Filters, Placement, Rule, SizeRange, Strip};
 pub use input::{Argument, Binding, Declare, Input, Mqtt, QueueType, TlsRigour};
+pub use listen::{Listen, ListenHttp};
 pub use output::{Output, PostFormat};
 pub use policy::{
     LogEvents, LogLevel, LogOptions, Nodupe, NodupeBasis, Pace, RetryPolicy, Schedule, Thresholds,
@@ -95,6 +97,8 @@ pub struct Flow {
     pub output: Option<Output>,
     /// What a poll asks; without a password.
     pub poll_url: Option<SafeUrl>,
+    /// Where messages come in from outside.
+    pub listen: Option<Listen>,
     /// Where content is sent; without a password. Placement says which directory there.
     pub send_to: Option<SafeUrl>,
     /// What a post or watch announces, and what a poll lists: files and directories.

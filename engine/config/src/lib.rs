@@ -38,7 +38,7 @@ pub use explain::{codes, explain};
 pub use flow::{
     Allow, Argument, Binding, CallbackSpec, Conditions, Declare, Digest, FileEvent, FileEvents,
     FilenameEncoding, Filters, Flow, FlowName, IdentityMethod, Inflight, InlineAs, InlinePolicy,
-    Input, Kind, Limits, Listing, LogEvents, LogLevel, LogOptions, Mqtt, Nodupe, NodupeBasis,
+    Input, Kind, Limits, Listen, ListenHttp, Listing, LogEvents, LogLevel, LogOptions, Mqtt, Nodupe, NodupeBasis,
     OptionValue, Output, Pace, Placement, PostFormat, QueueType, RetryPolicy, Rule, Rules,
     Schedule, SizeRange, SourceStamp, Strip, Thresholds, TlsRigour, Transfer, user_of_exchange,
 };

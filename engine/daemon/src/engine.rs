@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
+use flow_listen::Doors;
 use flow_runtime::ports::{CallbackFactory, Clock, Observer};
 use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};
 
@@ -14,6 +15,7 @@ use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
 use crate::embedded::Place;
+use crate::entrances::{self, Outside};
 use crate::lazy::Lazy;
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::posting::Paths;
@@ -45,6 +47,8 @@ pub(crate) struct Running {
     pub(crate) store: Store,
     /// In place of those the flow names.
     pub(crate) paths: Option<Paths>,
+    /// It is the helper of the program that started this process.
+    pub(crate) helper: bool,
 }
 
 /// The engine over one set of directories. Cheap to clone; starts nothing before it is asked to.
@@ -58,6 +62,7 @@ struct Inner {
     source: Source,
     builtin: &'static [(&'static str, &'static [u8])],
     embedded: Place,
+    doors: Doors,
     // Starting wasmtime takes a moment that `flow list` should not pay.
     catalogue: OnceLock<Result<Catalogue, flow_host::Error>>,
 }
@@ -76,6 +81,7 @@ impl Engine {
             source,
             builtin,
             embedded: Place::default(),
+            doors: Doors::default(),
             catalogue: OnceLock::new(),
         };
         Self {
@@ -90,6 +96,7 @@ impl Engine {
             source: self.inner.source.clone(),
             builtin: self.inner.builtin,
             embedded: self.inner.embedded.clone(),
+            doors: self.inner.doors.clone(),
             catalogue: OnceLock::new(),
         };
         Self {
@@ -116,7 +123,7 @@ impl Engine {
         let inner = &self.inner;
         let made = inner.catalogue.get_or_init(|| {
             let cache_dir = Some(inner.directories.cache.join("compiled"));
-            let host = Host::new(HostOptions { cache_dir })?;
+            let host = Host::with_proxies(HostOptions { cache_dir }, entrances::proxies(&inner.source.env))?;
             let directory = inner.directories.config.join("plugins");
             Ok(Catalogue::new(host, inner.builtin, Some(directory)))
         });
@@ -241,7 +248,34 @@ impl Engine {
         let running = Running {
             store: self.store(&flow.name)?,
             paths: None,
+            helper: false,
         };
+        self.run_with(flow, options, observer, drain, running).await
+    }
+
+    /// Runs a flow as the helper of the program that started this process: lines come from stdin, and
+    /// go to stdout. It ends when stdin does, and what came in is worked off.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); [`Error::NoHelper`] where no plugin of the flow takes lines.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub async fn help(
+        &self,
+        flow: Flow,
+        observer: Arc<dyn Observer>,
+        drain: Drain,
+    ) -> Result<Summary, Error> {
+        if !self.any_does(&flow, "line", None)? {
+            return Err(Error::NoHelper(flow.name));
+        }
+        let running = Running {
+            store: self.store(&flow.name)?,
+            paths: None,
+            helper: true,
+        };
+        let options = RunOptions::default();
         self.run_with(flow, options, observer, drain, running).await
     }
 
@@ -264,6 +298,7 @@ impl Engine {
             let running = Running {
                 store: running.store.clone(),
                 paths: None,
+                helper: running.helper,
             };
             self.work(
                 Arc::clone(&flow),
@@ -294,11 +329,18 @@ impl Engine {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             world: None,
         };
+        // Once, and to look, nobody is waited for.
+        let open = !options.once && !options.dry_run;
+        let Outside { lines, entrance } = match open {
+            true => entrances::of(&flow, running.helper, &self.inner.doors),
+            false => Outside::default(),
+        };
         // Starting wasmtime takes a moment that flows without plugins need not pay.
         let plugins: Option<Arc<dyn CallbackFactory>> = match flow.callbacks.is_empty() {
             true => None,
             false => {
-                let plugins = FlowPlugins::new(self.catalogue()?, &flow, &surroundings)?;
+                let catalogue = self.catalogue()?;
+                let plugins = FlowPlugins::with_lines(catalogue, &flow, &surroundings, lines.as_ref())?;
                 Some(Arc::new(plugins))
             }
         };
@@ -342,8 +384,11 @@ impl Engine {
         // A dry run leaves everything as it is.
         let kept = brokers.embedded.as_ref().filter(|_| !options.dry_run);
         let upkeep = upkeep::keep(kept, flow.housekeeping);
+        let worker = Worker::new(flow, ports, options)
+            .joined_by(more)
+            .entered_by(entrance);
         let summary = tokio::select! {
-            result = Worker::new(flow, ports, options).joined_by(more).run(drain) => result?,
+            result = worker.run(drain) => result?,
             never = upkeep => match never {},
         };
         brokers.close().await?;
@@ -352,25 +397,27 @@ impl Engine {
 
     /// What plugins of `flow` do themselves.
     fn taken(&self, flow: &Flow) -> Result<Taken, Error> {
+        let scheme = flow.send_to.as_ref().map(|url| url.scheme());
+        Ok(Taken {
+            gathers: self.any_does(flow, "gather", None)?,
+            sends: scheme.is_some() && self.any_does(flow, "send", scheme)?,
+        })
+    }
+
+    /// Whether a plugin of `flow` has an entry point, for a scheme if one is named.
+    fn any_does(&self, flow: &Flow, entry: &str, scheme: Option<&str>) -> Result<bool, Error> {
         if flow.callbacks.is_empty() {
-            return Ok(Taken::default());
+            return Ok(false);
         }
         let catalogue = self.catalogue()?;
-        let does = |spec: &CallbackSpec, entry: &str, scheme: Option<&str>| match catalogue
-            .manifest(&spec.plugin)
-        {
+        let does = |spec: &CallbackSpec| match catalogue.manifest(&spec.plugin) {
             Some(Ok(manifest)) => {
                 manifest.entry_points.iter().any(|other| other == entry)
                     && scheme.is_none_or(|scheme| manifest.schemes.iter().any(|own| own == scheme))
             }
             _ => false,
         };
-        let scheme = flow.send_to.as_ref().map(|url| url.scheme());
-        let any = |entry, scheme| flow.callbacks.iter().any(|spec| does(spec, entry, scheme));
-        Ok(Taken {
-            gathers: any("gather", None),
-            sends: scheme.is_some() && any("send", scheme),
-        })
+        Ok(flow.callbacks.iter().any(does))
     }
 
     /// Where a flow keeps its store.

@@ -28,6 +28,9 @@ pub enum Error {
         /// Its process id, where it is known.
         pid: Option<u32>,
     },
+    /// The flow takes no lines.
+    #[error("`{0}` is no helper: none of its plugins has the entry point `line`")]
+    NoHelper(FlowName),
     /// There is no plugin of that name or file.
     #[error("there is no plugin `{name}`")]
     NoPlugin {

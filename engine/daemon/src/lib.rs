@@ -14,6 +14,7 @@ pub mod background;
 mod brokers;
 mod builtin;
 mod embedded;
+mod entrances;
 mod engine;
 mod error;
 pub mod figures;

@@ -3,12 +3,15 @@
 //! Each entry point converts what it is given, calls the guest, and checks the answer. An instance
 //! that failed is gone by then; the next call makes and starts a fresh one.
 
+mod outside;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_runtime::ports::{
-    Callback, Content, EntryPoints, Failure, Gathered, Item, Outcome, State, Verdict, Worked,
+    Callback, Content, Desk, EntryPoints, Failure, Gathered, HttpRequest, HttpResponse, Item, Outcome,
+    State, Verdict, Worked,
 };
 use tokio::sync::Notify;
 
@@ -328,6 +331,30 @@ impl Callback for GuestCallback {
                 .call_after_work(store, &messages))
         );
         self.verdicts(live, "after_work", batch, verdicts)
+    }
+
+    async fn post(
+        &mut self,
+        batch: &[Item],
+        state: Arc<dyn State>,
+    ) -> Result<Vec<Result<(), Failure>>, Failure> {
+        self.call_post(batch, state).await
+    }
+
+    async fn request(
+        &mut self,
+        request: &HttpRequest,
+        desk: Desk,
+    ) -> Result<HttpResponse, Failure> {
+        self.call_request(request, desk).await
+    }
+
+    async fn line(&mut self, peer: u64, text: &str, desk: Desk) -> Result<(), Failure> {
+        self.call_line(peer, text, desk).await
+    }
+
+    async fn closed(&mut self, peer: u64, desk: Desk) -> Result<(), Failure> {
+        self.call_closed(peer, desk).await
     }
 
     async fn housekeeping(&mut self, state: Arc<dyn State>) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ use wasmtime::{Config, Engine};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::store::Guest;
+use crate::web::{Proxies, Web};
 
 /// How often a computing guest makes room for others, and its deadline is looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -33,6 +34,7 @@ struct Inner {
     linker: Linker<Guest>,
     cache: Option<Cache>,
     native_roots: OnceLock<Arc<rustls::RootCertStore>>,
+    web: Arc<Web>,
     /// Dropped with the host, which ends the ticker.
     _ticker: mpsc::Sender<()>,
 }
@@ -52,6 +54,14 @@ impl Host {
     /// # Errors
     /// The machine can't run plugins at all, e.g. a thread could not be started.
     pub fn new(options: HostOptions) -> Result<Self, Error> {
+        Self::with_proxies(options, Proxies::default())
+    }
+
+    /// As [`new`](Self::new), with the proxies through which plugins ask over HTTP.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_proxies(options: HostOptions, proxies: Proxies) -> Result<Self, Error> {
         let engine = Engine::new(&config()).map_err(unusable)?;
         let linker = crate::imports::linker(&engine).map_err(unusable)?;
         let cache = options.cache_dir.and_then(|directory| {
@@ -67,6 +77,7 @@ impl Host {
                 linker,
                 cache,
                 native_roots,
+                web: Arc::new(Web::new(proxies)),
                 _ticker: ticker,
             }),
         })
@@ -78,6 +89,11 @@ impl Host {
 
     pub(crate) fn linker(&self) -> &Linker<Guest> {
         &self.inner.linker
+    }
+
+    /// The HTTP clients of this process.
+    pub(crate) fn web(&self) -> Arc<Web> {
+        Arc::clone(&self.inner.web)
     }
 
     pub(crate) fn cache(&self) -> Option<&Cache> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use flow_config::{CallbackSpec, Filters, Flow, OptionValue};
-use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure, Observer};
+use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure, Lines, Observer};
 
 use crate::callback::GuestCallback;
 use crate::catalogue::Catalogue;
@@ -18,6 +18,7 @@ use crate::plugin::Plugin;
 use crate::secrets::Secrets;
 use crate::store::{Metrics, Setup};
 use crate::tls::Trust;
+use crate::web::Web;
 
 /// What the plugins of a flow stand in.
 #[derive(Clone)]
@@ -59,13 +60,27 @@ impl FlowPlugins {
         flow: &Flow,
         surroundings: &Surroundings,
     ) -> Result<Self, Error> {
+        Self::with_lines(catalogue, flow, surroundings, None)
+    }
+
+    /// As [`new`](Self::new), for a flow whose plugins write lines to somebody.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_lines(
+        catalogue: &Catalogue,
+        flow: &Flow,
+        surroundings: &Surroundings,
+        lines: Option<&Arc<dyn Lines>>,
+    ) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
         let trust = Arc::new(Trust::new(catalogue.host().clone(), flow.ca_file.clone()));
         let uses = flow.callbacks.iter().map(|spec| {
             let plugin = catalogue
                 .plugin(&spec.plugin)
                 .unwrap_or_else(|| Err(catalogue.unknown(&spec.plugin)))?;
-            let setup = setup(&plugin, flow, spec, surroundings, &trust, &metrics);
+            let shared = (&trust, &metrics, catalogue.host().web());
+            let setup = setup(&plugin, flow, spec, surroundings, shared, lines);
             Ok(Arc::new(Use {
                 plugin,
                 setup: Arc::new(setup),
@@ -93,8 +108,8 @@ fn setup(
     flow: &Flow,
     spec: &CallbackSpec,
     surroundings: &Surroundings,
-    trust: &Arc<Trust>,
-    metrics: &Arc<Metrics>,
+    (trust, metrics, web): (&Arc<Trust>, &Arc<Metrics>, Arc<Web>),
+    lines: Option<&Arc<dyn Lines>>,
 ) -> Setup {
     let redactor = Arc::<crate::redact::Redactor>::default();
     for value in spec.options.values() {
@@ -109,12 +124,14 @@ fn setup(
         timeout: flow.timeout,
         grants: Grants::new(&plugin.manifest().grants, &flow.own_urls, &flow.allow),
         trust: Arc::clone(trust),
+        web,
         secrets: Arc::clone(&surroundings.secrets),
         observer: Arc::clone(&surroundings.observer),
         clock: Arc::clone(&surroundings.clock),
         redactor,
         metrics: Arc::clone(metrics),
         directories: directories(flow),
+        lines: lines.map(Arc::clone),
         swap: Mutex::new(()),
     }
 }

@@ -13,6 +13,7 @@ use crate::error::Error;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Grants {
     connect: Option<Vec<Pattern>>,
+    http: Option<Vec<Pattern>>,
     secrets: Option<Vec<Pattern>>,
 }
 
@@ -37,6 +38,11 @@ impl Grants {
                     .chain(allow.connect.iter().filter_map(|text| Pattern::parse(text)))
                     .collect()
             }),
+            http: wants(Grant::Http).then(|| {
+                own()
+                    .chain(allow.http.iter().filter_map(|text| Pattern::parse(text)))
+                    .collect()
+            }),
             secrets: wants(Grant::Secrets).then(|| {
                 let urls = allow
                     .secrets
@@ -44,7 +50,8 @@ impl Grants {
                     .filter_map(|text| SafeUrl::parse(text).ok());
                 // A host the flow names for this plugin is one it may log in to. A wildcard names
                 // nobody, so its credentials have to be named.
-                let named = allow.connect.iter().filter_map(|text| Pattern::parse(text));
+                let named = allow.connect.iter().chain(&allow.http);
+                let named = named.filter_map(|text| Pattern::parse(text));
                 own()
                     .chain(named.filter(|pattern| !pattern.below))
                     .chain(urls.filter_map(|url| Pattern::of_url(&url)))
@@ -55,30 +62,13 @@ impl Grants {
 
     /// Whether `plugin` may connect.
     pub(crate) fn connect(&self, plugin: &str, host: &str, port: u16) -> Result<(), Error> {
-        let address = Address(host, port);
-        let Some(patterns) = &self.connect else {
-            return Err(Error::new(
-                "plugin/capability-denied",
-                format!("plugin `{plugin}` may not connect to `{address}`"),
-            )
-            .note("its manifest does not ask for `connect`")
-            .hint("this is for the plugin's author to correct: add `connect` to `grants`"));
-        };
-        if patterns.iter().any(|pattern| pattern.allows(host, port)) {
-            return Ok(());
-        }
-        let mut error = Error::new(
-            "plugin/capability-denied",
-            format!("plugin `{plugin}` may not connect to `{address}`"),
-        );
-        if !patterns.is_empty() {
-            let allowed: Vec<_> = patterns
-                .iter()
-                .map(|pattern| format!("`{pattern}`"))
-                .collect();
-            error = error.note(format!("this flow allows {}", allowed.join(", ")));
-        }
-        Err(error.hint(format!("add `allow: {{ connect: ['{address}'] }}` to the flow, or correct the URL in its options")))
+        reach(self.connect.as_deref(), CONNECT, plugin, host, port).map(drop)
+    }
+
+    /// Whether `plugin` may ask a host over HTTP; if so, whether somebody wrote that host down, rather
+    /// than a wildcard it falls under.
+    pub(crate) fn http(&self, plugin: &str, host: &str, port: u16) -> Result<bool, Error> {
+        reach(self.http.as_deref(), HTTP, plugin, host, port)
     }
 
     /// Whether `plugin` may have the credentials for a URL.
@@ -108,9 +98,54 @@ impl Grants {
             return Ok(());
         }
         Err(denied
-            .note("a flow gives its plugins the credentials for the hosts of its own URLs and of `allow.connect`")
+            .note("a flow gives its plugins the credentials for the hosts of its own URLs, of `allow.connect` and of `allow.http`")
             .hint(format!("add `allow: {{ secrets: ['{shown}'] }}` to the flow if this plugin should have them")))
     }
+}
+
+/// A way to reach hosts: the grant and the list under `allow`, and what to call it.
+type Way = (&'static str, &'static str);
+const CONNECT: Way = ("connect", "connect to");
+const HTTP: Way = ("http", "ask");
+
+/// Whether `plugin` may reach an address; if so, whether it is named and not only matched.
+fn reach(
+    patterns: Option<&[Pattern]>,
+    (list, verb): Way,
+    plugin: &str,
+    host: &str,
+    port: u16,
+) -> Result<bool, Error> {
+    let address = Address(host, port);
+    let denied = Error::new(
+        "plugin/capability-denied",
+        format!("plugin `{plugin}` may not {verb} `{address}`"),
+    );
+    let Some(patterns) = patterns else {
+        return Err(denied
+            .note(format!("its manifest does not ask for `{list}`"))
+            .hint(format!(
+                "this is for the plugin's author to correct: add `{list}` to `grants`"
+            )));
+    };
+    let mut found = patterns
+        .iter()
+        .filter(|pattern| pattern.allows(host, port))
+        .peekable();
+    if found.peek().is_some() {
+        return Ok(found.any(|pattern| !pattern.below));
+    }
+    let mut error = denied;
+    if !patterns.is_empty() {
+        let allowed: Vec<_> = patterns
+            .iter()
+            .map(|pattern| format!("`{pattern}`"))
+            .collect();
+        error = error.note(format!("this flow allows {}", allowed.join(", ")));
+    }
+    Err(error.hint(format!(
+        "add `allow: {{ {list}: ['{address}'] }}` to the flow, or correct the URL in its options"
+    )))
 }
 
 impl Pattern {
@@ -315,7 +350,7 @@ mod tests {
                 .expect_err("not allowed")
                 .to_string(),
             "plugin `p` may not have the credentials for `amqps://root@broker.example.com/` [plugin/secret-denied]\n  \
-             = note: a flow gives its plugins the credentials for the hosts of its own URLs and of `allow.connect`\n  \
+             = note: a flow gives its plugins the credentials for the hosts of its own URLs, of `allow.connect` and of `allow.http`\n  \
              = hint: add `allow: { secrets: ['amqps://root@broker.example.com/'] }` to the flow if this plugin should have them"
         );
     }

@@ -39,6 +39,7 @@ mod surface;
 mod tls;
 mod trap;
 mod voice;
+mod web;
 
 pub use catalogue::{Catalogue, Source};
 pub use engine::{Host, HostOptions};
@@ -50,3 +51,4 @@ pub use outside::{
 pub use plugin::Plugin;
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;
+pub use web::Proxies;

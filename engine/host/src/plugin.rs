@@ -76,7 +76,7 @@ macro_rules! entry_points {
         }
 
         fn entry_points(has: &[String]) -> EntryPoints {
-            EntryPoints { $($entry: has.iter().any(|name| name == stringify!($entry)),)+ post: false }
+            EntryPoints { $($entry: has.iter().any(|name| name == stringify!($entry)),)+ }
         }
     };
 }
@@ -89,7 +89,10 @@ entry_points!(
     after_accept,
     download,
     send,
-    after_work
+    after_work,
+    post,
+    request,
+    line,
 );
 
 impl Host {
@@ -333,12 +336,14 @@ impl Setup {
             timeout: DESCRIBE.deadline,
             grants: Grants::default(),
             trust: Arc::new(Trust::new(host.clone(), None)),
+            web: host.web(),
             secrets: Arc::new(Nobody),
             observer: Arc::new(Nobody),
             clock: Arc::new(Nobody),
             redactor: Arc::default(),
             metrics: Arc::new(Metrics::default()),
             directories: Vec::new(),
+            lines: None,
             swap: std::sync::Mutex::new(()),
         })
     }

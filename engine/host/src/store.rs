@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flow_config::Limits;
 use flow_message::Timestamp;
-use flow_runtime::ports::{Clock, Content, Observer, State};
+use flow_runtime::ports::{Clock, Content, Lines, Observer, State, Submit};
 use tokio::sync::futures::OwnedNotified;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store};
@@ -16,12 +16,14 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::grants::Grants;
 use crate::imports::content::{Reader, Writer};
+use crate::imports::http::BODY;
 use crate::meter::Meter;
 use crate::outside::Place;
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::senses;
 use crate::tls::Trust;
+use crate::web::Web;
 use crate::voice::{Printer, Stream, Voice};
 
 /// Elements of all tables; a guest's functions and handles.
@@ -29,8 +31,8 @@ const TABLE_ELEMENTS: usize = 100_000;
 /// Connections, readers and writers an instance may hold.
 const RESOURCES: usize = 1024;
 /// What one call from the guest may hand over, at least: a guest with a small `limits.output` still
-/// writes content in chunks of its liking.
-const LEAST_HANDOVER: usize = 4 << 20;
+/// writes content in chunks of its liking, and makes requests of the size it may.
+const LEAST_HANDOVER: usize = BODY + (1 << 20);
 
 /// What all instances of one callback share.
 pub(crate) struct Setup {
@@ -40,6 +42,7 @@ pub(crate) struct Setup {
     pub(crate) timeout: Duration,
     pub(crate) grants: Grants,
     pub(crate) trust: Arc<Trust>,
+    pub(crate) web: Arc<Web>,
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -47,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) metrics: Arc<Metrics>,
     /// Below these a plugin may choose directories.
     pub(crate) directories: Vec<PathBuf>,
+    /// Who reads lines of this flow.
+    pub(crate) lines: Option<Arc<dyn Lines>>,
     /// Held over the two halves of `state.swap`.
     pub(crate) swap: Mutex<()>,
 }
@@ -102,6 +107,8 @@ pub(crate) struct Call {
     pub(crate) entry_point: &'static str,
     pub(crate) state: Option<Arc<dyn State>>,
     pub(crate) content: Option<Arc<dyn Content>>,
+    /// Takes messages from outside the loop.
+    pub(crate) submit: Option<Arc<dyn Submit>>,
     /// The ids of the messages in hand.
     pub(crate) ids: Vec<u64>,
     /// Readers and writers opened, closed when the call ends.
@@ -234,6 +241,7 @@ impl Guest {
         }
         self.call.state = None;
         self.call.content = None;
+        self.call.submit = None;
         self.call.interrupt = None;
     }
 }

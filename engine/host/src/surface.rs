@@ -124,7 +124,7 @@ impl Surface {
 }
 
 /// The entry points the runtime calls.
-const CALLED: [&str; 8] = [
+const CALLED: [&str; 11] = [
     "lifecycle",
     "gather",
     "wake",
@@ -133,6 +133,9 @@ const CALLED: [&str; 8] = [
     "download",
     "send",
     "after_work",
+    "post",
+    "request",
+    "line",
 ];
 
 /// WASI 0.2 packages that are linked, though empty.

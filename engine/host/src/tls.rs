@@ -24,6 +24,11 @@ impl Trust {
         }
     }
 
+    /// The flow's own authorities.
+    pub(crate) fn ca_file(&self) -> Option<&PathBuf> {
+        self.ca_file.as_ref()
+    }
+
     /// The configuration for a connection.
     ///
     /// # Errors

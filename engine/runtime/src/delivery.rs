@@ -21,6 +21,8 @@ pub(crate) enum Origin {
     Queue { tag: u64 },
     /// The gather of this callback.
     Gather { callback: usize },
+    /// What the callback of this name submitted; the row it is kept in.
+    Inbox { row: i64, submitter: String },
     /// A retry row; the callback that once gathered it, by its name in the store.
     Retry { gatherer: Option<String> },
 }

@@ -28,6 +28,9 @@ impl Running {
         if let Some(failure) = finisher.stop.take() {
             self.stop_for(&failure);
         }
+        if let Some(failure) = finisher.pause.take() {
+            self.pause_for_credentials(&failure);
+        }
         self.finisher = Some(finisher);
         let Finished {
             ended,

@@ -23,6 +23,7 @@ use crate::job::{Job, JobEnd};
 use crate::lanes::Lanes;
 use crate::pass::Pass;
 use crate::ports::{Failure, Item, PassCounts, Publisher, Settlement};
+use crate::poster::Poster;
 use crate::shared::{Ability, Shared};
 use crate::state::Overlay;
 use crate::store::Pending;
@@ -39,8 +40,12 @@ pub(crate) struct Finisher {
     pub(crate) name: String,
     pub(crate) floor: Floor,
     pub(crate) abilities: Arc<Vec<Ability>>,
+    /// Posts, where a plugin does.
+    pub(crate) poster: Poster,
     /// Why the flow has to stop, once the pass has ended.
     pub(crate) stop: Option<Failure>,
+    /// Why the flow has to pause: credentials were refused.
+    pub(crate) pause: Option<Failure>,
 }
 
 /// How a pass ended.
@@ -195,6 +200,11 @@ impl Finisher {
             () = self.drain.requested() => false,
             () = self.shared.clock.sleep(wait) => true,
         }
+    }
+
+    /// Credentials were refused.
+    pub(crate) fn pause_for(&mut self, failure: &Failure) {
+        self.pause.get_or_insert_with(|| failure.clone());
     }
 
     pub(crate) fn stop_for(&mut self, failure: &Failure) {

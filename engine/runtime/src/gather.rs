@@ -51,6 +51,7 @@ impl Running {
         self.take_due(pass, due, hand).await?;
         let tried = pass.len() - before;
         let batch = pass.len() + allowed.new.min(allowed.all - tried);
+        self.take_submitted(pass, pass.room(batch), hand).await?;
         let redelivered = self.receive(pass, pass.room(batch)).await;
         if !asked {
             self.ask_callbacks(pass, batch).await;
@@ -135,6 +136,45 @@ impl Running {
         }
         for row in rows.into_iter().filter(|row| !hand.has(&row.key)) {
             let delivery = self.delivery_of(row);
+            pass.add(delivery);
+        }
+        Ok(())
+    }
+
+    /// What came from outside the loop since the last time.
+    async fn take_submitted(
+        &mut self,
+        pass: &mut Pass,
+        limit: usize,
+        hand: &Hand,
+    ) -> Result<(), Error> {
+        let inbox = Arc::clone(&self.shared.inbox);
+        if limit == 0 || self.options.dry_run || !self.seat.leads() || !inbox.is_after(self.taken) {
+            return Ok(());
+        }
+        let now = self.shared.now().as_millisecond();
+        let rows = self.shared.store.inbox(self.taken, limit, now).await?;
+        if rows.is_empty() {
+            // What was there could not be read, and is no more.
+            self.taken = inbox.last();
+        }
+        for row in rows {
+            // The same thing is being decided about; as soon as it is, this one is looked at.
+            if hand.has(&row.key) {
+                break;
+            }
+            self.taken = row.id;
+            let mut message = row.message;
+            self.shared.stamp.gathered(&mut message, self.shared.now());
+            self.shared.tell(|| Event::Gathered {
+                message: &message,
+                from: &row.submitter,
+            });
+            let origin = Origin::Inbox {
+                row: row.id,
+                submitter: row.submitter,
+            };
+            let delivery = self.fresh(row.key, message, origin);
             pass.add(delivery);
         }
         Ok(())
@@ -401,6 +441,7 @@ impl Running {
                 let again = match job.delivery.origin() {
                     // A new message may equal one that was given up.
                     Origin::Queue { tag } => found.redelivered.contains(tag),
+                    Origin::Inbox { .. } => false,
                     _ => true,
                 };
                 if known.retry || known.pending || (known.dead && again) {

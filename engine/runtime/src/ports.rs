@@ -297,6 +297,60 @@ pub struct EntryPoints {
     pub send: bool,
     pub after_work: bool,
     pub post: bool,
+    pub request: bool,
+    pub line: bool,
+}
+
+/// An HTTP request somebody makes of a flow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HttpRequest {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Below the path the flow listens at, without the query.
+    pub path: String,
+    /// Without the question mark.
+    pub query: String,
+    /// As they came, in their order, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// All of it.
+    pub body: Vec<u8>,
+    /// Who asks.
+    pub peer: String,
+}
+
+/// The answer to one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HttpResponse {
+    /// Three digits.
+    pub status: u16,
+    /// In their order.
+    pub headers: Vec<(String, String)>,
+    /// All of it.
+    pub body: Vec<u8>,
+}
+
+/// Takes messages from outside the loop.
+#[async_trait]
+pub trait Submit: Send + Sync {
+    /// Returns once they are durable in the flow's store.
+    async fn submit(&self, messages: Vec<Message>) -> Result<(), Failure>;
+}
+
+/// Those who started a flow as their helper, or are connected to it, and read lines.
+#[async_trait]
+pub trait Lines: Send + Sync {
+    /// Writes one line, whole and flushed; `text` has no line end.
+    async fn write(&self, peer: u64, text: &str) -> Result<(), Failure>;
+}
+
+/// What a call from outside the loop brings beside what it is about.
+#[derive(Clone)]
+pub struct Desk {
+    /// Takes messages.
+    pub submit: Arc<dyn Submit>,
+    /// The callback's pairs. What is written is durable with what is submitted next, and at the
+    /// latest when the call has ended.
+    pub state: Arc<dyn State>,
 }
 
 /// One instance of a plugin in one flow, or of what is built in.
@@ -373,6 +427,36 @@ pub trait Callback: Send {
         _state: Arc<dyn State>,
     ) -> Result<Vec<Verdict>, Failure> {
         Ok(batch.iter().map(|_| Verdict::Keep).collect())
+    }
+    /// Posts to what is no broker; one result per item, in order.
+    async fn post(
+        &mut self,
+        _batch: &[Item],
+        _state: Arc<dyn State>,
+    ) -> Result<Vec<Result<(), Failure>>, Failure> {
+        Err(Failure::Config(format!("`{}` does not post", self.name())))
+    }
+    /// Answers a request. Called on instances that do nothing of the loop.
+    async fn request(
+        &mut self,
+        _request: &HttpRequest,
+        _desk: Desk,
+    ) -> Result<HttpResponse, Failure> {
+        Err(Failure::Config(format!(
+            "`{}` answers no requests",
+            self.name()
+        )))
+    }
+    /// Takes a line of a peer. Called on instances that do nothing of the loop.
+    async fn line(&mut self, _peer: u64, _text: &str, _desk: Desk) -> Result<(), Failure> {
+        Err(Failure::Config(format!(
+            "`{}` takes no lines",
+            self.name()
+        )))
+    }
+    /// No more lines of this peer will come.
+    async fn closed(&mut self, _peer: u64, _desk: Desk) -> Result<(), Failure> {
+        Ok(())
     }
     /// Upkeep.
     async fn housekeeping(&mut self, _state: Arc<dyn State>) -> Result<(), Failure> {

@@ -45,27 +45,36 @@ impl Finisher {
     /// Posts the messages of all open jobs, in order. Jobs that could not be posted are ended; those
     /// still open afterwards are done.
     pub(crate) async fn post(&mut self, pass: &mut Pass) {
-        if self.publisher.is_none() {
+        let poster = self.abilities.iter().position(|a| a.entry_points.post);
+        if self.publisher.is_none() && poster.is_none() {
             return;
         }
         let mut outgoing = Vec::new();
         let mut owners = Vec::new();
+        let mut keys = Vec::new();
         for (number, job) in pass.jobs.iter_mut().enumerate() {
             let lives = std::mem::take(&mut job.live);
             let before = outgoing.len();
             for live in lives {
+                let (key, attempt) = (poster.map(|_| live.item.key.clone()), live.item.attempt);
                 match self.announce(live) {
-                    Ok(message) => outgoing.push(message),
+                    Ok(message) => {
+                        outgoing.push(message);
+                        keys.extend(key.map(|key| (key, attempt)));
+                    }
                     Err(failure) => {
                         job.finish(JobEnd::Failed(failure, 1));
                         outgoing.truncate(before);
+                        keys.truncate(before);
                         break;
                     }
                 }
             }
             owners.resize(outgoing.len(), number);
         }
-        if !outgoing.is_empty() {
+        if let Some(index) = poster.filter(|_| !outgoing.is_empty()) {
+            self.hand_over(pass, outgoing, &owners, keys, index).await;
+        } else if !outgoing.is_empty() {
             self.post_all(pass, &outgoing, &owners).await;
         }
     }

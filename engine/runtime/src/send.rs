@@ -39,7 +39,7 @@ impl Worker<'_> {
         let told = self.abilities[index].entry_points.settled;
         let mut ready = Vec::with_capacity(entries.len());
         for (number, mut live) in entries {
-            match self.prepare(&mut live) {
+            match self.prepare(&mut live, self.abilities[index].built_in) {
                 Ok(()) => {
                     if told {
                         jobs[number].tell.push((index, with_source(&live)));
@@ -60,13 +60,17 @@ impl Worker<'_> {
     }
 
     /// Finds out where the content is here, and what else its message is about there.
-    fn prepare(&self, live: &mut Live) -> Result<(), Stop> {
+    ///
+    /// A plugin may send what has no content: then `files` is false, and a message without is its own.
+    fn prepare(&self, live: &mut Live, files: bool) -> Result<(), Stop> {
         let (shared, born) = (self.shared, live.meta.born);
         let message = &live.item.message;
         let from = match shared.places.source(message, &shared.local, born) {
             _ if is_inside(message) => None,
             Ok(path) => Some(path),
-            Err(failure) if message.file_op.is_none() => return Err(Stop::Failed(failure)),
+            Err(failure) if files && message.file_op.is_none() => {
+                return Err(Stop::Failed(failure));
+            }
             Err(_) => None,
         };
         if let Some(op) = &message.file_op {

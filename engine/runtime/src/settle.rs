@@ -72,6 +72,7 @@ impl Finisher {
         let due = batch.retry.iter().map(|row| row.due).min();
         let batch = Arc::new(batch);
         self.store_batch(&batch).await?;
+        self.shared.inbox.served(batch.taken.len());
         let mut tell = Arc::try_unwrap(batch)
             .map_or_else(|shared| shared.pending.clone(), |batch| batch.pending);
         tell.truncate(new);
@@ -218,13 +219,18 @@ impl Finisher {
                 match inner.origin {
                     Origin::Queue { .. } if !traces => settlement = Settlement::Release,
                     // An origin may forget what it has handed out.
-                    Origin::Queue { .. } | Origin::Gather { .. } => batch.retry.push(row()),
+                    Origin::Queue { .. } | Origin::Gather { .. } | Origin::Inbox { .. } => {
+                        batch.retry.push(row());
+                    }
                     Origin::Retry { .. } => {}
                 }
             }
         }
         if let Origin::Queue { tag } = inner.origin {
             acks.push((tag, settlement));
+        }
+        if let Origin::Inbox { row, .. } = inner.origin {
+            batch.taken.push(row);
         }
         self.book_telling(ended, batch);
     }
@@ -234,6 +240,7 @@ impl Finisher {
         let Some(fate) = ended.fate() else { return };
         let gatherer = match &ended.inner.origin {
             Origin::Gather { callback } => Some(*callback),
+            Origin::Inbox { submitter, .. } => self.shared.callback_named(submitter),
             Origin::Retry {
                 gatherer: Some(name),
             } => self.shared.callback_named(name),
@@ -263,6 +270,7 @@ impl Finisher {
         match origin {
             Origin::Queue { .. } => None,
             Origin::Gather { callback } => self.shared.names.get(*callback).cloned(),
+            Origin::Inbox { submitter, .. } => Some(submitter.clone()),
             Origin::Retry { gatherer } => gatherer.clone(),
         }
     }

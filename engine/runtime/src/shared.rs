@@ -8,6 +8,7 @@ use flow_config::{Flow, SafeUrl};
 use flow_message::{Message, Timestamp};
 
 use crate::content::Local;
+use crate::inbox::Inbox;
 use crate::places::Places;
 use crate::ports::{Callback, Clock, EntryPoints, Event, Observer, Side, State};
 use crate::stamp::Stamp;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) stamp: Stamp,
     /// By number of the callback: its name in the store.
     pub(crate) names: Vec<String>,
+    /// What comes from outside the loop.
+    pub(crate) inbox: Arc<Inbox>,
     ids: AtomicU64,
     /// By side: 0 nobody knows, 1 down, 2 up.
     connections: [AtomicU8; 3],
@@ -35,6 +38,8 @@ pub(crate) struct Shared {
 pub(crate) struct Ability {
     pub(crate) entry_points: EntryPoints,
     pub(crate) schemes: Vec<String>,
+    /// It is no plugin: those have no brackets in their names.
+    pub(crate) built_in: bool,
 }
 
 impl Ability {
@@ -50,6 +55,7 @@ impl Ability {
         Self {
             entry_points,
             schemes: callback.schemes().to_vec(),
+            built_in: callback.name().starts_with('('),
         }
     }
 
@@ -89,6 +95,7 @@ impl Shared {
     ) -> Self {
         let (places, stamp) = (Places::new(&flow), Stamp::new(&flow));
         let names = store_names(&flow);
+        let inbox = Arc::new(Inbox::new(store.clone()));
         Self {
             flow,
             store,
@@ -98,6 +105,7 @@ impl Shared {
             places,
             stamp,
             names,
+            inbox,
             ids: AtomicU64::new(1),
             connections: Default::default(),
         }

@@ -86,6 +86,13 @@ impl Overlay {
             .collect()
     }
 
+    /// As [`writes`](Self::writes), and forgets them.
+    pub(crate) fn take(&self) -> Vec<StateWrite> {
+        let writes = self.writes();
+        self.lock().clear();
+        writes
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Write>> {
         self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,6 @@
 //! One flow's durable memory: one SQLite file.
 //!
-//! Holds messages to retry, dead letters, what was seen (nodupe), outcomes not told yet and the
+//! Holds messages that came from outside, messages to retry, dead letters, what was seen (nodupe), outcomes not told yet and the
 //! pairs of callbacks. Everything a pass decides goes in with one transaction ([`Batch`]); nothing
 //! else on disk needs recovery.
 //!
@@ -28,7 +28,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, StoreError};
 
-pub(crate) use rows::{Batch, DeadRow, Pending, Renewal, RetryRow, Seen, StateWrite};
+pub(crate) use rows::{
+    Batch, DeadRow, InboxRow, Pending, Renewal, RetryRow, Seen, StateWrite, write_inbox,
+};
 pub use shelf::{Entry, Shelf};
 
 /// How long a statement waits for another process.

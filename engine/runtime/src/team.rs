@@ -86,6 +86,11 @@ impl Seat {
         self.number
     }
 
+    /// How many workers there are.
+    pub(crate) fn count(&self) -> usize {
+        self.team.count
+    }
+
     /// Whether it gathers, tries again, and keeps the store.
     pub(crate) fn leads(&self) -> bool {
         self.number == 0

@@ -17,12 +17,14 @@ use crate::content::Local;
 use crate::crew;
 use crate::delivery::Floor;
 use crate::drain::Drain;
+use crate::entrance::{self, Entrance};
 use crate::error::Error;
 use crate::finish::{Behind, Finisher};
 use crate::lanes::Lanes;
 use crate::nodupe;
 use crate::pace::Pace;
 use crate::pass::Pass;
+use crate::poster::Poster;
 use crate::ports::{
     CallbackFactory, Clock, Consumer, Event, Failure, Observer, PassCounts, Publisher, Settlement,
 };
@@ -101,6 +103,7 @@ pub struct Worker {
     ports: Ports,
     more: Vec<Links>,
     options: Options,
+    entrance: Option<Box<dyn Entrance>>,
 }
 
 impl Worker {
@@ -111,7 +114,16 @@ impl Worker {
             ports,
             more: Vec::new(),
             options,
+            entrance: None,
         }
+    }
+
+    /// The same flow with something beside the loop through which messages come in, as long as it
+    /// runs. It has one worker then.
+    #[must_use]
+    pub fn entered_by(mut self, entrance: Option<Box<dyn Entrance>>) -> Self {
+        self.entrance = entrance;
+        self
     }
 
     /// The same flow with more workers beside the first, each with links of its own. They share its
@@ -137,6 +149,7 @@ impl Worker {
             ports,
             more,
             options,
+            entrance,
         } = self;
         let lock = Arc::new(ports.store.lock()?);
         if flow.output.is_some() && ports.publisher.is_none() && !options.dry_run {
@@ -144,7 +157,9 @@ impl Worker {
         }
         let observer = Arc::clone(&ports.observer);
         observer.event(&Event::Started);
-        let result = if more.is_empty() {
+        let result = if let Some(entrance) = entrance {
+            entrance::run(flow, ports, options, &drain, entrance).await
+        } else if more.is_empty() {
             let seat = Seat::of(1).remove(0);
             match Running::new(flow, ports, options, drain, seat) {
                 Ok(running) => running.live().await,
@@ -169,13 +184,17 @@ pub(crate) struct Running {
     /// What was gathered for the next pass.
     pub(crate) ahead: Option<Pass>,
     pub(crate) lanes: Lanes,
-    factory: Arc<dyn CallbackFactory>,
+    pub(crate) factory: Arc<dyn CallbackFactory>,
     pub(crate) seat: Arc<Seat>,
     pub(crate) pace: Arc<Pace>,
     pub(crate) timetable: Timetable,
     pub(crate) options: Options,
     pub(crate) floor: Floor,
     pub(crate) drain: Drain,
+    /// Nothing comes in any more: the flow ends when it has worked off what did.
+    pub(crate) finishing: Drain,
+    /// The last row of the inbox that was taken up.
+    pub(crate) taken: i64,
     pub(crate) started: Timestamp,
     pub(crate) totals: PassCounts,
     /// When a pass was last reported.
@@ -308,7 +327,9 @@ impl Running {
             name,
             floor: floor.clone(),
             abilities: Arc::default(),
+            poster: Poster::new(Arc::clone(&callbacks), &shared, &seat),
             stop: None,
+            pause: None,
         };
         Self {
             lanes: Lanes::new(Arc::clone(&callbacks), &shared, &seat),
@@ -320,6 +341,8 @@ impl Running {
             options,
             floor,
             drain,
+            finishing: Drain::new(),
+            taken: 0,
             started: now,
             totals: PassCounts::default(),
             reported: None,
@@ -386,6 +409,9 @@ impl Running {
     }
 
     async fn repeat(&mut self) -> Result<(), Error> {
+        if self.seat.leads() {
+            self.shared.inbox.open().await?;
+        }
         while !self.drain.is_requested() {
             if self.behind.is_some() && (self.pause.is_some() || self.upkeep_is_due()) {
                 self.end_behind().await?;
@@ -437,6 +463,9 @@ impl Running {
                             "An origin says that there is more, but brings nothing; the run ends without it."
                         );
                     }
+                    return Ok(());
+                }
+                if self.finishing.is_requested() && !self.shared.inbox.is_after(self.taken) {
                     return Ok(());
                 }
                 self.idle().await;
@@ -611,8 +640,11 @@ impl Running {
             }
             log_failure(within(&*clock, consumer.close()).await);
         }
-        let publisher = self.finisher.as_mut().and_then(|f| f.publisher.as_mut());
-        if let Some(publisher) = publisher {
+        let Some(finisher) = self.finisher.as_mut() else {
+            return;
+        };
+        within(&*clock, finisher.poster.stop()).await;
+        if let Some(publisher) = finisher.publisher.as_mut() {
             log_failure(within(&*clock, publisher.close()).await);
         }
     }
@@ -654,7 +686,7 @@ fn log_failure(result: Option<Result<(), Failure>>) {
     }
 }
 
-fn error_of(failure: &Failure) -> Error {
+pub(crate) fn error_of(failure: &Failure) -> Error {
     let reason = failure.to_string();
     match failure {
         Failure::Config(_) | Failure::Permanent(_) => Error::Config(reason),

@@ -118,18 +118,20 @@ pub trait Request {
     fn handle(&mut self, request: HttpRequest) -> Result<HttpResponse>;
 }
 
-/// Serves a line protocol on stdin and stdout.
+/// Serves a line protocol: of the program that runs `flow helper`, or of whoever is connected to the
+/// flow's socket. On instances that do nothing else.
 pub trait Line {
-    /// One line, without its end.
+    /// One line, without its end. `peer` names the connection: keep it in a header of what is submitted,
+    /// to know later whom to [answer](crate::write_line).
     ///
     /// # Errors
     /// Logged; the line gets no answer.
-    fn line(&mut self, text: String) -> Result<()>;
+    fn line(&mut self, peer: u64, text: String) -> Result<()>;
     /// No more lines will come.
     ///
     /// # Errors
     /// Logged.
-    fn closed(&mut self) -> Result<()> {
+    fn closed(&mut self, _peer: u64) -> Result<()> {
         Ok(())
     }
 }

@@ -144,8 +144,8 @@ macro_rules! __export_one {
     };
     ($exported:ident, $slot:ident, $plugin:ident, Line) => {
         impl $crate::__bindings::exports_line::exports::flow::plugin::line::Guest for $exported {
-            fn line(text: String) -> $crate::Result<()> { $exported::with(|p| $crate::Line::line(p, text)) }
-            fn closed() -> $crate::Result<()> { $exported::with($crate::Line::closed) }
+            fn line(peer: u64, text: String) -> $crate::Result<()> { $exported::with(|p| $crate::Line::line(p, peer, text)) }
+            fn closed(peer: u64) -> $crate::Result<()> { $exported::with(|p| $crate::Line::closed(p, peer)) }
         }
         $crate::__bindings::exports_line::__export_line!($exported with_types_in $crate::__bindings::exports_line);
     };

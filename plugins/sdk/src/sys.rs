@@ -130,11 +130,11 @@ mod guest {
         host::submit::submit(messages)
     }
 
-    /// Writes one line to whoever started this flow as a helper.
+    /// Writes one line, without its end, to a peer of [`Line`](crate::Line).
     ///
     /// # Errors
     /// Nobody reads any more.
-    pub fn write_line(text: &str) -> Result<()> {
-        host::lines::write(text)
+    pub fn write_line(peer: u64, text: &str) -> Result<()> {
+        host::lines::write(peer, text)
     }
 }

@@ -14,7 +14,9 @@ pub mod imports {
 
 pub use imports::flow::plugin::types;
 pub use imports::flow::plugin::types::*;
-pub use imports::flow::plugin::{connection, content, http, log, metrics, secret, state};
+pub use imports::flow::plugin::{
+    connection, content, http, lines, log, metrics, secret, state, submit,
+};
 
 macro_rules! entry_point {
     ($module:ident $world:tt $bindings:tt $export:tt) => {
@@ -46,7 +48,9 @@ entry_point!(after_accept "exports-after-accept" "guests::after_accept" "export_
 entry_point!(download "exports-download" "guests::download" "export_download");
 entry_point!(send "exports-send" "guests::send" "export_send");
 entry_point!(after_work "exports-after-work" "guests::after_work" "export_after_work");
+entry_point!(post "exports-post" "guests::post" "export_post");
 entry_point!(request "exports-request" "guests::request" "export_request");
+entry_point!(line "exports-line" "guests::line" "export_line");
 
 /// Exports the named entry points of a type.
 #[macro_export]
@@ -66,6 +70,8 @@ macro_rules! export_one {
     ($g:ident download) => { $crate::download::export_download!($g with_types_in $crate::download); };
     ($g:ident send) => { $crate::send::export_send!($g with_types_in $crate::send); };
     ($g:ident after_work) => { $crate::after_work::export_after_work!($g with_types_in $crate::after_work); };
+    ($g:ident post) => { $crate::post::export_post!($g with_types_in $crate::post); };
+    ($g:ident line) => { $crate::line::export_line!($g with_types_in $crate::line); };
     ($g:ident request) => { $crate::request::export_request!($g with_types_in $crate::request); };
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod edit;
 pub(crate) mod enable;
 pub(crate) mod explain;
 pub(crate) mod foreground;
+pub(crate) mod helper;
 pub(crate) mod list;
 pub(crate) mod plugin;
 pub(crate) mod post;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(&args, context),
         Command::Convert(args) => convert::run(&args, context),
         Command::Foreground(args) => foreground::run(&args, context),
+        Command::Helper(args) => helper::run(&args, context),
         Command::Start(args) => background::start::run(&args, context),
         Command::Stop(args) => background::stop::run(&args, context),
         Command::Restart(args) => background::restart::run(&args, context),

@@ -66,7 +66,7 @@ impl Builder<'_> {
         self.has_entry_point(instead) || self.manifests.values().any(Option::is_none)
     }
 
-    fn has_entry_point(&self, names: &[&str]) -> bool {
+    pub(super) fn has_entry_point(&self, names: &[&str]) -> bool {
         self.manifests.values().flatten().any(|manifest| {
             manifest
                 .entry_points

@@ -8,7 +8,7 @@ use crate::flow::{Flow, Input, Kind, Output, PostFormat, QueueType, Schedule, Tl
 use crate::options::options;
 
 /// Pairs of which only one can be set.
-const PAIRS: [(&str, &str); 9] = [
+const PAIRS: [(&str, &str); 10] = [
     ("topic", "subtopic"),
     ("bindings", "subtopic"),
     ("bindings", "topic"),
@@ -18,6 +18,7 @@ const PAIRS: [(&str, &str); 9] = [
     ("topicCopy", "post_topic"),
     ("delete_destination", "directory"),
     ("download", "sendTo"),
+    ("listen", "instances"),
 ];
 
 /// Options of MQTT alone, and of AMQP alone.
@@ -310,7 +311,7 @@ impl Builder<'_> {
         }
     }
 
-    fn no_effect(&mut self, name: &str, without: &str, label: &str) {
+    pub(super) fn no_effect(&mut self, name: &str, without: &str, label: &str) {
         // A default of a directory may be included by all its flows, so it is no error.
         if let Some((key, _)) = self.given.get(name)
             && key.file == self.file

@@ -4,6 +4,7 @@ mod declare;
 mod input;
 mod moving;
 mod output;
+mod outside;
 mod running;
 mod trees;
 
@@ -23,10 +24,11 @@ pub fn options() -> &'static [OptionDoc] {
 }
 
 /// The same in sections with titles.
-pub fn sections() -> [(&'static str, &'static [OptionDoc]); 10] {
+pub fn sections() -> [(&'static str, &'static [OptionDoc]); 11] {
     [
         ("The flow", running::FLOW),
         ("What is consumed", input::INPUT),
+        ("What comes in from outside", outside::OUTSIDE),
         ("What is listed and watched", trees::TREES),
         ("What passes", moving::FILTERS),
         ("Where it is stored", moving::PLACEMENT),

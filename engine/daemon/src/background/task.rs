@@ -393,7 +393,11 @@ fn fate(result: Result<Summary, Error>) -> Fate {
     };
     let lasting = match &error {
         Error::Flow(flow_runtime::Error::Running(_)) => return Fate::Elsewhere,
-        Error::Findings(_) | Error::NoFlow(_) | Error::NoPlugin { .. } | Error::Plugin(_) => true,
+        Error::Findings(_)
+        | Error::NoFlow(_)
+        | Error::NoHelper(_)
+        | Error::NoPlugin { .. }
+        | Error::Plugin(_) => true,
         Error::Flow(flow_runtime::Error::Config(_)) => true,
         Error::Flow(flow_runtime::Error::Store(error)) | Error::Store(error) => {
             matches!(error, flow_runtime::StoreError::Newer { .. })

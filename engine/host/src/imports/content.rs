@@ -117,6 +117,19 @@ impl Guest {
         Ok(resource)
     }
 
+    /// Takes the content out of a reader that was given away.
+    pub(crate) fn take_reader(
+        &mut self,
+        reader: Resource<Reader>,
+    ) -> wasmtime::Result<Result<(Box<dyn ContentReader>, u64), Failure>> {
+        let reader = self.table.delete(reader)?;
+        let size = reader.size;
+        Ok(match reader.inner {
+            Some(inner) => Ok((inner, size)),
+            None => Err(self.closed("reader")),
+        })
+    }
+
     fn closed(&self, what: &str) -> Failure {
         let text = format!(
             "plugin `{}` used a content {what} of an earlier call",

@@ -3,10 +3,13 @@
 pub(crate) mod connection;
 pub(crate) mod content;
 mod failure;
+pub(crate) mod http;
+mod lines;
 mod log;
 mod metrics;
 mod secret;
 mod state;
+mod submit;
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
@@ -15,14 +18,17 @@ use crate::bindings::flow::plugin;
 use crate::store::Guest;
 
 /// The interfaces of `flow:plugin` this version of the host implements.
-pub(crate) const INTERFACES: [&str; 7] = [
+pub(crate) const INTERFACES: [&str; 10] = [
     "types",
     "log",
     "metrics",
     "connection",
+    "http",
     "state",
     "content",
     "secret",
+    "submit",
+    "lines",
 ];
 
 /// Everything a guest may link to. What it may do with it is decided call by call.
@@ -33,6 +39,9 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     plugin::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::metrics::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::connection::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::http::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::submit::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    plugin::lines::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::state::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::content::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::secret::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;

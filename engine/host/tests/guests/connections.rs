@@ -230,7 +230,7 @@ async fn waiting_is_interrupted_and_the_connection_goes_on() {
 }
 
 /// An authority and a certificate it signed for `localhost`; the authority's as PEM.
-fn certificates() -> (String, Arc<rustls::ServerConfig>) {
+pub(crate) fn certificates() -> (String, Arc<rustls::ServerConfig>) {
     let key = rcgen::KeyPair::generate().expect("a key");
     let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -6,6 +6,7 @@ mod connections;
 mod contents;
 mod limits;
 mod loading;
+mod requests;
 mod secrets;
 mod states;
 mod support;

@@ -26,6 +26,16 @@ pub(crate) struct RetryRow {
     pub(crate) reason: String,
 }
 
+/// A message that came from outside the loop.
+#[derive(Debug, Clone)]
+pub(crate) struct InboxRow {
+    pub(crate) id: i64,
+    pub(crate) key: String,
+    pub(crate) submitter: String,
+    pub(crate) message: Message,
+    pub(crate) born: i64,
+}
+
 /// A message given up; without a message, its body could not be read.
 #[derive(Debug, Clone)]
 pub(crate) struct DeadRow {
@@ -86,6 +96,8 @@ pub(crate) struct Batch {
     /// Outcomes that were told, by callback and key.
     pub(crate) told: Vec<(String, String)>,
     pub(crate) state: Vec<StateWrite>,
+    /// Rows of the inbox that have served.
+    pub(crate) taken: Vec<i64>,
 }
 
 impl Batch {
@@ -98,6 +110,7 @@ impl Batch {
             && self.pending.is_empty()
             && self.told.is_empty()
             && self.state.is_empty()
+            && self.taken.is_empty()
     }
 
     fn occupies(&self) -> bool {
@@ -109,6 +122,11 @@ impl Batch {
             transaction
                 .prepare_cached("DELETE FROM retry WHERE key = ?1")?
                 .execute([key])?;
+        }
+        for id in &self.taken {
+            transaction
+                .prepare_cached("DELETE FROM inbox WHERE id = ?1")?
+                .execute([id])?;
         }
         for row in &self.retry {
             write_retry(transaction, row)?;
@@ -215,6 +233,36 @@ fn write_state(transaction: &Transaction<'_>, write: &StateWrite) -> Result<(), 
     Ok(())
 }
 
+/// Puts what came from outside into the inbox; what is there already, by key, stays as it is.
+/// Returns how many rows are new, and the last id there is.
+pub(crate) fn write_inbox(
+    transaction: &Transaction<'_>,
+    rows: &[InboxRow],
+    state: &[StateWrite],
+) -> Result<(u64, i64), StoreError> {
+    let mut new = 0;
+    for row in rows {
+        new += transaction
+            .prepare_cached(
+                "INSERT INTO inbox (key, submitter, message, born) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (key) DO NOTHING",
+            )?
+            .execute(params![
+                row.key,
+                row.submitter,
+                v03::encode(&row.message),
+                row.born
+            ])? as u64;
+    }
+    state
+        .iter()
+        .try_for_each(|write| write_state(transaction, write))?;
+    let last = transaction
+        .prepare_cached("SELECT MAX(id) FROM inbox")?
+        .query_row([], |row| row.get::<_, Option<i64>>(0))?;
+    Ok((new, last.unwrap_or(0)))
+}
+
 /// Where a key is known from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Known {
@@ -290,6 +338,49 @@ impl Store {
             );
             self.write(move |transaction| bury(transaction, &broken, now))
                 .await?;
+        }
+        Ok(rows.into_iter().filter_map(Result::ok).collect())
+    }
+
+    /// How many messages are in the inbox, and the last id there is.
+    pub(crate) async fn inbox_size(&self) -> Result<(u64, i64), StoreError> {
+        self.read(|connection| {
+            let (count, last) = connection.query_row(
+                "SELECT COUNT(*), IFNULL(MAX(id), 0) FROM inbox",
+                [],
+                |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
+            )?;
+            Ok((u64::try_from(count).unwrap_or(0), last))
+        })
+        .await
+    }
+
+    /// What the inbox has after the row `after`, oldest first. Rows stay until a settle removes them.
+    /// One that can't be read goes to the dead letters.
+    pub(crate) async fn inbox(
+        &self,
+        after: i64,
+        limit: usize,
+        now: i64,
+    ) -> Result<Vec<InboxRow>, StoreError> {
+        let rows = self
+            .read(move |connection| read_inbox(connection, after, limit))
+            .await?;
+        let (rows, broken): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
+        let broken: Vec<i64> = broken.into_iter().filter_map(Result::err).collect();
+        if !broken.is_empty() {
+            tracing::error!(
+                rows = ?broken,
+                "Messages that were submitted can't be read and were moved to the dead letters."
+            );
+            self.note_write();
+            self.write(move |transaction| {
+                broken
+                    .iter()
+                    .try_for_each(|id| bury_submitted(transaction, *id, now))
+            })
+            .await?;
+            self.note_write();
         }
         Ok(rows.into_iter().filter_map(Result::ok).collect())
     }
@@ -437,6 +528,41 @@ fn read_due(
         read_retry(row, key, message).map(Ok)
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn read_inbox(
+    connection: &Connection,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Result<InboxRow, i64>>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, key, submitter, message, born FROM inbox WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![after, limit_to_sql(limit)], |row| {
+        let (id, body): (i64, Vec<u8>) = (row.get(0)?, row.get(3)?);
+        let Ok(message) = decode(&body) else {
+            return Ok(Err(id));
+        };
+        Ok(Ok(InboxRow {
+            id,
+            key: row.get(1)?,
+            submitter: row.get(2)?,
+            message,
+            born: row.get(4)?,
+        }))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn bury_submitted(transaction: &Transaction<'_>, id: i64, now: i64) -> Result<(), StoreError> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO dead (key, gatherer, message, attempt, born, died, reason)
+         SELECT key, submitter, message, 0, born, ?2, 'the message as it was submitted can''t be read'
+         FROM inbox WHERE id = ?1",
+        params![id, now],
+    )?;
+    transaction.execute("DELETE FROM inbox WHERE id = ?1", [id])?;
+    Ok(())
 }
 
 fn read_retry(row: &Row<'_>, key: String, message: Message) -> Result<RetryRow, rusqlite::Error> {

@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::error::StoreError;
 
 /// The format this version writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// `retry`: messages to try again. `dead`: messages given up; without a message, what a queue held
 /// could not be read. `nodupe`: what was seen, and the key of the message it was seen in.
+/// `inbox`: messages that came from outside the loop (webhooks, lines), not taken up yet or in hand.
 /// `pending_settled`: outcomes a callback has not been told yet. `state`: the pairs of callbacks.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -21,6 +22,9 @@ CREATE INDEX IF NOT EXISTS retry_due ON retry (due);
 CREATE TABLE IF NOT EXISTS dead (
     key TEXT NOT NULL UNIQUE, gatherer TEXT, message BLOB, attempt INTEGER NOT NULL,
     born INTEGER NOT NULL, died INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS inbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, submitter TEXT NOT NULL,
+    message BLOB NOT NULL, born INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS nodupe (
     key BLOB PRIMARY KEY, holder TEXT NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS nodupe_expires ON nodupe (expires);
@@ -50,7 +54,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<Option<i64>, StoreE
                 row.get(0)
             })
             .optional()?;
-        if let Some(found) = found {
+        // What came since version 1 are tables, made below where they are missing.
+        if let Some(found) = found.filter(|found| *found >= VERSION) {
             return Ok((found > VERSION).then_some(found));
         }
     }

@@ -83,8 +83,8 @@ pub struct Host {
     pub progress: Vec<(String, u64, u64, String)>,
     /// Messages submitted.
     pub submitted: Vec<NewMessage>,
-    /// Lines written.
-    pub lines: Vec<String>,
+    /// Lines written, and to which peer.
+    pub lines: Vec<(u64, String)>,
 }
 
 impl fmt::Debug for Host {
@@ -409,12 +409,12 @@ pub(crate) mod sys {
         Ok(())
     }
 
-    /// Writes one line to whoever started this flow as a helper.
+    /// Writes one line, without its end, to a peer of [`Line`](crate::Line).
     ///
     /// # Errors
     /// Nobody reads any more.
-    pub fn write_line(text: &str) -> Result<()> {
-        with(|h| h.lines.push(text.to_owned()));
+    pub fn write_line(peer: u64, text: &str) -> Result<()> {
+        with(|h| h.lines.push((peer, text.to_owned())));
         Ok(())
     }
 }

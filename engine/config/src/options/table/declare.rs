@@ -12,6 +12,7 @@ pub(super) const CONSUMES: Scope = Scope(
     "consumes no queue",
 );
 pub(super) const ASKS: Scope = Scope(&[Poll, Flow], "asks no server what is new");
+pub(super) const LISTENS: Scope = Scope(&[Flow], "listens nowhere");
 pub(super) const SENDS: Scope = Scope(&[Sender, Flow], "sends nothing to a server");
 pub(super) const LISTS: Scope = Scope(&[Poll, Post, Watch, Flow], "reads no directories");
 pub(super) const READS_TREE: Scope = Scope(&[Post, Watch], "reads no files of this machine");

@@ -1,0 +1,134 @@
+//! The entry points that face the outside: posting to what is no broker, requests, lines.
+
+use std::sync::Arc;
+
+use flow_runtime::ports::{Callback as _, Desk, Failure, HttpRequest, HttpResponse, Item, State};
+
+use super::{GuestCallback, about};
+use crate::bindings::exports::flow::plugin::request as wit;
+use crate::convert::outgoing::Texts;
+use crate::error::Error;
+use crate::instance::{Live, answer, call};
+use crate::store::Call;
+use crate::trap;
+
+/// What a call from outside the loop brings.
+fn from_outside(desk: Desk) -> Call {
+    Call {
+        state: Some(desk.state),
+        submit: Some(desk.submit),
+        ..Call::default()
+    }
+}
+
+impl GuestCallback {
+    pub(super) async fn call_post(
+        &mut self,
+        batch: &[Item],
+        state: Arc<dyn State>,
+    ) -> Result<Vec<Result<(), Failure>>, Failure> {
+        if !self.entry_points().post {
+            return Err(self.lacks("post"));
+        }
+        let texts = Texts::of(batch.iter());
+        let headers = texts.headers();
+        let messages = texts.messages(&headers);
+        let call = about(batch, state, None);
+        let (posted, live) = answer!(
+            self,
+            call!(self, post as "post", call, |guest, store| guest
+                .call_post(store, &messages))
+        );
+        self.answers(live, "post", batch, posted, |answer, _, posted| {
+            posted.map_err(|failure| answer.failure(failure))
+        })
+    }
+
+    pub(super) async fn call_request(
+        &mut self,
+        request: &HttpRequest,
+        desk: Desk,
+    ) -> Result<HttpResponse, Failure> {
+        if !self.entry_points().request {
+            return Err(self.lacks("request"));
+        }
+        let headers: Vec<(&str, &str)> = request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let given = wit::HttpRequest {
+            method: &request.method,
+            path: &request.path,
+            query: &request.query,
+            headers: &headers,
+            body: &request.body,
+            peer: &request.peer,
+        };
+        let (response, live) = answer!(
+            self,
+            call!(
+                self,
+                request as "request",
+                from_outside(desk),
+                |guest, store| guest.call_handle(store, given)
+            )
+        );
+        let guest = live.store.data();
+        let of_headers = response.headers.iter();
+        let size = of_headers.fold(response.body.len(), |sum, (name, value)| {
+            sum + name.len() + value.len()
+        });
+        if size as u64 > guest.setup.limits.output {
+            return Err(trap::too_much(guest, "request").of_plugin());
+        }
+        if !(200..600).contains(&response.status) {
+            let text = format!(
+                "plugin `{}` answered wrongly in `request`: {} is no status of an answer",
+                guest.setup.plugin, response.status
+            );
+            let failure = Error::new("plugin/wrong-value", text).for_good();
+            self.live = Some(live);
+            return Err(failure);
+        }
+        self.live = Some(live);
+        Ok(HttpResponse {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+        })
+    }
+
+    pub(super) async fn call_line(
+        &mut self,
+        peer: u64,
+        text: &str,
+        desk: Desk,
+    ) -> Result<(), Failure> {
+        if !self.entry_points().line {
+            return Err(self.lacks("line"));
+        }
+        let ((), live) = answer!(
+            self,
+            call!(self, line as "line", from_outside(desk), |guest, store| {
+                guest.call_line(store, peer, text)
+            })
+        );
+        self.live = Some(live);
+        Ok(())
+    }
+
+    pub(super) async fn call_closed(&mut self, peer: u64, desk: Desk) -> Result<(), Failure> {
+        if !self.entry_points().line {
+            return Err(self.lacks("line"));
+        }
+        let ((), live) = answer!(
+            self,
+            call!(self, line as "line", from_outside(desk), |guest, store| {
+                guest.call_closed(store, peer)
+            })
+        );
+        self.live = Some(live);
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! What comes from outside the loop: durable at once, taken up in the next pass.
+//!
+//! Webhooks and lines are answered when their messages are safe, so each call waits for a commit.
+//! Calls that wait at the same time share one: whoever has the turn commits for all.
+//!
+//! # Invariants
+//! - Who is told that a message is safe, is told so after the transaction that stored it.
+//! - A row stays until the pass that took it up has settled, in that pass's transaction.
+//! - It holds so many messages and no more: a flow that can't keep up says so to those who ask.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::error::StoreError;
+use crate::ports::Failure;
+use crate::store::{InboxRow, StateWrite, Store, write_inbox};
+
+/// Messages that may wait.
+const MOST: u64 = 10_000;
+
+/// The messages of one call, and who waits for them.
+struct Waiting {
+    rows: Vec<InboxRow>,
+    state: Vec<StateWrite>,
+    reply: oneshot::Sender<Result<(), String>>,
+}
+
+/// The inbox of a flow.
+pub(crate) struct Inbox {
+    store: Store,
+    waiting: Mutex<Vec<Waiting>>,
+    turn: tokio::sync::Mutex<()>,
+    /// The last row there is.
+    last: AtomicI64,
+    /// How many there are.
+    count: AtomicU64,
+    comes: Notify,
+    goes: Notify,
+}
+
+impl Inbox {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            waiting: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            last: AtomicI64::new(0),
+            count: AtomicU64::new(0),
+            comes: Notify::new(),
+            goes: Notify::new(),
+        }
+    }
+
+    /// Looks what is left of the last run.
+    pub(crate) async fn open(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let (count, last) = self.store.inbox_size().await?;
+        self.count.store(count, Ordering::Release);
+        self.last.fetch_max(last, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes rows and pairs durable.
+    pub(crate) async fn put(
+        self: &Arc<Self>,
+        rows: Vec<InboxRow>,
+        state: Vec<StateWrite>,
+    ) -> Result<(), Failure> {
+        if rows.is_empty() && state.is_empty() {
+            return Ok(());
+        }
+        if !rows.is_empty() && self.is_full() {
+            return Err(Failure::temporary(format!(
+                "{MOST} messages wait in this flow to be worked on; it takes no more for now"
+            )));
+        }
+        let (reply, mut told) = oneshot::channel();
+        self.waiting().push(Waiting { rows, state, reply });
+        let turn = self.turn.lock().await;
+        let answer = match told.try_recv() {
+            Ok(answer) => answer,
+            Err(_) => {
+                let all = std::mem::take(&mut *self.waiting());
+                // On a task of its own: if this call is given up meanwhile, the others are not.
+                let inbox = Arc::clone(self);
+                drop(tokio::spawn(async move { inbox.commit(all).await }).await);
+                told.await.unwrap_or_else(|_| Err("the write was given up".into()))
+            }
+        };
+        drop(turn);
+        answer.map_err(|why| {
+            Failure::temporary(format!("the message could not be stored: {why}"))
+        })
+    }
+
+    async fn commit(&self, all: Vec<Waiting>) {
+        let (mut rows, mut state, mut replies) = (Vec::new(), Vec::new(), Vec::new());
+        for waiting in all {
+            rows.extend(waiting.rows);
+            state.extend(waiting.state);
+            replies.push(waiting.reply);
+        }
+        let stored = self
+            .store
+            .write(move |transaction| write_inbox(transaction, &rows, &state))
+            .await;
+        let answer = match stored {
+            Ok((new, last)) => {
+                self.count.fetch_add(new, Ordering::AcqRel);
+                self.last.fetch_max(last, Ordering::AcqRel);
+                if new > 0 {
+                    self.comes.notify_one();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "What was submitted could not be stored.");
+                Err(error.to_string())
+            }
+        };
+        for reply in replies {
+            // Who went away does not mind.
+            let _ = reply.send(answer.clone());
+        }
+    }
+
+    /// The last row there is.
+    pub(crate) fn last(&self) -> i64 {
+        self.last.load(Ordering::Acquire)
+    }
+
+    /// Whether there is something after the row `taken`.
+    pub(crate) fn is_after(&self, taken: i64) -> bool {
+        self.last() > taken
+    }
+
+    /// Waits until there is. Cancel safe.
+    pub(crate) async fn comes_after(&self, taken: i64) {
+        while !self.is_after(taken) {
+            self.comes.notified().await;
+        }
+    }
+
+    /// So many rows were removed.
+    pub(crate) fn served(&self, count: usize) {
+        if count > 0 {
+            let count = count as u64;
+            let less = |now: u64| Some(now.saturating_sub(count));
+            let _ = self
+                .count
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+            self.goes.notify_waiters();
+        }
+    }
+
+    /// Whether it takes no more for now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count.load(Ordering::Acquire) >= MOST
+    }
+
+    /// Waits until it takes more. Cancel safe.
+    pub(crate) async fn room(&self) {
+        loop {
+            let goes = self.goes.notified();
+            tokio::pin!(goes);
+            goes.as_mut().enable();
+            if !self.is_full() {
+                return;
+            }
+            goes.await;
+        }
+    }
+}
