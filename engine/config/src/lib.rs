@@ -15,6 +15,7 @@ mod build;
 mod collect;
 pub mod convert;
 mod credentials;
+pub mod document;
 mod explain;
 mod flow;
 mod manifest;

@@ -51,6 +51,16 @@ pub enum Error {
     /// The flow stopped because it can't go on.
     #[error(transparent)]
     Flow(#[from] flow_runtime::Error),
+    /// The test of a plugin says something that can't be.
+    #[error("{file}:{line}: {what}")]
+    Trial {
+        /// Which.
+        file: String,
+        /// Where.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
     /// Posting failed.
     #[error(transparent)]
     Post(#[from] flow_runtime::ports::Failure),
