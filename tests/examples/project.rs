@@ -28,14 +28,16 @@ impl Project {
             .expect("the package is one level down");
         let root = tempfile::tempdir().expect("the temporary directory is writable");
         let kits = ["sdk-python", "sdk-js", "wit"].map(|kit| format!("plugins/{kit}"));
-        for folder in kits.iter().chain([&format!("examples/{name}")]) {
+        let rust = ["plugins/sdk", "plugins/sdk-macros", "plugins/Cargo.toml", "rust-toolchain.toml"]
+            .map(str::to_owned);
+        for folder in kits.iter().chain(&rust).chain([&format!("examples/{name}")]) {
             copy(&repository.join(folder), &root.path().join(folder));
         }
         let digest = digest(root.path());
         let project = Self { root, name, digest };
         if project.path("requirements-dev.txt").exists() {
             link_python_tools(&project.path(""));
-        } else {
+        } else if project.path("package.json").exists() {
             link_js_tools(&project.path(""), &project.root.path().join("plugins/sdk-js"));
         }
         project
@@ -45,6 +47,13 @@ impl Project {
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
         let example = self.root.path().join("examples").join(self.name);
         example.join(relative)
+    }
+
+    /// The same with another text of a file.
+    pub(crate) fn with(mut self, relative: &str, text: &str) -> Self {
+        fs::write(self.path(relative), text).expect("the copy is writable");
+        self.digest = sha256(format!("{}{text}", self.digest).as_bytes());
+        self
     }
 
     /// Runs a command in the example's folder.
@@ -106,8 +115,12 @@ fn digest(root: &Path) -> String {
     sha256(all.as_bytes())
 }
 
-/// Copies a folder, what was built in it left out.
+/// Copies a file or a folder, what was built in it left out.
 fn copy(from: &Path, to: &Path) {
+    if from.is_file() {
+        fs::copy(from, to).expect("the temporary directory is writable");
+        return;
+    }
     fs::create_dir_all(to).expect("the temporary directory is writable");
     for entry in fs::read_dir(from).expect("the repository has it") {
         let entry = entry.expect("it can be read");
@@ -117,10 +130,6 @@ fn copy(from: &Path, to: &Path) {
         if text.starts_with('.') || built.contains(&&*text) {
             continue;
         }
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(&name));
-        } else {
-            fs::copy(entry.path(), to.join(&name)).expect("the temporary directory is writable");
-        }
+        copy(&entry.path(), &to.join(&name));
     }
 }
