@@ -7,6 +7,7 @@ the lists; one that is in none of them was lost by mistake, and goes to the dead
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -87,8 +88,9 @@ class Worklist:
 
     def _take_out(self, message: Message) -> None:
         for messages in (self.incoming, self._ok):
-            if message in messages:
-                messages.remove(message)
+            if messages:
+                with suppress(ValueError):
+                    messages.remove(message)
 
     def _move(self, message: Message, to: list[Message]) -> None:
         self._take_out(message)
