@@ -12,6 +12,7 @@
 )]
 
 mod broker;
+mod callback;
 mod compare;
 mod download;
 mod mail;
@@ -35,9 +36,10 @@ fn main() -> Result<()> {
         Some("post") => post::run(&Load::new(arguments, 20_000)?),
         Some("download") => download::run(&Load::new(arguments, 5_000)?),
         Some("watch") => watch::run(&Load::new(arguments, 100_000)?),
+        Some("callback") => callback::run(&Load::new(arguments, 40_000)?),
         Some("winnow") => winnow::run(&Load::new(arguments, 40_000)?),
         Some(other) => bail!(
-            "there is no bench `{other}`; there are mail, shovel, post, download, watch and winnow"
+            "there is no bench `{other}`; there are mail, shovel, post, download, watch, winnow and callback"
         ),
     }
 }

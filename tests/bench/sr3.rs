@@ -38,7 +38,12 @@ impl Sr3 {
 
     /// Writes the configuration `name`, as in `shovel/x`.
     pub(crate) fn configure(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.home.path().join(format!(".config/sr3/{name}.conf"));
+        self.write(&format!("{name}.conf"), text)
+    }
+
+    /// Writes a file below its configuration.
+    pub(crate) fn write(&self, path: &str, text: &str) -> Result<()> {
+        let path = self.home.path().join(".config/sr3").join(path);
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }

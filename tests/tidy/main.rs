@@ -35,7 +35,8 @@ fn files(directory: &str, extensions: &[&str]) -> Vec<PathBuf> {
                 .to_string_lossy()
                 .into_owned();
             if path.is_dir() {
-                if name != "target" && !name.starts_with('.') {
+                let made = ["target", "node_modules", "vendor"].contains(&name.as_str());
+                if !made && !name.starts_with('.') {
                     waiting.push(path);
                 }
             } else if path

@@ -30,5 +30,5 @@ pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
     Authority, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup, S3,
-    Sftp, Sr3, StoredMail,
+    Sftp, Sr3, StoredMail, link_js_tools, link_python_tools,
 };

@@ -3,6 +3,7 @@
 mod authority;
 mod dovecot;
 mod ftp;
+mod kits;
 mod maildir;
 mod mosquitto;
 mod nginx;
@@ -18,6 +19,7 @@ pub use authority::Authority;
 pub(crate) use authority::write_private;
 pub use dovecot::Dovecot;
 pub use ftp::{Ftp, FtpManner};
+pub use kits::{link_js_tools, link_python_tools};
 pub use maildir::StoredMail;
 pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;

@@ -19,13 +19,7 @@ pub(super) const INSTALL: &str = "it is installed with pip into a virtual enviro
 /// # Errors
 /// There is no Python with `venv`, or pip can't install what is wanted.
 pub(super) fn environment(name: &str, requirements: &str) -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    // target/<profile>/deps/test
-    let profile = test.ancestors().nth(2);
-    let cache = profile
-        .context("the test has no target directory")?
-        .join("flow-test-cache");
-    fs::create_dir_all(&cache)?;
+    let cache = cache()?;
     // Tests are processes that run side by side: one makes it, the others wait.
     let lock = fs::File::create(cache.join(format!("venv-{name}.lock")))?;
     flock(&lock, FlockOperation::LockExclusive)?;
@@ -51,6 +45,18 @@ pub(super) fn environment(name: &str, requirements: &str) -> Result<PathBuf> {
     Ok(bin)
 }
 
+/// Where what tests installed is kept.
+pub(super) fn cache() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    // target/<profile>/deps/test
+    let profile = test.ancestors().nth(2);
+    let cache = profile
+        .context("the test has no target directory")?
+        .join("flow-test-cache");
+    fs::create_dir_all(&cache)?;
+    Ok(cache)
+}
+
 fn make(directory: &Path) -> Result<()> {
     let with = |python: &str| run(Command::new(python).args(["-m", "venv"]).arg(directory));
     // The system's Python may lack `venv` where another one has it.
@@ -60,7 +66,7 @@ fn make(directory: &Path) -> Result<()> {
     })
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(super) fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");
     let Output {
         status,

@@ -1,0 +1,90 @@
+//! The tools that make plugins in Python and JavaScript, for tests that build such plugins.
+//!
+//! What a project names in its `requirements-dev.txt` and `package.json` is installed once, into the
+//! cache beside the binaries, and put into a project by links: a test then needs no package index.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+
+use super::venv;
+
+const NPM: &str = "npm installs it, which needs `apt-get install nodejs npm` and a package index";
+
+/// Gives a Python project its `.venv`.
+///
+/// # Panics
+/// When the tools are neither there nor to be had; the text says what to do.
+#[track_caller]
+pub fn link_python_tools(project: &Path) {
+    let work = || -> Result<()> {
+        let wanted = fs::read_to_string(project.join("requirements-dev.txt"))?;
+        let bin = venv::environment("componentize", &wanted)?;
+        let environment = bin.parent().context("`bin` is in an environment")?;
+        Ok(symlink(environment, project.join(".venv"))?)
+    };
+    if let Err(error) = work() {
+        panic!(
+            "this test needs componentize-py: {error:#}; {}",
+            venv::INSTALL
+        );
+    }
+}
+
+/// Gives a JavaScript project its `node_modules`; `kit` is where the plugin kit lies.
+///
+/// # Panics
+/// As [`link_python_tools`].
+#[track_caller]
+pub fn link_js_tools(project: &Path, kit: &Path) {
+    let work = || -> Result<()> {
+        let text = fs::read_to_string(project.join("package.json"))?;
+        let installed = packages(&text)?;
+        let modules = project.join("node_modules");
+        fs::create_dir_all(&modules)?;
+        for entry in fs::read_dir(installed)? {
+            let entry = entry?;
+            symlink(entry.path(), modules.join(entry.file_name()))?;
+        }
+        Ok(symlink(kit, modules.join("flow-plugin"))?)
+    };
+    if let Err(error) = work() {
+        panic!("this test needs componentize-qjs: {error:#}; {NPM}");
+    }
+}
+
+/// The `node_modules` with what a package.json wants, the kit left out.
+fn packages(text: &str) -> Result<PathBuf> {
+    let mut wanted: serde_json::Value = serde_json::from_str(text)?;
+    let tools = wanted["devDependencies"]
+        .as_object_mut()
+        .context("package.json has no devDependencies")?;
+    tools.remove("flow-plugin");
+    let wanted = serde_json::json!({ "private": true, "devDependencies": tools }).to_string();
+
+    let cache = venv::cache()?;
+    let lock = fs::File::create(cache.join("npm.lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    let directory = cache.join("npm");
+    let (modules, done) = (directory.join("node_modules"), directory.join("done.json"));
+    if fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
+        return Ok(modules);
+    }
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    fs::create_dir_all(&directory)?;
+    fs::write(directory.join("package.json"), &wanted)?;
+    venv::run(
+        Command::new("npm")
+            .args(["install", "--silent", "--no-fund", "--no-audit"])
+            .current_dir(&directory),
+    )?;
+    // Last, so that one broken off on the way is made anew.
+    fs::write(&done, &wanted)?;
+    Ok(modules)
+}

@@ -1,0 +1,4 @@
+// Stands in for the contract's import `secret`; the build puts the component's own in its place.
+import { interfaceOf } from "./stand-in.js";
+
+export default interfaceOf("secret");

@@ -1,0 +1,127 @@
+// What a component exports, made from a plugin. `describe` touches nothing; `start` makes the
+// object all other calls go to.
+
+import { seed } from "./globals.js";
+import { Rejected, guard, ofThrown, toRaw } from "./failure.js";
+import { Message, newToRaw } from "./message.js";
+import { read, specs } from "./options.js";
+import { decode, toBytes } from "./text.js";
+import { Worklist } from "./worklist.js";
+
+/** The entry points: the method, the interface of the contract, its name in JavaScript. */
+export const ENTRY_POINTS = [
+  ["gather", "gather", "gather"],
+  ["wake", "wake", "wake"],
+  ["settled", "settled", "settled"],
+  ["afterAccept", "after-accept", "afterAccept"],
+  ["download", "download", "download"],
+  ["send", "send", "send"],
+  ["afterWork", "after-work", "afterWork"],
+  ["post", "post", "post"],
+  ["request", "request", "request"],
+  ["line", "line", "line"],
+];
+
+/** A plugin's object with its options set. */
+export function make(plugin, given, context) {
+  return Object.assign(Object.create(plugin), { options: read(plugin.options ?? {}, given), context });
+}
+
+function judged(list, work, batch) {
+  const worklist = new Worklist({ [list]: batch.map((raw) => new Message(raw)) });
+  guard(() => work(worklist));
+  return worklist.verdicts();
+}
+
+/** `download` and `send`: one result per message. */
+function each(work, batch) {
+  return batch.map((raw) => {
+    const message = new Message(raw);
+    try {
+      work(message);
+      return { tag: "done", val: message.edits() };
+    } catch (error) {
+      if (error instanceof Rejected) return { tag: "reject", val: { code: error.code, reason: error.message } };
+      return { tag: "fail", val: toRaw(ofThrown(error)) };
+    }
+  });
+}
+
+function posted(work, batch) {
+  return batch.map((raw) => {
+    try {
+      work(new Message(raw));
+      return { tag: "ok" };
+    } catch (error) {
+      return { tag: "err", val: toRaw(ofThrown(error)) };
+    }
+  });
+}
+
+function outcome({ message, fate }) {
+  const reason = typeof fate.val === "string" ? fate.val : (fate.val?.reason ?? "");
+  return { message: new Message(message), fate: fate.tag, reason };
+}
+
+function gathered(answer) {
+  const { messages, more = false } = Array.isArray(answer) ? { messages: answer } : answer;
+  return { messages: messages.map(newToRaw), more };
+}
+
+export function exportsOf(plugin, said) {
+  let it = null;
+  const call = (name, ...given) => it[name](...given);
+  return {
+    describe: {
+      describe: () => ({ ...said, options: specs(plugin.options ?? {}) }),
+    },
+    lifecycle: {
+      start({ options, ...context }) {
+        seed();
+        it = make(plugin, new Map(options), context);
+        guard(() => it.start?.());
+        return { maxInstances: plugin.maxInstances ?? null };
+      },
+      housekeeping: () => guard(() => it.housekeeping?.()),
+      stop: () => guard(() => it.stop?.()),
+    },
+    gather: { gather: (limit) => guard(() => gathered(call("gather", limit))) },
+    wake: { wait: (timeoutMs) => guard(() => Boolean(call("wake", timeoutMs / 1000))) },
+    settled: { settled: (outcomes) => guard(() => call("settled", outcomes.map(outcome))) },
+    afterAccept: { afterAccept: (batch) => judged("incoming", (worklist) => call("afterAccept", worklist), batch) },
+    download: { download: (batch) => each((message) => call("download", message), batch) },
+    send: { send: (batch) => each((message) => call("send", message), batch) },
+    afterWork: { afterWork: (batch) => judged("ok", (worklist) => call("afterWork", worklist), batch) },
+    post: { post: (batch) => posted((message) => call("post", message), batch) },
+    request: {
+      handle: (request) =>
+        guard(() => {
+          const { status = 200, headers = {}, body = "" } = call("request", new HttpRequest(request));
+          return { status, headers: Object.entries(headers), body: toBytes(body) };
+        }),
+    },
+    line: {
+      line: (text) => guard(() => call("line", text)),
+      closed: () => guard(() => it.closed?.()),
+    },
+  };
+}
+
+export class HttpRequest {
+  constructor(raw) {
+    Object.assign(this, raw);
+  }
+
+  header(name) {
+    return this.headers.find(([other]) => other.toLowerCase() === name.toLowerCase())?.[1] ?? null;
+  }
+
+  text() {
+    return decode(this.body);
+  }
+
+  json() {
+    return JSON.parse(this.text());
+  }
+}
+

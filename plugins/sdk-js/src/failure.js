@@ -1,0 +1,109 @@
+// Why something did not work: errors, by what the engine does about them.
+//
+// An error of any other kind is a mistake in the plugin. It is logged with its stack and counts as
+// temporary, because a wrong guess then costs time and not data.
+
+import * as log from "./log.js";
+
+/** Seconds as the contract counts. */
+export const milliseconds = (seconds) => Math.max(0, Math.round(seconds * 1000));
+
+export class Failure extends Error {
+  constructor(kind, reason, retryAfter = null) {
+    super(reason);
+    this.name = "Failure";
+    this.kind = kind;
+    this.retryAfter = retryAfter;
+  }
+
+  static temporary(reason, { retryAfter = null } = {}) {
+    return new Failure("temporary", reason, retryAfter);
+  }
+
+  static permanent(reason) {
+    return new Failure("permanent", reason);
+  }
+
+  static auth(reason) {
+    return new Failure("auth", reason);
+  }
+
+  static config(reason) {
+    return new Failure("config", reason);
+  }
+
+  static interrupted() {
+    return new Failure("interrupted", "interrupted by the host");
+  }
+}
+
+export class Rejected extends Error {
+  constructor(code, reason) {
+    super(reason);
+    this.name = "Rejected";
+    this.code = code;
+  }
+}
+
+/** A failure as the contract has it. */
+export function toRaw(failure) {
+  switch (failure.kind) {
+    case "temporary": {
+      const retryAfterMs = failure.retryAfter === null ? null : milliseconds(failure.retryAfter);
+      return { tag: "temporary", val: { reason: failure.message, retryAfterMs } };
+    }
+    case "interrupted":
+      return { tag: "interrupted" };
+    default:
+      return { tag: failure.kind, val: failure.message };
+  }
+}
+
+function ofRaw({ tag, val }) {
+  if (tag === "temporary") {
+    return new Failure(tag, val.reason, val.retryAfterMs === null ? null : val.retryAfterMs / 1000);
+  }
+  return tag === "interrupted" ? Failure.interrupted() : new Failure(tag, val);
+}
+
+/** A stack as the author knows the code: `build.mjs` leaves a table of where its lines come from. */
+function stackOf(error) {
+  const table = globalThis.flowPluginLines;
+  const lines = String(error.stack ?? "").split("\n").map((line) => line.trim()).filter((line) => line.startsWith("at "));
+  if (table === undefined) return lines;
+  const named = lines.map((line) => {
+    const [, at] = /user\.js:(\d+)/.exec(line) ?? [];
+    const [file, from] = table.lines[at] ?? [];
+    return from === undefined ? null : line.replace(/\([^)]*\)/, `(${table.files[file]}:${from})`);
+  });
+  // What is left without a place is the kit itself.
+  return named.filter((line) => line !== null);
+}
+
+/** Anything thrown, as a failure; a mistake says where it happened. */
+export function ofThrown(thrown) {
+  if (thrown instanceof Failure) return thrown;
+  if (!(thrown instanceof Error)) return Failure.temporary(`thrown: ${String(thrown)}`);
+  const [what, stack] = [`${thrown.name}: ${thrown.message}`, stackOf(thrown)];
+  log.error([what, ...stack].join("\n"));
+  return Failure.temporary(stack.length === 0 ? what : `${what} ${stack[0]}`);
+}
+
+/** Calls into the host: its failures come out as `Failure`. */
+export function call(work) {
+  try {
+    return work();
+  } catch (error) {
+    const raw = error?.payload;
+    throw raw?.tag === undefined ? error : ofRaw(raw);
+  }
+}
+
+/** Calls into the plugin: whatever it throws ends the call of the contract as a failure. */
+export function guard(work) {
+  try {
+    return work();
+  } catch (error) {
+    throw toRaw(ofThrown(error));
+  }
+}

@@ -1,0 +1,64 @@
+/** A host in memory, for a plugin's own tests in Node, without WebAssembly. */
+
+import type { Context, HeaderValue, HttpResponse, Message, NewMessage, Option, Plugin, Running, Worklist } from "./index.js";
+
+/** An HTTP request the plugin made. */
+export interface Request {
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  body: Uint8Array;
+  timeoutMs: number | null;
+}
+
+/** What became of the messages of a call; everything by relPath. */
+export interface Judged {
+  worklist: Worklist;
+  verdicts: Record<string, "keep" | "update" | "reject" | "fail" | "replace" | "add" | "wait">;
+  rejections: Record<string, [code: number, reason: string]>;
+  failures: Record<string, string>;
+  /** The relPaths of messages made. */
+  made: string[];
+}
+
+/** The plugin's world: set it up before, look at it after. The newest one made is the host. */
+export class Host {
+  /** Content by relPath: what `open` gives, and what `download` wrote. */
+  content: Record<string, string | Uint8Array>;
+  /** Content derived, by the relPath it was derived as. */
+  derived: Record<string, Uint8Array>;
+  /** Whether the flow's filters want a derived name. */
+  wanted: (relPath: string) => boolean;
+  state: Record<string, Uint8Array>;
+  credentials: Record<string, { user: string; password: string; options?: Record<string, string> }>;
+  tokens: Record<string, string>;
+  /** Answers HTTP requests; throw a `Failure` to have no answer come. */
+  answer: (request: Request) => { status?: number; headers?: Record<string, string>; body?: string | Uint8Array };
+  requests: Request[];
+  /** Gives the peer's side of a connection. */
+  dial: (hostname: string, port: number, tls: boolean) => { read(max: number): Uint8Array; write(data: Uint8Array): void };
+  logged: [level: string, text: string][];
+  counted: Record<string, number>;
+  submitted: NewMessage[];
+  lines: string[];
+
+  /** Starts a plugin; options as a flow writes them (`"10MiB"`) or as they are read. */
+  start<P extends Plugin & { options?: Record<string, Option<any>> }>(
+    plugin: P,
+    options?: { [Name in keyof P["options"]]?: unknown },
+    context?: Partial<Context>,
+  ): P & Running<P["options"]>;
+  /** A message to give to the plugin. */
+  message(relPath: string, fields?: Partial<Omit<Message, "headers">> & { headers?: Record<string, HeaderValue> }): Message;
+  /** Calls the entry point with these messages. */
+  afterAccept(plugin: Plugin, ...messages: Message[]): Judged;
+  /** Calls the entry point with these messages, whose content is in `content`. */
+  afterWork(plugin: Plugin, ...messages: Message[]): Judged;
+  /** Makes a request to it. */
+  request(
+    plugin: Plugin,
+    fields?: { method?: string; path?: string; query?: string; headers?: Record<string, string>; body?: string | Uint8Array; peer?: string },
+  ): HttpResponse;
+  /** Downloads one message and returns its content. */
+  download(plugin: Plugin, message: Message): string | Uint8Array;
+}

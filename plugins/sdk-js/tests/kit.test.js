@@ -1,0 +1,180 @@
+// The kit without a component: worklists, options, content, failures.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Failure, Rejected, connect, decode, definePlugin, encode, formatTime, http, log, metrics, option, parseTime, secret, state } from "../src/index.js";
+import { specs } from "../src/options.js";
+import { standIn } from "../host/stand-in.js";
+import { Host } from "../src/testing.js";
+
+const about = { name: "it", version: "1", summary: "is tested" };
+
+test("options are described and read", () => {
+  const plugin = definePlugin({
+    ...about,
+    options: {
+      size: option.size({ default: "10MiB", doc: "Bytes." }),
+      pause: option.duration({ default: "90s", doc: "A time." }),
+      flag: option.flag({ default: false, doc: "A flag." }),
+      mode: option.choice(["keep", "drop"], { default: "keep", doc: "A choice." }),
+      names: option.text({ list: true, doc: "Names." }),
+      maybe: option.text({ optional: true, doc: "May be unset." }),
+      url: option.url({ doc: "A URL." }),
+    },
+  });
+  const described = specs(plugin.options);
+  assert.deepEqual(described.filter((spec) => spec.required).map((spec) => spec.name), ["url"]);
+  assert.equal(described.find((spec) => spec.name === "flag").default, "off");
+  const { options } = new Host().start(plugin, { url: "https://h/", names: ["a"] });
+  assert.deepEqual(options, { size: 10 << 20, pause: 90, flag: false, mode: "keep", names: ["a"], maybe: null, url: "https://h/" });
+  assert.throws(() => new Host().start(plugin), /option `url` has to be set/);
+  assert.throws(() => new Host().start(plugin, { url: "x", mode: "y" }), /is one of keep, drop/);
+});
+
+test("lists decide as in sr3", () => {
+  const plugin = definePlugin({
+    ...about,
+    afterAccept(worklist) {
+      const keep = [];
+      for (const message of worklist.incoming) {
+        if (message.relPath === "rejected") worklist.rejected.push(message);
+        else if (message.relPath === "failed") worklist.failed.push(message);
+        else if (message.relPath !== "lost") {
+          message.headers.set("seen", "yes");
+          message.headers.delete("old");
+          message.relPath += "!";
+          keep.push(message);
+        }
+      }
+      worklist.incoming = keep;
+    },
+  });
+  const host = new Host();
+  const messages = ["kept", "rejected", "failed", "lost"].map((name) => host.message(name, { headers: { old: 1 } }));
+  const { verdicts, failures, worklist } = host.afterAccept(host.start(plugin), ...messages);
+  assert.deepEqual(verdicts, { kept: "update", rejected: "reject", failed: "fail", lost: "fail" });
+  assert.match(failures.lost, /out of the worklist/);
+  assert.deepEqual(worklist.verdicts()[0].val, [
+    { tag: "rel-path", val: "kept!" },
+    { tag: "header", val: ["seen", { tag: "text", val: "yes" }] },
+    { tag: "header", val: ["old", null] },
+  ]);
+});
+
+test("verdicts by method while going through the list", () => {
+  const plugin = definePlugin({
+    ...about,
+    afterWork(worklist) {
+      for (const message of worklist.ok) {
+        const more = { baseUrl: message.baseUrl, relPath: "more" };
+        if (message.relPath === "reject") worklist.reject(message, 415, "wrong type");
+        if (message.relPath === "fail") worklist.fail(message, "busy", { retryAfter: 1.5 });
+        if (message.relPath === "wait") worklist.wait(message, "until noon", 3600);
+        if (message.relPath === "add") worklist.add(message, more);
+        if (message.relPath === "both") {
+          message.size = 1;
+          worklist.add(message, more);
+        }
+      }
+    },
+  });
+  const host = new Host();
+  const names = ["reject", "fail", "wait", "add", "both", "keep"];
+  const { verdicts, made, worklist } = host.afterWork(host.start(plugin), ...names.map((name) => host.message(name)));
+  assert.deepEqual(Object.values(verdicts), ["reject", "fail", "wait", "add", "fail", "keep"]);
+  assert.deepEqual(made, ["more"]);
+  assert.deepEqual(worklist.verdicts()[1].val.val, { reason: "busy", retryAfterMs: 1500 });
+});
+
+test("content is derived, and filters are asked", () => {
+  const plugin = definePlugin({
+    ...about,
+    afterWork(worklist) {
+      for (const message of worklist.ok) {
+        const derived = message.derive(`${message.relPath}.up`, "text/plain");
+        if (derived === null) continue;
+        derived.write(message.open().text().toUpperCase());
+        worklist.replace(message, derived.finish());
+      }
+    },
+  });
+  const host = new Host();
+  host.wanted = (relPath) => !relPath.includes("no");
+  host.content = { a: "x".repeat(70_000) + "é", no: "" };
+  const { verdicts } = host.afterWork(host.start(plugin), host.message("a"), host.message("no"));
+  assert.equal(decode(host.derived["a.up"]), "X".repeat(70_000) + "É");
+  assert.deepEqual(verdicts, { a: "replace", no: "keep" });
+});
+
+test("state, http, secrets, metrics and log", () => {
+  const host = new Host();
+  state.put("k/1", "é");
+  state.putJson("k/2", { a: [1] });
+  assert.deepEqual([state.getText("k/1"), state.getJson("k/2"), state.get("none")], ["é", { a: [1] }, null]);
+  assert.equal(state.swap("k/1", "é", null), true);
+  assert.equal(state.swap("k/2", null, ""), false);
+  assert.deepEqual([...state.keys("k/")], ["k/2"]);
+  host.answer = ({ body }) => ({ status: 201, headers: { ETag: "1" }, body });
+  const response = http.post("https://h/", { json: { a: 1 }, timeout: 2 });
+  assert.deepEqual([response.ok, response.json(), response.header("etag")], [true, { a: 1 }, "1"]);
+  assert.deepEqual(host.requests[0].headers, { "content-type": "application/json" });
+  assert.throws(() => secret.credential("ftp://h/"), { name: "Failure", kind: "config", message: /no line for ftp/ });
+  metrics.count("seen", 2);
+  metrics.count("seen");
+  log.info("hello");
+  assert.deepEqual([host.counted, host.logged], [{ seen: 3 }, [["info", "hello"]]]);
+});
+
+test("connections read lines and blocks", () => {
+  const host = new Host();
+  const left = ["+OK he", "llo\r\nabc", "d", ""].map(encode);
+  const written = [];
+  host.dial = () => ({ read: () => left.shift(), write: (data) => written.push(decode(data)) });
+  const stream = connect("h", 110, { tls: false });
+  assert.equal(stream.readLine(), "+OK hello");
+  assert.equal(decode(stream.readExactly(4)), "abcd");
+  stream.write("QUIT\r\n");
+  assert.throws(() => stream.readExactly(1), { kind: "temporary" });
+  assert.deepEqual(written, ["QUIT\r\n"]);
+});
+
+test("a rejection in download is told apart from a failure", () => {
+  const host = new Host();
+  const plugin = definePlugin({
+    ...about,
+    download(message) {
+      if (message.relPath === "gone") throw new Rejected(410, "it is gone");
+      if (message.relPath === "busy") throw Failure.temporary("busy", { retryAfter: 3 });
+      const writer = message.create();
+      writer.write("abc").finish();
+    },
+  });
+  const it = host.start(plugin);
+  assert.equal(decode(host.download(it, host.message("a"))), "abc");
+  assert.throws(() => host.download(it, host.message("gone")), { code: 410 });
+  assert.throws(() => host.download(it, host.message("busy")), { retryAfter: 3 });
+});
+
+test("times", () => {
+  assert.equal(parseTime("20261122T093000.5").getTime(), Date.UTC(2026, 10, 22, 9, 30, 0, 500));
+  assert.equal(formatTime(new Date(0)), "19700101T000000.000");
+});
+
+test("without a host it is said", () => {
+  standIn(null);
+  assert.throws(() => state.get("x"), /there is no host here/);
+});
+
+test("UTF-8 without the platform's help", async () => {
+  const native = [globalThis.TextEncoder, globalThis.TextDecoder];
+  [globalThis.TextEncoder, globalThis.TextDecoder] = [undefined, undefined];
+  const own = await import("../src/text.js?alone");
+  [globalThis.TextEncoder, globalThis.TextDecoder] = native;
+  const text = "aé€😀\u{10ffff}\0".repeat(3000);
+  assert.deepEqual(own.encode(text), new TextEncoder().encode(text));
+  assert.equal(own.decode(new TextEncoder().encode(text)), text);
+  assert.equal(own.encode("\ud800x").length, 4);
+  const broken = Uint8Array.of(0x61, 0xff, 0xc3, 0x28, 0xed, 0xa0, 0x80, 0xf0, 0x9f);
+  assert.match(own.decode(broken), /^a\ufffd\ufffd\(\ufffd+$/);
+});

@@ -1,0 +1,121 @@
+"""Why something did not work: exceptions, by what the engine does about them.
+
+An exception of any other kind is a mistake in the plugin. It is logged with its traceback and
+counts as `Temporary`, because a wrong guess then costs time and not data.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from ._wit import Err, wit
+
+#: The SDK's own frames are left out of what is said about a mistake.
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Failure(Exception):
+    """What went wrong. Raise one of its kinds."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def _raw(self) -> Any:
+        raise NotImplementedError
+
+
+class Temporary(Failure):
+    """Worth another try, after `retry_after` (seconds or a timedelta) if the peer asked for a delay."""
+
+    def __init__(self, reason: str, retry_after: float | timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = None if retry_after is None else milliseconds(retry_after)
+
+    def _raw(self) -> Any:
+        return wit.Failure_Temporary(wit.TemporaryFailure(self.reason, self.retry_after))
+
+
+class Permanent(Failure):
+    """Never going to work for this message: it goes to the dead letters."""
+
+    def _raw(self) -> Any:
+        return wit.Failure_Permanent(self.reason)
+
+
+class Auth(Failure):
+    """Credentials were refused. Trying again burns the account, so the flow pauses."""
+
+    def _raw(self) -> Any:
+        return wit.Failure_Auth(self.reason)
+
+
+class Config(Failure):
+    """An option, a grant or the setup is wrong: a person has to change something."""
+
+    def _raw(self) -> Any:
+        return wit.Failure_Config(self.reason)
+
+
+class Interrupted(Failure):
+    """The host wants the instance back (in `wake`): return, nothing is wrong."""
+
+    def __init__(self, reason: str = "interrupted by the host") -> None:
+        super().__init__(reason)
+
+    def _raw(self) -> Any:
+        return wit.Failure_Interrupted()
+
+
+class Rejected(Exception):
+    """Raised in `download` and `send`: this message goes no further, on purpose."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+def milliseconds(time: float | timedelta) -> int:
+    """Seconds or a timedelta, as the contract counts."""
+    seconds = time.total_seconds() if isinstance(time, timedelta) else time
+    return max(0, round(seconds * 1000))
+
+
+def of_raw(raw: Any) -> Failure:
+    """What the host answered, as an exception."""
+    kind = type(raw).__name__
+    if kind == "Failure_Temporary":
+        delay = raw.value.retry_after_ms
+        return Temporary(raw.value.reason, None if delay is None else delay / 1000)
+    if kind == "Failure_Permanent":
+        return Permanent(raw.value)
+    if kind == "Failure_Auth":
+        return Auth(raw.value)
+    if kind == "Failure_Config":
+        return Config(raw.value)
+    return Interrupted()
+
+
+def of_exception(error: Exception) -> Failure:
+    """Any exception as a failure; a mistake says where it happened."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, Err):
+        return of_raw(error.value)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_HERE)]
+    at = (own or list(frames))[-1:]
+    where = "".join(f" at {os.path.basename(f.filename)}:{f.lineno} in {f.name}" for f in at)
+    from . import log
+
+    log.error("".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
+    return Temporary(f"{type(error).__name__}: {error}{where}")
+
+
+def report(error: Exception) -> NoReturn:
+    """Ends a call of the contract with a failure."""
+    raise Err(of_exception(error)._raw()) from None

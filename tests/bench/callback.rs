@@ -1,0 +1,148 @@
+//! What a callback costs: `flow` with the same callback in each language, beside sr3 with its own in
+//! Python.
+//!
+//! The callback is what `flow plugin new --entry after_accept` writes: it looks at the name of each
+//! message, and sets a header. Over RabbitMQ, so that sr3 can stand beside; what the callback alone
+//! takes is the difference to the row of the same program without one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use flow_testkit::Flow;
+
+use crate::Load;
+use crate::broker::Broker;
+use crate::compare::{Subject, compare, subject};
+use crate::shovel::declare_queue;
+use crate::sr3::Sr3;
+
+/// The same in sr3.
+const CHECK: &str = "\
+import logging
+from sarracenia.flowcb import FlowCB
+
+logger = logging.getLogger(__name__)
+
+
+class Check(FlowCB):
+    def after_accept(self, worklist):
+        keep = []
+        for msg in worklist.incoming:
+            if msg['relPath'].endswith('.tmp'):
+                msg.setReport(404, 'ends in .tmp')
+                worklist.rejected.append(msg)
+            else:
+                msg['checked_by'] = 'check'
+                keep.append(msg)
+        worklist.incoming = keep
+";
+
+/// Runs it and prints its table.
+pub(crate) fn run(load: &Load) -> Result<()> {
+    let work = tempfile::tempdir()?;
+    let mut components = Vec::new();
+    for language in ["rust", "python", "js"] {
+        components.push(build(work.path(), language)?);
+    }
+    let broker = Broker::start()?;
+    broker.declare("to", "xs_to")?;
+    let sr3 = Sr3::installed(&broker)?;
+    if let Some(sr3) = &sr3 {
+        prepare(&broker, sr3)?;
+    }
+    broker.declare("unused", "xs_flow")?;
+    let peer = |name, configuration: &'static str| {
+        let (sr3, broker) = (sr3.as_ref(), &broker);
+        subject(name, move || {
+            let Some(sr3) = sr3 else { return Ok(None) };
+            let count = load.count / 5;
+            broker.fill(&format!("xs_{configuration}"), count)?;
+            broker.purge("unused")?;
+            let command = sr3.command(&["foreground", &format!("shovel/{configuration}")]);
+            broker.moved("to", count, command).map(Some)
+        })
+    };
+    let mut subjects = vec![
+        peer("sr3 shovel with a callback", "check"),
+        peer("sr3 shovel", "plain"),
+        ours(&broker, load, "flow shovel", None),
+    ];
+    let names = [
+        "flow shovel, Rust callback",
+        "flow shovel, Python callback",
+        "flow shovel, JavaScript callback",
+    ];
+    for (name, component) in names.into_iter().zip(&components) {
+        subjects.push(ours(&broker, load, name, Some(component)));
+    }
+    compare(load, "messages", subjects)
+}
+
+/// A new project of this language, built: its component.
+fn build(work: &Path, language: &str) -> Result<PathBuf> {
+    let flow = Flow::new_in(&crate::place());
+    let name = format!("check-{language}");
+    let project = work.join(&name);
+    let run = |arguments: &[&str]| -> Result<()> {
+        // Not the harness' environment: toolchains look for what is theirs.
+        let status = Command::new(flow.binary()).args(arguments).current_dir(work).status()?;
+        ensure!(status.success(), "flow {arguments:?} failed");
+        Ok(())
+    };
+    run(&["plugin", "new", &name, "--lang", language, "--entry", "after_accept"])?;
+    let folder = project.to_str().context("the temporary directory is text")?;
+    run(&["plugin", "build", folder])?;
+    Ok(project.join(format!("{name}.wasm")))
+}
+
+fn prepare(broker: &Broker, sr3: &Sr3) -> Result<()> {
+    let url = broker.url();
+    sr3.write("plugins/check.py", CHECK)?;
+    for (name, more) in [("plain", ""), ("check", "callback check\n")] {
+        broker.declare("unused", &format!("xs_{name}"))?;
+        sr3.configure(
+            &format!("shovel/{name}"),
+            &format!(
+                "broker {url}\nexchange xs_{name}\ntopicPrefix v03\nprefetch 1000\nqueueName q_sr3_{name}\n\
+                 subtopic #\npost_broker {url}\npost_exchange xs_to\nbatch 1000\nsleep 0.01\n\
+                 logLevel warning\n{more}"
+            ),
+        )?;
+        let declared = sr3.command(&["declare", &format!("shovel/{name}")]).output()?;
+        ensure!(declared.status.success(), "sr3 cannot declare its queue");
+    }
+    Ok(())
+}
+
+fn ours<'a>(
+    broker: &'a Broker,
+    load: &'a Load,
+    name: &'a str,
+    component: Option<&'a Path>,
+) -> Subject<'a> {
+    subject(name, move || {
+        let flow = broker.installation();
+        let url = broker.url();
+        let mut text = format!(
+            "broker: {url}\nexchange: xs_flow\nqueueName: q_flow_bench\n\
+             post_broker: {url}\npost_exchange: xs_to\n"
+        );
+        if let Some(component) = component {
+            let plugins = flow.config_dir().join("plugins");
+            std::fs::create_dir_all(&plugins)?;
+            let file = component.file_name().context("a file")?;
+            std::fs::copy(component, plugins.join(file))?;
+            let plugin = Path::new(file).with_extension("");
+            text.push_str(&format!("callbacks:\n  - plugin: {}\n", plugin.display()));
+        }
+        flow.add_flow("shovel/bench", &text);
+        // Compiles it too, which is not measured.
+        flow.run(&["check", "shovel/bench"]).expect(0);
+        declare_queue(&flow, "shovel/bench")?;
+        broker.fill("xs_flow", load.count)?;
+        broker.purge("unused")?;
+        let command = flow.command(&["foreground", "shovel/bench", "--log-level", "warn"]);
+        broker.moved("to", load.count, command).map(Some)
+    })
+}
