@@ -189,9 +189,7 @@ struct FlowLog {
 
 impl Observer for FlowLog {
     fn event(&self, event: &Event<'_>) {
-        if let Some((level, text)) = self.wanted.line(event)
-            && level <= self.level
-        {
+        if let Some((level, text)) = self.wanted.line(event, self.level) {
             self.logs
                 .write(self.file.as_ref(), &self.name, level, &text);
         }

@@ -11,8 +11,8 @@ use crate::options::{Kind, Options};
 use crate::sink::Sink;
 use crate::words::capped;
 
-/// Small pieces are collected up to this size before they are written.
-const PIECE: usize = 32 * 1024;
+/// The most a sink is given at once.
+const PIECE: usize = 64 * 1024;
 /// Longest original file name told, bytes.
 const FILENAME: usize = 1024;
 
@@ -147,7 +147,6 @@ impl<'a, S: Sink> Job<'a, S> {
         self.slots.push(None);
         Ok(Some(Open {
             writer,
-            pending: Vec::new(),
             slot,
             rel_path,
             content_type: new.content_type.to_owned(),
@@ -160,7 +159,6 @@ impl<'a, S: Sink> Job<'a, S> {
 /// A part being written.
 pub(crate) struct Open<S: Sink> {
     writer: S::Writer,
-    pending: Vec<u8>,
     slot: usize,
     rel_path: String,
     content_type: String,
@@ -170,30 +168,13 @@ pub(crate) struct Open<S: Sink> {
 
 impl<S: Sink> Open<S> {
     pub(crate) fn write(&mut self, data: &[u8], job: &mut Job<'_, S>) -> Result<(), S::Error> {
-        if !self.pending.is_empty() || data.len() < PIECE {
-            self.pending.extend_from_slice(data);
-            if self.pending.len() < PIECE {
-                return Ok(());
-            }
-            let pending = std::mem::take(&mut self.pending);
-            self.pass(&pending, job)?;
-            self.pending = pending;
-            self.pending.clear();
-            return Ok(());
-        }
-        self.pass(data, job)
-    }
-
-    fn pass(&mut self, data: &[u8], job: &mut Job<'_, S>) -> Result<(), S::Error> {
-        for piece in data.chunks(64 * 1024) {
+        for piece in data.chunks(PIECE) {
             job.sink.write(&mut self.writer, piece)?;
         }
         Ok(())
     }
 
-    pub(crate) fn finish(mut self, job: &mut Job<'_, S>) -> Result<(), S::Error> {
-        let pending = std::mem::take(&mut self.pending);
-        self.pass(&pending, job)?;
+    pub(crate) fn finish(self, job: &mut Job<'_, S>) -> Result<(), S::Error> {
         let content = job.sink.finish(self.writer)?;
         job.slots[self.slot] = Some(Part {
             rel_path: self.rel_path,

@@ -1,6 +1,6 @@
 //! The bytes messages announce, as `Read` and `Write`.
 //!
-//! Chunks cross the boundary in pieces of at most 64 KiB; writes are collected up to that size.
+//! Chunks cross the boundary in pieces of at most 64 KiB; small writes are collected up to that size.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -8,6 +8,9 @@ use crate::{Result, sys};
 
 /// The most bytes that cross the boundary in one call.
 pub(crate) const CHUNK: usize = 64 * 1024;
+
+/// From this size on a piece crosses by itself: collecting it would cost more than the call.
+const DIRECT: usize = 16 * 1024;
 
 /// Opens the content of a message of this call. Only in `after_work` and `send`.
 ///
@@ -124,17 +127,16 @@ impl ContentWriter {
     /// # Errors
     /// The disk is full, or the flow's limit on output is reached.
     pub fn append(&mut self, data: &[u8]) -> Result<()> {
-        if self.pending.len() + data.len() < CHUNK {
+        if data.len() < DIRECT {
+            if self.pending.len() + data.len() > CHUNK {
+                self.push_pending()?;
+            }
             self.pending.extend_from_slice(data);
             return Ok(());
         }
         self.push_pending()?;
-        let mut chunks = data.chunks_exact(CHUNK);
-        for chunk in &mut chunks {
-            self.raw.write(chunk)?;
-        }
-        self.pending.extend_from_slice(chunks.remainder());
-        Ok(())
+        data.chunks(CHUNK)
+            .try_for_each(|chunk| self.raw.write(chunk))
     }
 
     /// Ends the content, and returns the handle for [`crate::NewMessage::derived`]. For a download

@@ -12,16 +12,16 @@ use super::Totals;
 
 /// The event's line and how much it matters; none for what only a trace shows.
 pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
-    let (level, what, rest) = match event {
-        Event::Started => (LogLevel::Info, "started", String::new()),
-        Event::Accepted { message, .. } => (LogLevel::Debug, "accepted", name(message)),
-        Event::Gathering { callback } => (LogLevel::Debug, "gathering", format!("by {callback}")),
+    let level = level(event)?;
+    let (what, rest) = match event {
+        Event::Started => ("started", String::new()),
+        Event::Accepted { message, .. } => ("accepted", name(message)),
+        Event::Gathering { callback } => ("gathering", format!("by {callback}")),
         Event::Rejected {
             message,
             rejection,
             stage,
         } => (
-            rejected_level(rejection),
             "rejected",
             format!(
                 "{}  in {stage}: {} ({})",
@@ -42,7 +42,6 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             bytes: size,
             elapsed: time,
         } => (
-            LogLevel::Info,
             carried(event),
             format!(
                 "{}  {} in {} -> {}",
@@ -67,7 +66,7 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
                 printable(message.file_name()),
                 bytes(*size)
             );
-            (LogLevel::Info, "derived", text)
+            ("derived", text)
         }
         Event::Posted {
             message,
@@ -80,11 +79,7 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             } else {
                 ""
             };
-            (
-                LogLevel::Info,
-                "posted",
-                format!("{}  to {exchange}{again}", name(message)),
-            )
+            ("posted", format!("{}  to {exchange}{again}", name(message)))
         }
         // Nothing was tried, so nothing failed: it is too young, or a plugin wants it later.
         Event::Retrying {
@@ -93,7 +88,6 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             failure,
             due,
         } => (
-            LogLevel::Debug,
             "waiting",
             format!(
                 "{}  until {}: {}",
@@ -108,7 +102,6 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             failure,
             due,
         } => (
-            LogLevel::Warn,
             "retrying",
             format!(
                 "{}  attempt {attempt} failed, next at {}: {}",
@@ -118,26 +111,19 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
             ),
         ),
         Event::Dead { message, reason } => (
-            LogLevel::Error,
             "given up",
             format!("{}  {}", name(message), self::reason(reason)),
         ),
-        Event::Pass(counts) => (LogLevel::Debug, "pass", pass(counts)),
+        Event::Pass(counts) => ("pass", pass(counts)),
         Event::Paused { reason, wait: time } => (
-            LogLevel::Warn,
             "paused",
             format!("for {}: {}", wait(*time), self::reason(reason)),
         ),
-        Event::Draining => (
-            LogLevel::Info,
-            "draining",
-            "finishing what is in hand".to_owned(),
-        ),
-        Event::Stopped => (LogLevel::Debug, "stopped", String::new()),
+        Event::Draining => ("draining", "finishing what is in hand".to_owned()),
+        Event::Stopped => ("stopped", String::new()),
         Event::Standby { vip } => {
             let addresses: Vec<String> = vip.iter().map(ToString::to_string).collect();
             (
-                LogLevel::Info,
                 "waitVip",
                 format!("this machine does not have {}", addresses.join(" or ")),
             )
@@ -153,21 +139,43 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
     Some((level, columns(what, &rest)))
 }
 
-/// No rule asks for a name to be refused, so that one matters more than the others.
-fn rejected_level(rejection: &Rejection) -> LogLevel {
-    if rejection.is_of_bad_name() {
-        LogLevel::Warn
-    } else {
-        LogLevel::Info
-    }
-}
-
 /// How it is called that content was carried in or out.
 pub(super) fn carried(event: &Event<'_>) -> &'static str {
     match event {
         Event::Sent { .. } => "sent",
         _ => "fetched",
     }
+}
+
+/// How much the event's line matters; none for what only a trace shows.
+pub(super) fn level(event: &Event<'_>) -> Option<LogLevel> {
+    Some(match event {
+        Event::Dead { .. } => LogLevel::Error,
+        Event::Paused { .. } => LogLevel::Warn,
+        // Nothing was tried, so nothing failed.
+        Event::Retrying { attempt: 0, .. } => LogLevel::Debug,
+        Event::Retrying { .. } => LogLevel::Warn,
+        // No rule asks for a name to be refused, so that one matters more than the others.
+        Event::Rejected { rejection, .. } if rejection.is_of_bad_name() => LogLevel::Warn,
+        Event::Started
+        | Event::Rejected { .. }
+        | Event::Fetched { .. }
+        | Event::Sent { .. }
+        | Event::Derived { .. }
+        | Event::Posted { .. }
+        | Event::Draining
+        | Event::Standby { .. } => LogLevel::Info,
+        Event::Accepted { .. } | Event::Gathering { .. } | Event::Pass(_) | Event::Stopped => {
+            LogLevel::Debug
+        }
+        Event::Gathered { .. }
+        | Event::Judged { .. }
+        | Event::Settled { .. }
+        | Event::Connection { .. }
+        | Event::Housekeeping
+        | Event::Waiting { .. }
+        | Event::Progress { .. } => return None,
+    })
 }
 
 /// The event's name in a column of its own, then the rest.

@@ -103,7 +103,7 @@ impl Observer for Foreground {
                 return;
             }
         }
-        if let Some((level, text)) = self.wanted.line(event) {
+        if let Some((level, text)) = self.wanted.line(event, self.level) {
             self.say(level, &text);
         }
     }

@@ -65,15 +65,15 @@ impl Wanted {
         wanted
     }
 
-    /// The event's line and how much it matters; none for what is not wanted, and for what only a
-    /// trace shows.
-    pub(crate) fn line(&self, event: &Event<'_>) -> Option<(LogLevel, String)> {
+    /// The event's line and how much it matters; none for what is not wanted, for what matters less
+    /// than `least`, and for what only a trace shows.
+    pub(crate) fn line(&self, event: &Event<'_>, least: LogLevel) -> Option<(LogLevel, String)> {
         if let Event::Pass(counts) = event {
             let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
             since.0.add(counts);
         }
         if matches!(event, Event::Housekeeping) {
-            return self.housekeeping();
+            return self.housekeeping().filter(|(level, _)| *level <= least);
         }
         let events = &self.events;
         let wanted = match event {
@@ -90,13 +90,15 @@ impl Wanted {
             }
             _ => true,
         };
-        if !wanted {
+        let level = match event {
+            Event::Accepted { .. } => self.accepted,
+            _ => lines::level(event)?,
+        };
+        // Before its text is made: there are several events to a message.
+        if !wanted || level > least {
             return None;
         }
-        let (mut level, mut text) = lines::line(event)?;
-        if matches!(event, Event::Accepted { .. }) {
-            level = self.accepted;
-        }
+        let (_, mut text) = lines::line(event)?;
         if let Some(message) = subject(event).filter(|_| self.dump) {
             let json = v03::encode(message);
             text.push_str("  ");
@@ -207,7 +209,7 @@ mod tests {
         ];
         events
             .iter()
-            .filter_map(|event| wanted.line(event))
+            .filter_map(|event| wanted.line(event, LogLevel::Trace))
             .map(|(level, text)| {
                 let stage = if text.contains("in nodupe") { "+" } else { "" };
                 let word = text
@@ -317,7 +319,9 @@ mod tests {
             topic: "v03.a",
             confirm: Confirm::Posted,
         };
-        let (_, text) = Wanted::of(&dump).line(&posted).expect("it has a line");
+        let (_, text) = Wanted::of(&dump)
+            .line(&posted, LogLevel::Trace)
+            .expect("it has a line");
         assert!(text.contains("\"baseUrl\""), "{text}");
         assert!(!text.contains('\x1b'), "{text}");
     }
@@ -331,18 +335,26 @@ mod tests {
             elapsed: Duration::from_millis(1),
             ..PassCounts::default()
         };
-        wanted.line(&Event::Pass(&pass));
-        wanted.line(&Event::Pass(&pass));
-        let (level, text) = wanted.line(&Event::Housekeeping).expect("a line");
+        wanted.line(&Event::Pass(&pass), LogLevel::Trace);
+        wanted.line(&Event::Pass(&pass), LogLevel::Trace);
+        let (level, text) = wanted
+            .line(&Event::Housekeeping, LogLevel::Trace)
+            .expect("a line");
         assert_eq!(level, LogLevel::Info);
         assert!(
             text.starts_with("totals    6 gathered, 4 posted in "),
             "{text}"
         );
-        let (level, text) = wanted.line(&Event::Housekeeping).expect("a line");
+        let (level, text) = wanted
+            .line(&Event::Housekeeping, LogLevel::Trace)
+            .expect("a line");
         assert_eq!(level, LogLevel::Debug);
         assert!(text.contains(" 0 gathered in "), "{text}");
         let silent = flow(|flow| flow.log.events.on_housekeeping = false);
-        assert!(Wanted::of(&silent).line(&Event::Housekeeping).is_none());
+        assert!(
+            Wanted::of(&silent)
+                .line(&Event::Housekeeping, LogLevel::Trace)
+                .is_none()
+        );
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use flow_runtime::ports::{self, ContentReader, ContentWriter};
-use wasmtime::component::Resource;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, WasmList};
 
 use crate::bindings::flow::plugin::content;
 use crate::bindings::flow::plugin::types::Failure;
@@ -181,6 +182,33 @@ impl content::Host for Guest {
     }
 }
 
+/// Links `writer.write` so that what a guest writes is taken from its memory where it lies: the
+/// generated binding copies it first.
+pub(super) fn link_write(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker
+        .instance("flow:plugin/content@0.1.0")?
+        .func_wrap("[method]writer.write", write_in_place)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn write_in_place(
+    mut store: StoreContextMut<'_, Guest>,
+    (writer, data): (Resource<Writer>, WasmList<u8>),
+) -> wasmtime::Result<(Result<(), Failure>,)> {
+    let guest = store.data_mut();
+    // Out of the guest's table, because its memory is borrowed meanwhile.
+    let Some(mut inner) = guest.table.get_mut(&writer)?.inner.take() else {
+        return Ok((Err(guest.closed("writer")),));
+    };
+    let meter = Arc::clone(&guest.meter);
+    let _away = meter.pause();
+    let written = inner.write(data.as_le_slice(&store));
+    store.data_mut().table.get_mut(&writer)?.inner = Some(inner);
+    Ok((written.map_err(Failure::from),))
+}
+
 impl content::HostReader for Guest {
     fn read(
         &mut self,
@@ -206,16 +234,8 @@ impl content::HostReader for Guest {
 }
 
 impl content::HostWriter for Guest {
-    fn write(
-        &mut self,
-        writer: Resource<Writer>,
-        data: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), Failure>> {
-        let _away = self.meter.pause();
-        Ok(match &mut self.table.get_mut(&writer)?.inner {
-            Some(inner) => inner.write(&data).map_err(Failure::from),
-            None => Err(self.closed("writer")),
-        })
+    fn write(&mut self, _: Resource<Writer>, _: Vec<u8>) -> wasmtime::Result<Result<(), Failure>> {
+        Err(wasmtime::Error::msg("`write_in_place` is linked instead"))
     }
 
     fn finish(&mut self, writer: Resource<Writer>) -> wasmtime::Result<Result<u64, Failure>> {

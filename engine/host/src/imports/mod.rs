@@ -44,6 +44,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     plugin::lines::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::state::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::content::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    content::link_write(&mut linker)?;
     plugin::secret::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
