@@ -206,3 +206,194 @@ fn a_broker_that_is_away_fails_its_own_pieces_alone() {
     assert_eq!(results, ["failed", "declared"]);
     assert!(!declared.stdout.contains("me:pw"), "{}", declared.stdout);
 }
+
+/// A configuration whose `users.yaml` names the server's administrator.
+fn with_users(server: &RabbitMq, users: &str) -> Flow {
+    let flow = Flow::new();
+    let (port, api) = (server.port(), server.management_port());
+    let text = format!(
+        "broker: amqp://{}@127.0.0.1:{port}/pump\nmanagement: http://127.0.0.1:{api}/\nusers:\n{users}",
+        RabbitMq::USER
+    );
+    std::fs::write(flow.config_dir().join("users.yaml"), text).expect("written");
+    add_credentials(&flow, &server.url("pump"));
+    flow
+}
+
+/// One more line for `credentials.conf`.
+fn add_credentials(flow: &Flow, line: &str) {
+    let path = flow.config_dir().join("credentials.conf");
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    flow.credentials(&format!("{before}{line}\n"));
+}
+
+fn rows(stdout: &str) -> Vec<(String, String, String)> {
+    let rows: Value = serde_json::from_str(stdout).expect("it is JSON");
+    let rows = rows.as_array().expect("an array");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    rows.iter()
+        .filter(|row| row["what"] == "user")
+        .map(|row| {
+            assert!(row["flow"].is_null(), "{row}");
+            (
+                text(&row["name"]),
+                text(&row["result"]),
+                text(&row["reason"]),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn users_are_made_with_the_rights_of_their_roles() {
+    let setup = RabbitMqSetup::new()
+        .vhosts(["pump"])
+        .user("demoted", "pw", ".*", ".*", ".*")
+        .management();
+    let server = RabbitMq::start_with(&setup);
+    let flow = with_users(
+        &server,
+        "  feed: feeder\n  al.ice: source\n  bob: subscriber\n  demoted: subscriber\n",
+    );
+    let line = |user: &str, password: &str| server.url_for(user, password, "pump");
+    for user in ["feed", "al.ice"] {
+        add_credentials(&flow, &line(user, "ge#heim"));
+    }
+    // Nobody has bob's password, and it is looked at first what there is.
+    let declare = |arguments: &[&str]| flow.run(&[&["declare", "--users"], arguments].concat());
+    let json = |arguments: &[&str], code: i32| {
+        rows(
+            &declare(&[&["--format", "json"], arguments].concat())
+                .expect(code)
+                .stdout,
+        )
+    };
+    let named = |found: &[(String, String, String)], wanted: [(&str, &str, &str); 4]| {
+        for ((name, result, reason), (user, became, why)) in found.iter().zip(wanted) {
+            assert_eq!((name.as_str(), result.as_str()), (user, became), "{reason}");
+            assert!(reason.contains(why), "{name}: {reason}");
+        }
+        assert_eq!(found.len(), 4);
+    };
+    let missing = "no credentials for `amqp://bob@127.0.0.1";
+    named(
+        &json(&["--dry-run"], 1),
+        [
+            ("feed", "planned", "feeder, to be made"),
+            ("al.ice", "planned", "source, to be made"),
+            ("bob", "failed", missing),
+            (
+                "demoted",
+                "planned",
+                "subscriber, permissions to be changed",
+            ),
+        ],
+    );
+    assert!(!server.control(&["list_users"]).contains("feed"));
+    add_credentials(&flow, &line("bob", "bob"));
+    let shown = declare(&[]).expect(0);
+    assert!(
+        shown.stdout.contains("declared: feeder, made"),
+        "{}",
+        shown.stdout
+    );
+    // Again nothing is done, the passwords are known by their hashes.
+    let kept = json(&[], 0);
+    assert!(
+        kept.iter().all(|(_, result, _)| result == "kept"),
+        "{kept:?}"
+    );
+    let listed = server.control(&["list_permissions", "-p", "pump"]);
+    for expected in [
+        "feed\t.*\t.*\t.*",
+        "al.ice\t^q_al\\.ice.*|^xs_al\\.ice.*\t^q_al\\.ice.*|^xs_al\\.ice.*\t^q_al\\.ice.*|^x[lrs]_al\\.ice.*|^x.*public$",
+        "bob\t^q_bob.*\t^q_bob.*|^xs_bob$\t^q_bob.*|^x[lrs]_bob.*|^x.*public$",
+    ] {
+        assert!(
+            listed.replace("\\\\", "\\").contains(expected),
+            "{expected} in\n{listed}"
+        );
+    }
+    // They do what they are for: a source declares and posts, with the password of the line.
+    flow.write("out/a", b"x");
+    flow.add_flow(
+        "post/a",
+        &format!(
+            "path: ${{HOME}}/out\npost_broker: amqp://al.ice@127.0.0.1:{}/pump\n\
+             post_exchange: xs_al.ice\npost_baseUrl: http://127.0.0.1:1/\n",
+            server.port()
+        ),
+    );
+    flow.run(&["foreground", "post/a", "--once"]).expect(0);
+    // Another password is put right, and so is what somebody else changed.
+    server.control(&["change_password", "feed", "other"]);
+    server.control(&["set_user_tags", "al.ice", "administrator", "monitoring"]);
+    named(
+        &json(&[], 0),
+        [
+            ("feed", "declared", "feeder, password changed"),
+            ("al.ice", "declared", "source, tags changed"),
+            ("bob", "kept", "subscriber, as it was"),
+            ("demoted", "kept", "subscriber, as it was"),
+        ],
+    );
+    server.control(&["authenticate_user", "feed", "ge#heim"]);
+    server.control(&["authenticate_user", "al.ice", "ge#heim"]);
+    let users = server.control(&["list_users"]);
+    assert!(users.contains("al.ice\t[monitoring]"), "{users}");
+}
+
+#[test]
+fn who_can_not_make_users_is_told_why() {
+    let setup = RabbitMqSetup::new().vhosts(["pump"]).management();
+    let server = RabbitMq::start_with(&setup.user("nobody", "pw", "", "", ""));
+    let refused = |file: &str, credentials: &str, expected: &str| {
+        let flow = Flow::new();
+        let file = format!("{file}\nusers: {{x: source}}\n");
+        std::fs::write(flow.config_dir().join("users.yaml"), file).expect("written");
+        add_credentials(&flow, credentials);
+        let ran = flow.run(&["declare", "--users"]).expect(1);
+        assert!(
+            ran.stderr.contains(expected),
+            "{expected} in\n{}",
+            ran.stderr
+        );
+        assert!(!ran.stderr.contains("s3cret") && !ran.stderr.contains("wrong-pw"));
+    };
+    let (port, api) = (server.port(), server.management_port());
+    let broker = |user: &str, api: u16| {
+        format!("broker: amqp://{user}@127.0.0.1:{port}/\nmanagement: http://127.0.0.1:{api}/")
+    };
+    refused(
+        &broker("nobody", api),
+        &server.url_for("nobody", "pw", "/"),
+        "`rabbitmqctl set_user_tags nobody administrator`",
+    );
+    refused(
+        &broker(RabbitMq::USER, api),
+        &server.url_for(RabbitMq::USER, "wrong-pw", "/"),
+        "refused `flow` or its password",
+    );
+    // The port of AMQP is none of the API, and where nobody listens there is no plugin.
+    refused(
+        &broker(RabbitMq::USER, port),
+        &server.url("/"),
+        "rabbitmq-plugins enable rabbitmq_management",
+    );
+    // Over TLS, with the authority the file names.
+    let flow = Flow::new();
+    let text = format!(
+        "broker: amqp://flow@localhost:{port}/\nmanagement: https://localhost:{}/\ncaFile: {}\nusers: \
+         {{x: source}}\n",
+        server.management_tls_port(),
+        server.ca_file().display()
+    );
+    std::fs::write(flow.config_dir().join("users.yaml"), text).expect("written");
+    for user in ["flow", "x"] {
+        let url = server.url_for(user, RabbitMq::PASSWORD, "/");
+        add_credentials(&flow, &url.replace("127.0.0.1", "localhost"));
+    }
+    flow.run(&["declare", "--users"]).expect(0);
+    let empty = Flow::new().run(&["declare", "--users"]).expect(2);
+    assert!(empty.stderr.contains("cli/no-users"), "{}", empty.stderr);
+}

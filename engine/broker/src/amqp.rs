@@ -42,7 +42,7 @@ use std::time::Duration;
 use flow_config::SafeUrl;
 
 use crate::error::{Error, Kind};
-use address::Address;
+pub(crate) use address::Address;
 use link::Link;
 
 pub use consumer::AmqpConsumer;

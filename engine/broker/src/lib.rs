@@ -10,6 +10,8 @@
 //! - [`amqp`]: AMQP 0-9-1, that is RabbitMQ, for more than one machine.
 //! - [`mqtt`]: any MQTT 5 server.
 //!
+//! Beside them [`management`] makes users at RabbitMQ, for a command and no flow.
+//!
 //! What this crate deliberately does not do: it reads no configuration and no environment (paths,
 //! names and the clock are passed in), and it decides nothing about retry. It says by the kind of an
 //! error whether another try can help; the loop decides.
@@ -18,6 +20,7 @@ pub mod amqp;
 pub mod embedded;
 mod error;
 mod form;
+pub mod management;
 pub mod mqtt;
 mod split;
 

@@ -38,6 +38,7 @@ mod rules;
 mod settings;
 mod taking_over;
 mod text;
+mod users;
 mod values;
 mod walk;
 

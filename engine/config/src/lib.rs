@@ -29,6 +29,7 @@ mod source;
 mod suggest;
 pub mod template;
 mod units;
+mod users;
 mod variables;
 mod yaml;
 
@@ -51,6 +52,7 @@ pub use report::{Excerpt, Finding, Report, Severity};
 pub use secret::{SafeUrl, Secret};
 pub use source::{Loaded, Source};
 pub use template::Template;
+pub use users::{BrokerUsers, Role, USERS_FILE};
 
 /// One option with its effective value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -230,7 +230,7 @@ impl Source {
 }
 
 /// Why a file was not read.
-enum Unreadable {
+pub(crate) enum Unreadable {
     Missing,
     Because(String),
 }
@@ -238,7 +238,7 @@ enum Unreadable {
 /// More than this is no configuration.
 const LARGEST: u64 = 4 << 20;
 
-fn read(path: &Path) -> Result<String, Unreadable> {
+pub(crate) fn read(path: &Path) -> Result<String, Unreadable> {
     let because = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Unreadable::Missing,
         io::ErrorKind::InvalidData => Unreadable::Because("it is not UTF-8 text".into()),

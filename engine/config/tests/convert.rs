@@ -282,11 +282,12 @@ fn a_whole_folder_is_converted() {
     };
     write(
         "default.conf",
-        "declare env HOST=mq.example.org\nhousekeeping 120\n",
+        "declare env HOST=mq.example.org\nhousekeeping 120\ndeclare subscriber you\n",
     );
     write(
         "admin.conf",
-        "admin amqp://root:verysecret@localhost/\ndeclare subscriber me\n",
+        "declare env WHO=alice\nadmin amqp://root:verysecret@localhost/\nfeeder amqp://feed@localhost/\ndeclare subscriber me\n\
+         declare source ${WHO}\n",
     );
     write(
         "credentials.conf",
@@ -331,8 +332,17 @@ fn a_whole_folder_is_converted() {
         credentials.starts_with("amqp://me:geheim@mq.example.org/\nsftp://me@x/ ssh_keyfile=/k\n")
     );
     assert!(
-        credentials.ends_with("amqp://you:also@other.example.org/\n"),
+        credentials
+            .ends_with("amqp://you:also@other.example.org/\namqp://root:verysecret@localhost/\n"),
         "{credentials}"
+    );
+    let users = converted.users.as_deref().expect("users");
+    assert!(
+        users.ends_with(
+            "broker: amqp://root@localhost/\n\nusers:\n  feed: feeder\n  me: subscriber\n  \
+             alice: source\n  you: subscriber\n"
+        ),
+        "{users}"
     );
     let text = converted.render(true);
     for part in [
@@ -340,7 +350,8 @@ fn a_whole_folder_is_converted() {
         "subscribe/unused.inc: dropped: no flow includes it",
         "subscribe/masks.inc: kept:",
         "shovel/b.conf: changed: a flow `shovel/b` is there already, so it is shovel/b_2.yaml",
-        "admin.conf:1: dropped: `admin`",
+        "admin.conf:2: dropped: `admin`",
+        "admin.conf: kept: its users are in users.yaml",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
@@ -361,6 +372,8 @@ fn a_whole_folder_is_converted() {
     let source = in_directory(target.path());
     assert!(source.flows().expect("readable").is_empty());
     Credentials::parse(Path::new("credentials.conf"), credentials).expect("good lines");
+    fs::write(target.path().join("users.yaml"), users).expect("written");
+    assert_eq!(source.users().expect("good")[0].users.len(), 4);
 }
 
 #[test]

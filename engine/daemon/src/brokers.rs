@@ -5,6 +5,7 @@
 //! opened at once.
 
 mod topology;
+mod users;
 
 use std::path::Path;
 use std::time::Duration;

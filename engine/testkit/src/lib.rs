@@ -29,6 +29,6 @@ pub use cutter::Cutter;
 pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
-    Authority, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup, S3,
-    Sftp, Sr3, StoredMail, link_js_tools, link_python_tools,
+    Authority, Azure, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup,
+    S3, Sftp, Sr3, StoredBlob, StoredMail, link_js_tools, link_python_tools,
 };

@@ -1,6 +1,7 @@
 //! Real servers, each started privately: own directory, own ports on 127.0.0.1, no system service.
 
 mod authority;
+mod azure;
 mod dovecot;
 mod ftp;
 mod kits;
@@ -17,6 +18,7 @@ mod venv;
 
 pub use authority::Authority;
 pub(crate) use authority::write_private;
+pub use azure::{Azure, StoredBlob};
 pub use dovecot::Dovecot;
 pub use ftp::{Ftp, FtpManner};
 pub use kits::{link_js_tools, link_python_tools};

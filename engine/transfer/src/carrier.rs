@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     Access, Download, Error, Kind, Poll, PollOptions, Protocol, Remote, Settings, Site, Throttle,
-    Upload, file, ftp, http, s3, sftp,
+    Upload, azure, file, ftp, http, s3, sftp,
 };
 
 /// A connection nobody has used for so long is not used again: servers close theirs after a minute
@@ -47,7 +47,7 @@ struct Idle {
 
 impl Carrier {
     /// With the protocols of this crate: `file`, `http`, `https`, `ftp`, `ftps`,
-    /// `sftp` and its other names, `s3`, `gs`.
+    /// `sftp` and its other names, `s3`, `gs`, `azure`.
     pub fn new(settings: Settings, access: Arc<dyn Access>) -> Self {
         let protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(file::Local::new(settings.fsync)),
@@ -55,6 +55,7 @@ impl Carrier {
             Arc::new(ftp::Ftp::new(&settings)),
             Arc::new(sftp::Sftp::new(&settings)),
             Arc::new(s3::S3::new(&settings)),
+            Arc::new(azure::Azure::new(&settings)),
         ];
         let throttle = Arc::new(Throttle::new(settings.byte_rate_max));
         let permits = Arc::new(Semaphore::new(settings.overlap.max(1)));

@@ -22,7 +22,8 @@ use reqwest::header::{
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use self::listing::Listing;
-use self::url::{Encoder, http_date};
+use self::url::Encoder;
+pub(crate) use self::url::{as_http_date, http_date};
 use crate::tls::client_config;
 use crate::{
     Abilities, About, Entry, Error, Opened, Protocol, Proxies, Remote, RemotePath, Resume,
@@ -214,7 +215,7 @@ pub(crate) fn about(response: &Response) -> About {
 fn rest_of(resume: &Resume) -> Option<HeaderMap> {
     let version = match (&resume.about.version, resume.about.mtime) {
         (Some(version), _) => version.clone(),
-        (None, Some(mtime)) => url::as_http_date(mtime)?,
+        (None, Some(mtime)) => as_http_date(mtime)?,
         (None, None) => return None,
     };
     let mut headers = HeaderMap::new();

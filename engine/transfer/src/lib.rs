@@ -3,7 +3,8 @@
 //! A flow has one [`Carrier`]. It makes the native callbacks of its lanes: [`Download`] fetches what
 //! messages announce, [`Upload`] delivers local content elsewhere, [`Poll`] lists an origin and
 //! announces what is there. Beneath them are protocols ([`Protocol`], [`Remote`]), a module each:
-//! [`mod@file`], [`ftp`], [`http`], [`sftp`] and [`s3`]; others come beside them and are added with [`Carrier::with`].
+//! [`mod@file`], [`ftp`], [`http`], [`sftp`], [`s3`] and [`azure`]; others come
+//! beside them and are added with [`Carrier::with`].
 //!
 //! What this crate deliberately does not do: it reads no configuration and no environment
 //! ([`Settings`] and [`Access`] are passed in); it decides nothing about durable retry, names no local
@@ -15,6 +16,7 @@
 //! - Credentials go to the site they are for, and nowhere a server points to.
 //! - Content that arrived short, as far as anybody says how long it is, is never finished.
 
+pub mod azure;
 mod carrier;
 mod download;
 mod error;

@@ -14,7 +14,7 @@
 mod answer;
 mod door;
 mod listing;
-mod metadata;
+pub(crate) mod metadata;
 mod place;
 mod upload;
 
@@ -29,9 +29,11 @@ use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH, RANGE};
 use reqwest::{Client, Method, Response};
 use rusty_s3::S3Action;
 
+pub(crate) use self::answer::tag;
 use self::door::Door;
 use self::listing::Listing;
 use self::place::Place;
+pub(crate) use self::upload::Pieces;
 use crate::http::{self, make_client};
 use crate::{
     Abilities, About, Chunks, Entry, Error, Kind, Opened, Protocol, Remote, RemotePath, Resume,
@@ -113,7 +115,7 @@ const COPY_SOURCE: &AsciiSet = &NON_ALPHANUMERIC
 /// What the headers of an answer say of the object.
 fn about(response: &Response) -> About {
     let mut about = http::about(response);
-    let noted = metadata::read(response.headers());
+    let noted = metadata::read(response.headers(), metadata::HEADER);
     about.identity = noted.identity;
     about.mtime = noted.mtime.or(about.mtime);
     about
@@ -188,7 +190,7 @@ impl S3Remote {
             .await?;
         // The server may answer before it knows how it ends.
         let text = self.door.text(answer).await?;
-        match answer::tag(&text, "Code") {
+        match tag(&text, "Code") {
             Some(code) => Err(Error::temporary(format!(
                 "{}: the server can't copy it: {code}",
                 self.door.shown(from)

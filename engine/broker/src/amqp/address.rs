@@ -12,18 +12,18 @@ use crate::error::{Error, Kind};
 
 /// A broker's address, understood.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) tls: bool,
+pub(crate) struct Address {
+    pub(crate) tls: bool,
     /// Without the brackets of an IPv6 address.
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) user: String,
-    pub(super) password: Secret,
-    pub(super) vhost: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) password: Secret,
+    pub(crate) vhost: String,
 }
 
 impl Address {
-    pub(super) fn of(url: &SafeUrl) -> Result<Self, Error> {
+    pub(crate) fn of(url: &SafeUrl) -> Result<Self, Error> {
         let bad = |what: &str| {
             Error::new(
                 Kind::Address,

@@ -7,11 +7,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use flow_config::Secret;
 use flow_config::convert::{
     Component, Conversion, Converted, Directory, Folder, Input, Known, Tally, convert,
     convert_directory,
 };
+use flow_config::{Secret, USERS_FILE};
 
 use crate::context::Context;
 use crate::files::{self, Existing};
@@ -33,7 +33,8 @@ directory. That is --state, or your own one (~/.cache/sr3) where the source is y
 a file in it. Where no name is found, the report says how the queue is called instead.
 
 A FILE without --out is written to stdout. Otherwise flows are written below --out as \
-<kind>/<name>.yaml, and passwords to credentials.conf there (mode 600); a file that exists is left \
+<kind>/<name>.yaml, and passwords to credentials.conf there (mode 600). Users that admin.conf declares are written to users.yaml, for \
+`flow declare --users`. A file that exists is left \
 alone unless --force.
 
 Examples:
@@ -109,6 +110,8 @@ fn folder(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     for flow in &converted.flows {
         texts.extend(pages(&flow.conversion, &flow.target));
     }
+    let users = converted.users.clone();
+    texts.extend(users.map(|text| (PathBuf::from(USERS_FILE), text)));
     store(args, out, texts, converted.credentials.as_ref())?;
     let Directory { flows, .. } = &converted;
     let whole = flows.iter().filter(|flow| is_whole(flow)).count();

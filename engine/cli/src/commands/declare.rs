@@ -1,12 +1,12 @@
-//! `flow declare [NAME…]`: exchanges, queues and bindings, before anything starts.
+//! `flow declare [NAME…]`: exchanges, queues, bindings and users, before anything starts.
 
-use flow_config::Flow;
+use flow_config::{Flow, USERS_FILE};
 use flow_daemon::{Became, Piece};
 
 use crate::args::FormatArg;
 use crate::context::Context;
 use crate::render::{Align, Table, printable_lines};
-use crate::stop::Exit;
+use crate::stop::{Exit, Problem};
 
 /// Arguments of `flow declare`.
 #[derive(Debug, clap::Args)]
@@ -17,19 +17,40 @@ next: first every exchange that flows post to, then every queue with its binding
 already stays as it is, with its messages; where it differs from what the flow says, that is a failure \
 that names the option.
 
+--users makes the users of <config>/users.yaml first, at RabbitMQ through its management API:
+
+    broker: amqps://admin@broker.example.org/   # who may make users, and the vhost
+    management: https://broker.example.org:15671/   # where the API is; this is the default
+    users:
+      feed: feeder          # everything in the vhost
+      alice: source         # posts to xs_alice…, takes from what is public
+      bob: subscriber       # takes from what is public
+
+Passwords are those in credentials.conf. Permissions are those that sr3 gives. A user that is there is \
+changed only where password or permissions differ; nobody is deleted. `admin` may do everything and make \
+users.
+
 With --format json, stdout is one array of
-{\"flow\", \"what\", \"name\", \"broker\", \"bindings\", \"result\", \"reason\"}; `what` is `exchange` or `queue`, \
-`result` is `declared`, `kept` (nothing to do, see the reason) or `failed`.
+{\"flow\", \"what\", \"name\", \"broker\", \"bindings\", \"result\", \"reason\"}; `what` is `exchange`, `queue` or \
+`user` (`flow` is null then), `result` is `declared`, `kept` (nothing to do, see the reason), `planned` \
+(with --dry-run) or `failed`.
 
 Examples:
   flow declare                  what every flow needs
   flow declare 'subscribe/*'
+  flow declare --users --dry-run
 
 Exit codes: 0 declared, 1 something failed, 2 could not run: a flow has errors.")]
 pub(crate) struct Args {
     /// Which flows: `kind/name`, or a pattern such as `poll/mail-*`; none means all
     #[arg(value_name = "FLOW")]
     flows: Vec<String>,
+    /// Make the users of users.yaml too, before everything else
+    #[arg(long)]
+    users: bool,
+    /// Say what would be made, make nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -48,7 +69,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     for name in &names {
         flows.push(context.load(&engine, &name.to_string(), &[])?);
     }
-    let pieces = super::foreground::runtime()?.block_on(engine.declare(&flows))?;
+    let runtime = super::foreground::runtime()?;
+    let mut pieces = Vec::new();
+    if args.users {
+        let made = runtime.block_on(engine.declare_users(args.dry_run))?;
+        if made.is_empty() {
+            let file = context.directories()?.config.join(USERS_FILE);
+            return Err(
+                Problem::new("cli/no-users", format!("{} names nobody", file.display()))
+                    .note("nothing was declared")
+                    .hint("`flow declare --help` shows what to write")
+                    .into(),
+            );
+        }
+        pieces.extend(made);
+    }
+    pieces.extend(runtime.block_on(engine.declare(&flows, args.dry_run))?);
     show(&pieces, args.format.is_json(), context)
 }
 
@@ -88,11 +124,13 @@ fn table(pieces: &[Piece]) -> Table {
     ]);
     for piece in pieces {
         let result = match (&piece.reason, piece.result) {
-            (Some(reason), Became::Kept) => format!("kept: {reason}"),
+            (Some(reason), Became::Kept | Became::Planned | Became::Declared) => {
+                format!("{}: {reason}", piece.result.as_str())
+            }
             _ => piece.result.as_str().to_owned(),
         };
         table.row([
-            piece.flow.as_str(),
+            piece.flow.as_deref().unwrap_or("-"),
             piece.what.as_str(),
             &piece.name,
             &piece.broker,

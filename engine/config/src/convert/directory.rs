@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::components::Component;
 use super::input::{Folder, Input, Known};
+use super::lines::Lines;
 use super::queues::Queues;
 use super::report::{Fate, Remark, Tally};
+use super::users::users;
 use super::{Conversion, convert};
 use crate::Secret;
 use crate::credentials::Credentials;
@@ -31,6 +33,8 @@ pub struct Directory {
     /// The new `credentials.conf`, complete, to be written with mode 600: lines of the old one as
     /// they are, and passwords found in URLs. None: there are none.
     pub credentials: Option<Secret>,
+    /// `users.yaml`: who may use the broker, where `admin.conf` names them.
+    pub users: Option<String>,
     /// What is to be said about other files.
     pub report: Vec<Remark>,
 }
@@ -165,7 +169,8 @@ pub fn convert_directory(root: &Path, remembered: &Remembered<'_>) -> io::Result
             out.remark(&Path::new("plugins").join(&name), Fate::Refused, &text);
         }
     }
-    out.credentials(root)?;
+    let fresh = out.users(&known);
+    out.credentials(root, &fresh)?;
     Ok(out)
 }
 
@@ -215,8 +220,30 @@ impl Directory {
         });
     }
 
+    /// Users are no flow's: a file of their own. Returns lines for `credentials.conf`.
+    fn users(&mut self, known: &Known) -> Vec<Secret> {
+        let nothing = Input {
+            path: Path::new(FOR_ALL[0]),
+            text: "",
+            component: Component::Flow,
+            queues: None,
+        };
+        let found = users(&Lines::read(&nothing, known));
+        let file = Path::new(FOR_ALL[0]);
+        if found.lacks_admin {
+            let text = "it names users and no `admin` who could make them; there is no users.yaml";
+            self.remark(file, Fate::Changed, text);
+        }
+        if found.yaml.is_some() {
+            let text = "its users are in users.yaml, for `flow declare --users`";
+            self.remark(file, Fate::Kept, text);
+        }
+        self.users = found.yaml;
+        found.credentials
+    }
+
     /// The syntax of credentials is the same, so that the lines are kept as they are.
-    fn credentials(&mut self, root: &Path) -> io::Result<()> {
+    fn credentials(&mut self, root: &Path, others: &[Secret]) -> io::Result<()> {
         let file = Path::new("credentials.conf");
         let path = root.join(file);
         let mut text = match fs::read_to_string(&path) {
@@ -242,12 +269,14 @@ impl Directory {
             );
         }
         let mut fresh: Vec<String> = Vec::new();
-        for flow in &self.flows {
-            for line in &flow.conversion.credentials {
-                let line = line.expose().to_owned();
-                if !fresh.contains(&line) && !text.lines().any(|known| known.trim() == line) {
-                    fresh.push(line);
-                }
+        let of_flows = self
+            .flows
+            .iter()
+            .flat_map(|flow| &flow.conversion.credentials);
+        for line in of_flows.chain(others) {
+            let line = line.expose().to_owned();
+            if !fresh.contains(&line) && !text.lines().any(|known| known.trim() == line) {
+                fresh.push(line);
             }
         }
         if !fresh.is_empty() {

@@ -112,7 +112,7 @@ const METRICS: &str = "metrics are those of the daemon: `flow status` and its ad
 const STATE: &str = "state is in one store per flow, which needs no driver";
 const MEMORY: &str = "memory is limited per plugin (`limits`), and nothing restarts itself";
 const MACHINE: &str = "where state lies is a matter of the daemon";
-const ADMIN: &str = "users of the broker and the roles of a pump are managed at the broker";
+const ADMIN: &str = "users of a broker stand in users.yaml, which `flow declare --users` reads";
 const REPORTS: &str = "nobody ever read reports in sr3, and there are none here; headers and logs tell what became of a message";
 
 const TABLE: &[(&str, Type, To)] = &[
@@ -147,7 +147,11 @@ const TABLE: &[(&str, Type, To)] = &[
     ("bufSize", Type::Size, To::Same),
     ("byteRateMax", Type::Size, To::Same),
     ("clean_session", Type::Flag, To::Same),
-    ("cluster", Type::Text, To::Dropped(ADMIN)),
+    (
+        "cluster",
+        Type::Text,
+        To::Dropped("nothing routes by cluster any more"),
+    ),
     ("delete", Type::Flag, To::Named("delete_source")),
     ("delete_destination", Type::Flag, To::Same),
     ("delete_source", Type::Flag, To::Same),

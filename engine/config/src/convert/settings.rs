@@ -118,7 +118,7 @@ impl Walk {
                 self.remark(
                     line,
                     Fate::Dropped,
-                    "users of the broker are managed at the broker",
+                    "users of a broker stand in users.yaml, which `flow declare --users` reads",
                 );
             }
             "exchange" => {

@@ -52,7 +52,7 @@ const ONE_DAEMON: &str =
 const METRICS: &str = "counters are always kept: see `flow status`";
 const GROWS: &str =
     "a flow that leaks is a bug, and is no reason to restart it; plugins have `limits`";
-const ACCOUNTS: &str = "accounts of a pump belong to its broker, not to a flow";
+const ACCOUNTS: &str = "accounts of a broker stand in `users.yaml`, for `flow declare --users`";
 const DATES: &str = "an offset stands in the variable: `${%o-1h%Y%m%d}`";
 
 /// In the order of the reference.

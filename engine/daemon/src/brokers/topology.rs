@@ -15,8 +15,8 @@ use crate::{Engine, Error};
 /// Something at a broker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Piece {
-    /// The flow it is for.
-    pub flow: String,
+    /// The flow it is for; none: it is no flow's.
+    pub flow: Option<String>,
     /// What it is.
     pub what: What,
     /// Its name.
@@ -39,6 +39,8 @@ pub enum What {
     Exchange,
     /// Messages are taken from it.
     Queue,
+    /// Somebody who may log in.
+    User,
 }
 
 impl What {
@@ -47,6 +49,7 @@ impl What {
         match self {
             Self::Exchange => "exchange",
             Self::Queue => "queue",
+            Self::User => "user",
         }
     }
 }
@@ -63,6 +66,8 @@ pub enum Became {
     Absent,
     /// It was left as it is.
     Kept,
+    /// Nothing was done: it would be made, or changed.
+    Planned,
     /// Nobody knows: see the reason.
     Failed,
 }
@@ -75,6 +80,7 @@ impl Became {
             Self::Deleted => "deleted",
             Self::Absent => "absent",
             Self::Kept => "kept",
+            Self::Planned => "planned",
             Self::Failed => "failed",
         }
     }
@@ -93,7 +99,7 @@ impl Piece {
 
     fn of(flow: &Flow, what: What, name: &str, broker: &SafeUrl) -> Self {
         Self {
-            flow: flow.name.to_string(),
+            flow: Some(flow.name.to_string()),
             what,
             name: name.to_owned(),
             broker: broker.without_password(),
@@ -132,25 +138,30 @@ impl Engine {
     }
 
     /// Makes what flows need at their brokers: first every exchange they post to, so that queues find
-    /// what they are bound to, then every queue with its bindings.
+    /// what they are bound to, then every queue with its bindings. With `dry` nobody is asked, and
+    /// nothing made: it says what would be.
     ///
     /// # Errors
     /// `credentials.conf` can't be used; what goes wrong with a piece is in the piece.
-    pub async fn declare(&self, flows: &[Flow]) -> Result<Vec<Piece>, Error> {
+    pub async fn declare(&self, flows: &[Flow], dry: bool) -> Result<Vec<Piece>, Error> {
         let credentials = self.source().credentials().map_err(Error::Findings)?;
         let mut opened: Vec<Brokers> = flows.iter().map(|_| Brokers::default()).collect();
         let mut pieces = Vec::new();
         for (flow, brokers) in flows.iter().zip(&mut opened) {
             if let Some(output) = &flow.output {
                 let manner = self.manner(flow, &credentials);
-                brokers.declare_output(&manner, output, &mut pieces).await;
+                let made = brokers.declare_output(&manner, output, dry);
+                pieces.extend(made.await);
             }
         }
         for (flow, brokers) in flows.iter().zip(&mut opened) {
             if let Some(input) = &flow.input {
                 let manner = self.manner(flow, &credentials);
-                let declared = brokers.declare_input(&manner, input).await;
-                pieces.push(Piece::queue(flow, input).after(declared.map(|()| Became::Declared)));
+                let declared = match dry {
+                    true => Ok(Became::Planned),
+                    false => brokers.declare_input(&manner, input).await,
+                };
+                pieces.push(Piece::queue(flow, input).after(declared));
             }
         }
         close(opened).await?;
@@ -312,21 +323,24 @@ impl Brokers {
         &mut self,
         manner: &Manner<'_>,
         output: &Output,
-        pieces: &mut Vec<Piece>,
-    ) {
+        dry: bool,
+    ) -> Vec<Piece> {
         let of =
             |exchange: &String| Piece::of(manner.flow, What::Exchange, exchange, &output.broker);
         let all = output.exchanges.iter();
         match family(&output.broker) {
-            Family::Embedded => pieces.extend(
-                all.map(|exchange| of(exchange).kept("the broker makes it with its first use")),
-            ),
-            Family::Mqtt => {
-                pieces.extend(all.map(|exchange| of(exchange).kept("MQTT has no exchanges")));
-            }
-            Family::Amqp if !output.declare => pieces.extend(
-                all.map(|exchange| of(exchange).kept("the flow has `exchangeDeclare: off`")),
-            ),
+            Family::Embedded => all
+                .map(|exchange| of(exchange).kept("the broker makes it with its first use"))
+                .collect(),
+            Family::Mqtt => all
+                .map(|exchange| of(exchange).kept("MQTT has no exchanges"))
+                .collect(),
+            Family::Amqp if !output.declare => all
+                .map(|exchange| of(exchange).kept("the flow has `exchangeDeclare: off`"))
+                .collect(),
+            Family::Amqp if dry => all
+                .map(|exchange| of(exchange).after(Ok(Became::Planned)))
+                .collect(),
             Family::Amqp => {
                 let declared = match self.amqp(manner, &output.broker, output.tls) {
                     Ok(broker) => broker
@@ -340,16 +354,17 @@ impl Brokers {
                     Some(_) => Became::Failed,
                     None => Became::Declared,
                 };
-                pieces.extend(all.map(|exchange| Piece {
+                all.map(|exchange| Piece {
                     result,
                     reason: reason.clone(),
                     ..of(exchange)
-                }));
+                })
+                .collect()
             }
         }
     }
 
-    async fn declare_input(&mut self, manner: &Manner<'_>, input: &Input) -> Result<(), Error> {
+    async fn declare_input(&mut self, manner: &Manner<'_>, input: &Input) -> Result<Became, Error> {
         match family(&input.broker) {
             Family::Embedded => self.embedded(manner)?.declare(&embedded(input)).await?,
             Family::Amqp => {
@@ -361,7 +376,7 @@ impl Brokers {
                 broker.declare(&embedded(input)).await?;
             }
         }
-        Ok(())
+        Ok(Became::Declared)
     }
 
     async fn delete_input(&mut self, manner: &Manner<'_>, input: &Input) -> Result<Became, Error> {

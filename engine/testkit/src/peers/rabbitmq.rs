@@ -1,4 +1,5 @@
-//! RabbitMQ, started privately: AMQP plain and TLS on loopback, own node, own epmd, no management.
+//! RabbitMQ, started privately: AMQP plain and TLS on loopback, own node, own epmd, and no management
+//! but where it is asked for.
 //!
 //! Starting takes some seconds, nearly all of it the Erlang machine, so the tests of one binary share a
 //! server in a `static` and each has a vhost of its own. Vhosts and users are in a
@@ -60,6 +61,7 @@ pub struct RabbitMqSetup {
     vhosts: Vec<String>,
     users: Vec<User>,
     exchanges: Vec<String>,
+    management: bool,
 }
 
 impl RabbitMqSetup {
@@ -73,6 +75,7 @@ impl RabbitMqSetup {
                 permissions: [".*"; 3].map(str::to_owned),
             }],
             exchanges: Vec::new(),
+            management: false,
         }
     }
 
@@ -108,11 +111,24 @@ impl RabbitMqSetup {
         self
     }
 
+    /// With the management API, where [`RabbitMq::USER`] may make users then. It takes some seconds more.
+    #[must_use]
+    pub fn management(mut self) -> Self {
+        self.management = true;
+        self
+    }
+
     fn definitions(&self) -> Value {
         let users: Vec<Value> = self
             .users
             .iter()
-            .map(|user| json!({"name": user.name, "password": user.password, "tags": ""}))
+            .map(|user| {
+                let tags = match self.management && user.name == RabbitMq::USER {
+                    true => "administrator",
+                    false => "",
+                };
+                json!({"name": user.name, "password": user.password, "tags": tags})
+            })
             .collect();
         let vhosts: Vec<Value> = self
             .vhosts
@@ -157,6 +173,7 @@ pub struct RabbitMq {
     home: PathBuf,
     authority: Authority,
     ports: Ports,
+    management: bool,
     node: String,
     server: Option<Child>,
     epmd: Option<Child>,
@@ -169,6 +186,8 @@ struct Ports {
     amqps: u16,
     epmd: u16,
     distribution: u16,
+    management: u16,
+    management_tls: u16,
 }
 
 impl RabbitMq {
@@ -225,6 +244,7 @@ impl RabbitMq {
         let mut server = Self {
             authority,
             ports: pick_ports()?,
+            management: setup.management,
             node: format!("{unique}@localhost"),
             server: None,
             epmd: None,
@@ -254,6 +274,16 @@ impl RabbitMq {
     /// The port for AMQP over TLS; the certificate is for `localhost`.
     pub fn tls_port(&self) -> u16 {
         self.ports.amqps
+    }
+
+    /// The port of the management API on 127.0.0.1, where it was asked for.
+    pub fn management_port(&self) -> u16 {
+        self.ports.management
+    }
+
+    /// The same over TLS; the certificate is for `localhost`.
+    pub fn management_tls_port(&self) -> u16 {
+        self.ports.management_tls
     }
 
     /// The certificate authority that signed the server's certificate, PEM.
@@ -349,8 +379,12 @@ impl RabbitMq {
             self.start_epmd()?;
         }
         write_private(&self.home.join("rabbitmq.conf"), &self.config())?;
-        // No plugins: nothing of the system's choice is started.
-        write_private(&self.home.join("plugins"), "[].\n")?;
+        // Nothing of the system's choice is started.
+        let plugins = match self.management {
+            true => "[rabbitmq_management].\n",
+            false => "[].\n",
+        };
+        write_private(&self.home.join("plugins"), plugins)?;
         let log = fs::File::create(self.home.join("server.log"))?;
         let child = self
             .command(&script("rabbitmq-server")?)
@@ -368,9 +402,10 @@ impl RabbitMq {
                 bail!("rabbitmq ended with {status}, it said:\n{}", self.said());
             }
             // The port for TLS is the last to be opened.
-            if TcpStream::connect(("127.0.0.1", self.ports.amqps)).is_ok()
-                && TcpStream::connect(("127.0.0.1", self.ports.amqp)).is_ok()
-            {
+            let open = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
+            let managed =
+                !self.management || open(self.ports.management_tls) && open(self.ports.management);
+            if managed && open(self.ports.amqps) && open(self.ports.amqp) {
                 return Ok(());
             }
             if started.elapsed() > START_LIMIT {
@@ -418,7 +453,26 @@ impl RabbitMq {
 
     fn config(&self) -> String {
         let home = self.home.display();
-        let Ports { amqp, amqps, .. } = self.ports;
+        let Ports {
+            amqp,
+            amqps,
+            management,
+            management_tls,
+            ..
+        } = self.ports;
+        let managed = match self.management {
+            false => String::new(),
+            true => format!(
+                "management.tcp.ip = 127.0.0.1
+management.tcp.port = {management}
+management.ssl.ip = 127.0.0.1
+management.ssl.port = {management_tls}
+management.ssl.cacertfile = {home}/ca.pem
+management.ssl.certfile = {home}/cert.pem
+management.ssl.keyfile = {home}/key.pem
+"
+            ),
+        };
         format!(
             "# Written by flow-testkit.
 listeners.tcp.1 = 127.0.0.1:{amqp}
@@ -433,7 +487,7 @@ log.console.level = info
 disk_free_limit.absolute = 1MB
 vm_memory_high_watermark.relative = 0.6
 collect_statistics_interval = 60000
-"
+{managed}"
         )
     }
 
@@ -515,7 +569,7 @@ fn script(name: &str) -> Result<PathBuf> {
 }
 
 fn pick_ports() -> Result<Ports> {
-    let listeners: Vec<TcpListener> = (0..4)
+    let listeners: Vec<TcpListener> = (0..6)
         .map(|_| TcpListener::bind(("127.0.0.1", 0)))
         .collect::<std::io::Result<_>>()
         .context("cannot pick free ports")?;
@@ -525,6 +579,8 @@ fn pick_ports() -> Result<Ports> {
         amqps: port(1)?,
         epmd: port(2)?,
         distribution: port(3)?,
+        management: port(4)?,
+        management_tls: port(5)?,
     })
 }
 

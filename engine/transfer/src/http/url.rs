@@ -145,13 +145,13 @@ pub(super) fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 }
 
 /// `Sun, 22 Nov 2026 01:52:07 GMT`.
-pub(super) fn http_date(text: &str) -> Option<Timestamp> {
+pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
     let zoned = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
     Some(zoned.timestamp().into())
 }
 
 /// As [`http_date`] reads it, in whole seconds.
-pub(super) fn as_http_date(time: Timestamp) -> Option<String> {
+pub(crate) fn as_http_date(time: Timestamp) -> Option<String> {
     let whole = jiff::Timestamp::from_second(time.as_second()).ok()?;
     jiff::fmt::rfc2822::DateTimePrinter::new()
         .timestamp_to_rfc9110_string(&whole)

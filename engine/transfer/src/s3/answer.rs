@@ -100,7 +100,7 @@ pub(super) fn region(headers: &HeaderMap, text: &str) -> Option<String> {
 const SHOWN_MAX: usize = 200;
 
 /// The text of the first element `name`, for people: errors are small and flat.
-pub(super) fn tag(text: &str, name: &str) -> Option<String> {
+pub(crate) fn tag(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (value, _) = rest.split_once(&format!("</{name}>"))?;
     let mut plain = value.to_owned();

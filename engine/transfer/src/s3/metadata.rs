@@ -17,15 +17,15 @@ const MAX: usize = 1_800;
 
 /// What the entry of an object says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Noted {
-    pub(super) identity: Option<Identity>,
-    pub(super) mtime: Option<Timestamp>,
+pub(crate) struct Noted {
+    pub(crate) identity: Option<Identity>,
+    pub(crate) mtime: Option<Timestamp>,
 }
 
-/// Reads the entry; what makes no sense is none.
-pub(super) fn read(headers: &HeaderMap) -> Noted {
+/// Reads the entry from the header `name`; what makes no sense is none.
+pub(crate) fn read(headers: &HeaderMap, name: &str) -> Noted {
     let entry: Option<Value> = headers
-        .get(HEADER)
+        .get(name)
         .and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
     let Some(entry) = entry else {
         return Noted::default();
@@ -42,7 +42,7 @@ pub(super) fn read(headers: &HeaderMap) -> Noted {
 }
 
 /// The entry for what is known; none where nothing is.
-pub(super) fn write(about: &About) -> Option<String> {
+pub(crate) fn write(about: &About) -> Option<String> {
     let identity = about.identity.as_ref();
     if identity.is_none() && about.mtime.is_none() {
         return None;
@@ -96,10 +96,10 @@ mod tests {
 
     fn again(text: &str) -> Noted {
         let value = HeaderValue::from_str(text).unwrap();
-        read(&HeaderMap::from_iter([(
-            HeaderName::from_static(HEADER),
-            value,
-        )]))
+        read(
+            &HeaderMap::from_iter([(HeaderName::from_static(HEADER), value)]),
+            HEADER,
+        )
     }
 
     #[test]
@@ -134,6 +134,6 @@ mod tests {
         for text in ["{}", "[1]", "{", "{\"identity\":3,\"mtime\":\"soon\"}"] {
             assert_eq!(again(text), Noted::default());
         }
-        assert_eq!(read(&HeaderMap::new()), Noted::default());
+        assert_eq!(read(&HeaderMap::new(), HEADER), Noted::default());
     }
 }

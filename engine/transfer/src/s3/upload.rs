@@ -43,15 +43,23 @@ fn part_size(size: Option<u64>) -> usize {
 }
 
 /// Takes content in pieces of one size.
-struct Pieces<'a> {
+pub(crate) struct Pieces<'a> {
     body: &'a mut dyn Chunks,
     rest: Bytes,
     size: usize,
 }
 
-impl Pieces<'_> {
-    /// As many bytes as a part has; fewer at the end.
-    async fn next(&mut self) -> Result<Bytes, Error> {
+impl<'a> Pieces<'a> {
+    pub(crate) fn new(body: &'a mut dyn Chunks, size: usize) -> Self {
+        Self {
+            body,
+            rest: Bytes::new(),
+            size,
+        }
+    }
+
+    /// As many bytes as a piece has; fewer at the end.
+    pub(crate) async fn next(&mut self) -> Result<Bytes, Error> {
         let mut piece = BytesMut::new();
         while piece.len() < self.size {
             if self.rest.is_empty() {
@@ -70,11 +78,7 @@ impl Pieces<'_> {
 impl Upload<'_> {
     pub(super) async fn run(&self, body: &mut dyn Chunks) -> Result<(), Error> {
         let size = part_size(self.about.size);
-        let mut pieces = Pieces {
-            body,
-            rest: Bytes::new(),
-            size,
-        };
+        let mut pieces = Pieces::new(body, size);
         let first = pieces.next().await?;
         if first.len() < size {
             return self.whole(first).await;
