@@ -25,14 +25,18 @@ fn csv_becomes_json_in_python() {
     fs::create_dir(project.path("build")).expect("the copy is writable");
     project.install(&flow, "build/csv-to-json.wasm", &PYTHON);
     flow.add_flow("flow/tables", &project.flow("flow/tables"));
-    flow.write("tables/people.csv", "name;age\nAnna;31\nBö;007\n".as_bytes());
+    flow.write(
+        "tables/people.csv",
+        "name;age\nAnna;31\nBö;007\n".as_bytes(),
+    );
     flow.write("tables/broken.csv", b"name;age\nAnna\n");
     flow.write("tables/note.txt", b"no table\n");
     let done = flow
         .run(&["foreground", "flow/tables", "--once", "--trace"])
         .expect(0);
     let made = fs::read_to_string(flow.path("json/people.json")).expect("it was made");
-    let expected = "[\n{\"name\": \"Anna\", \"age\": 31},\n{\"name\": \"Bö\", \"age\": \"007\"}\n]\n";
+    let expected =
+        "[\n{\"name\": \"Anna\", \"age\": 31},\n{\"name\": \"Bö\", \"age\": \"007\"}\n]\n";
     assert_eq!(made, expected);
     assert!(!flow.path("json/broken.json").exists());
     let why = "not readable as CSV: line 2 has another number of fields than the heading";
@@ -88,11 +92,15 @@ fn a_chat_hears_of_a_batch_from_javascript() {
     fs::create_dir(project.path("build")).expect("the copy is writable");
     project.install(&flow, "build/chat-notify.wasm", &JS);
     let (port, said) = chat();
-    flow.env("CHAT_WEBHOOK", &format!("http://127.0.0.1:{port}/hooks/abc"));
+    flow.env(
+        "CHAT_WEBHOOK",
+        &format!("http://127.0.0.1:{port}/hooks/abc"),
+    );
     flow.add_flow("flow/arrivals", &project.flow("flow/arrivals"));
     flow.write("arrivals/a.txt", b"12345");
     flow.write("arrivals/b.txt", b"");
-    flow.run(&["foreground", "flow/arrivals", "--once"]).expect(0);
+    flow.run(&["foreground", "flow/arrivals", "--once"])
+        .expect(0);
     let said = said.recv_timeout(Duration::from_secs(20));
     let said: serde_json::Value =
         serde_json::from_str(&said.expect("the chat was told")).expect("JSON");
@@ -120,7 +128,8 @@ fn a_mistake_in_javascript_names_its_line() {
     flow.write("in/a.txt", b"12345");
     let done = flow.run(&["foreground", "flow/wrong", "--once"]);
     assert!(
-        done.stderr.contains("TypeError") && done.stderr.contains("at afterAccept (src/plugin.js:7)"),
+        done.stderr.contains("TypeError")
+            && done.stderr.contains("at afterAccept (src/plugin.js:7)"),
         "{}",
         done.stderr
     );
@@ -199,7 +208,10 @@ fn the_python_kit_passes_its_own_tests() {
 #[test]
 fn the_javascript_example_and_kit_pass_their_own_tests() {
     let project = Project::of("plugin-js");
-    let tests = ["tests/plugin.test.js", "../../plugins/sdk-js/tests/kit.test.js"];
+    let tests = [
+        "tests/plugin.test.js",
+        "../../plugins/sdk-js/tests/kit.test.js",
+    ];
     let told = project.run("node", &[&["--test"], &tests[..]].concat());
     assert!(told.contains("# fail 0"), "{told}");
 }

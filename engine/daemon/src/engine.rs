@@ -8,7 +8,8 @@ use std::time::Duration;
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{
-    Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings, World,
+    Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings,
+    World,
 };
 use flow_listen::Doors;
 use flow_runtime::ports::{CallbackFactory, Clock, Observer};
@@ -350,7 +351,9 @@ impl Engine {
             secrets: Arc::new(FileSecrets(credentials.clone())),
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            world: recorder.clone().map(|recorder| Arc::new(Recording(recorder)) as Arc<dyn World>),
+            world: recorder
+                .clone()
+                .map(|recorder| Arc::new(Recording(recorder)) as Arc<dyn World>),
         };
         // Once, and to look, nobody is waited for.
         let open = !options.once && !options.dry_run;

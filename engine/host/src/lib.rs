@@ -53,8 +53,8 @@ pub use outside::{
 pub use plugin::Plugin;
 pub use record::{Recorder, Recording};
 pub use replay::{Played, ReplayOptions, ReplaySummary, Session};
-/// The version of the contract this host understands; a plugin of another does not load.
-pub use surface::VERSION as CONTRACT;
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;
+/// The version of the contract this host understands; a plugin of another does not load.
+pub use surface::VERSION as CONTRACT;
 pub use web::Proxies;

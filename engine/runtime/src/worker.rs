@@ -25,7 +25,8 @@ use crate::nodupe;
 use crate::pace::Pace;
 use crate::pass::Pass;
 use crate::ports::{
-    CallbackFactory, Clock, Consumer, Debugger, Event, Failure, Observer, PassCounts, Publisher, Settlement,
+    CallbackFactory, Clock, Consumer, Debugger, Event, Failure, Observer, PassCounts, Publisher,
+    Settlement,
 };
 use crate::poster::Poster;
 use crate::retry::backoff;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use flow_message::Message;
-use flow_runtime::ports::{Confirm, Event, PassCounts, Rejection};
+use flow_runtime::ports::{Confirm, Event, PassCounts};
 
 use crate::args::LogLevel;
 use crate::render::{bytes, elapsed, printable, printable_lines, wait};

@@ -267,9 +267,11 @@ mod tests {
             stage: "filter",
         };
         let wanted = Wanted::of(&flow(|_| {}));
-        assert!(wanted.line(&rejected(&ruled)).is_none());
+        assert!(wanted.line(&rejected(&ruled), LogLevel::Debug).is_none());
         for _ in 0..BAD_NAMES {
-            let (level, text) = wanted.line(&rejected(&bad)).expect("it has a line");
+            let (level, text) = wanted
+                .line(&rejected(&bad), LogLevel::Debug)
+                .expect("it has a line");
             assert_eq!(level, LogLevel::Warn);
             assert!(
                 text.starts_with("rejected  ../b\\u{1b}.txt  in filter"),
@@ -277,24 +279,31 @@ mod tests {
             );
         }
         for _ in 0..3 {
-            assert!(wanted.line(&rejected(&bad)).is_none());
+            assert!(wanted.line(&rejected(&bad), LogLevel::Debug).is_none());
         }
-        let (level, text) = wanted.line(&Event::Housekeeping).expect("a line");
+        let (level, text) = wanted
+            .line(&Event::Housekeeping, LogLevel::Debug)
+            .expect("a line");
         assert_eq!(level, LogLevel::Warn);
         assert!(
             text.starts_with("totals ") && text.contains("; 3 more messages rejected"),
             "{text}"
         );
-        assert!(wanted.line(&rejected(&bad)).is_some(), "a new upkeep");
-        let (level, _) = wanted.line(&Event::Housekeeping).expect("a line");
+        assert!(
+            wanted.line(&rejected(&bad), LogLevel::Debug).is_some(),
+            "a new upkeep"
+        );
+        let (level, _) = wanted
+            .line(&Event::Housekeeping, LogLevel::Debug)
+            .expect("a line");
         assert_eq!(level, LogLevel::Debug);
 
         let all = Wanted::of(&flow(|flow| flow.log.events.reject = true));
         for _ in 0..=BAD_NAMES {
-            assert!(all.line(&rejected(&bad)).is_some());
+            assert!(all.line(&rejected(&bad), LogLevel::Debug).is_some());
         }
         assert!(
-            all.line(&Event::Housekeeping)
+            all.line(&Event::Housekeeping, LogLevel::Debug)
                 .is_some_and(|(_, text)| !text.contains("more"))
         );
     }

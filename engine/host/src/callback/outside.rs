@@ -10,7 +10,7 @@ use crate::convert::outgoing::Texts;
 use crate::error::Error;
 use crate::instance::{Live, answer, call};
 use crate::store::Call;
-use crate::trap;
+use crate::trap::{self, About};
 
 /// What a call from outside the loop brings.
 fn from_outside(desk: Desk) -> Call {
@@ -36,7 +36,7 @@ impl GuestCallback {
         let call = about(batch, state, None);
         let (posted, live) = answer!(
             self,
-            call!(self, post as "post", call, |guest, store| guest
+            call!(self, post as "post", call, About::Items(batch), |guest, store| guest
                 .call_post(store, &messages))
         );
         self.answers(live, "post", batch, posted, |answer, _, posted| {
@@ -71,6 +71,7 @@ impl GuestCallback {
                 self,
                 request as "request",
                 from_outside(desk),
+                About::Nothing,
                 |guest, store| guest.call_handle(store, given)
             )
         );
@@ -110,7 +111,7 @@ impl GuestCallback {
         }
         let ((), live) = answer!(
             self,
-            call!(self, line as "line", from_outside(desk), |guest, store| {
+            call!(self, line as "line", from_outside(desk), About::Nothing, |guest, store| {
                 guest.call_line(store, peer, text)
             })
         );
@@ -124,7 +125,7 @@ impl GuestCallback {
         }
         let ((), live) = answer!(
             self,
-            call!(self, line as "line", from_outside(desk), |guest, store| {
+            call!(self, line as "line", from_outside(desk), About::Nothing, |guest, store| {
                 guest.call_closed(store, peer)
             })
         );

@@ -256,7 +256,14 @@ impl Session {
         };
         let trust = Arc::new(Trust::new(catalogue.host().clone(), None));
         let metrics = Arc::new(Metrics::default());
-        let mut setup = factory::setup(plugin, &flow, &spec, &surroundings, &trust, &metrics);
+        let mut setup = factory::setup(
+            plugin,
+            &flow,
+            &spec,
+            &surroundings,
+            (&trust, &metrics, catalogue.host().web()),
+            None,
+        );
         setup.directories = texts(run.get("directories"))
             .into_iter()
             .map(PathBuf::from)
