@@ -212,7 +212,7 @@ mod tests {
     use std::time::Duration;
 
     use flow_message::{Timestamp, Topic};
-    use flow_runtime::ports::Failure;
+    use flow_runtime::ports::{Failure, Rejection};
 
     use super::*;
 
