@@ -248,6 +248,14 @@ impl Engine {
         observer: Arc<dyn Observer>,
         drain: Drain,
     ) -> Result<Summary, Error> {
+        if !options.once && !options.dry_run && self.is_helper(&flow)? {
+            // Somebody who runs it as a helper would find it taken.
+            tracing::info!(
+                flow = %flow.name,
+                "The flow is a helper: the program that needs it runs `flow helper`. Nothing is done here."
+            );
+            return Ok(Summary::default());
+        }
         let running = Running {
             store: self.store(&flow.name)?,
             paths: None,
@@ -396,6 +404,14 @@ impl Engine {
         };
         brokers.close().await?;
         Ok(summary)
+    }
+
+    /// Whether nothing comes into `flow` but lines of the program that runs it.
+    fn is_helper(&self, flow: &Flow) -> Result<bool, Error> {
+        if flow.input.is_some() || flow.listen.is_some() || flow.poll_url.is_some() {
+            return Ok(false);
+        }
+        Ok(self.any_does(flow, "line", None)? && !self.any_does(flow, "gather", None)?)
     }
 
     /// What plugins of `flow` do themselves.
