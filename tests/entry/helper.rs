@@ -158,6 +158,11 @@ fn a_flow_without_lines_is_no_helper_and_one_runs_once() {
         refused.stderr
     );
     let flow = scene(FLOW);
+    // The background leaves it to the program that needs it.
+    flow.run(&["start", "flow/lines"]).expect(0);
+    until("it is left alone", || {
+        flow.run(&["status", "flow/lines"]).stdout.contains("stopped")
+    });
     let mut helper = Helper::start(&flow);
     helper.say("ping\n");
     helper.hear();
@@ -168,6 +173,7 @@ fn a_flow_without_lines_is_no_helper_and_one_runs_once() {
         second.stderr
     );
     helper.close();
+    flow.run(&["stop"]).expect(0);
 }
 
 #[test]

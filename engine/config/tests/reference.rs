@@ -28,6 +28,10 @@ fn with(kind: Kind, name: &str, value: &str) -> String {
     if name == "callbacks" && kind == Kind::Flow {
         text.push_str("directory: /data\n");
     }
+    // Who listens needs somebody who answers.
+    if name == "listen" {
+        text.push_str("callbacks: [hooks]\n");
+    }
     text.push_str(&format!("{name}: {value}\n"));
     text
 }

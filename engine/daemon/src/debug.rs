@@ -33,6 +33,14 @@ impl Engine {
         drain: Drain,
         debugging: Debugging,
     ) -> Result<Summary, Error> {
+        if !options.once && !options.dry_run && self.is_helper(&flow)? {
+            // Somebody who runs it as a helper would find it taken.
+            tracing::info!(
+                flow = %flow.name,
+                "The flow is a helper: the program that needs it runs `flow helper`. Nothing is done here."
+            );
+            return Ok(Summary::default());
+        }
         let running = Running {
             store: self.store(&flow.name)?,
             paths: None,

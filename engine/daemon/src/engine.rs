@@ -430,6 +430,14 @@ impl Engine {
         Ok(summary)
     }
 
+    /// Whether nothing comes into `flow` but lines of the program that runs it.
+    pub(crate) fn is_helper(&self, flow: &Flow) -> Result<bool, Error> {
+        if flow.input.is_some() || flow.listen.is_some() || flow.poll_url.is_some() {
+            return Ok(false);
+        }
+        Ok(self.any_does(flow, "line", None)? && !self.any_does(flow, "gather", None)?)
+    }
+
     /// What plugins of `flow` do themselves.
     fn taken(&self, flow: &Flow) -> Result<Taken, Error> {
         let scheme = flow.send_to.as_ref().map(|url| url.scheme());

@@ -85,7 +85,12 @@ pub(crate) fn plugins() -> Plugins {
         entry_points: vec!["after_work".into(), "send".into()],
         ..Manifest::default()
     };
-    [mail, decode, api]
+    let hooks = Manifest {
+        name: "hooks".into(),
+        entry_points: vec!["request".into()],
+        ..Manifest::default()
+    };
+    [mail, decode, api, hooks]
         .into_iter()
         .map(|manifest| (manifest.name.clone(), manifest))
         .collect()
