@@ -11,15 +11,27 @@ fn a_mail_session_is_played_back_without_the_server_and_goes_the_same_way() {
     let scene = Scene::new();
     let sent: Vec<Generated> = mails(6, 5_000, 71).collect();
     scene.deliver(&sent);
-    scene.set(&MailFlow::new(Access::Imaps).everything().mail_option("after: seen"));
+    scene.set(
+        &MailFlow::new(Access::Imaps)
+            .everything()
+            .mail_option("after: seen"),
+    );
     let run = scene
         .flow
         .run(&["foreground", Scene::FLOW, "--once", "--record", "mail.rec"])
         .expect(0);
-    assert!(run.stderr.contains("flow replay mail.rec"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("flow replay mail.rec"),
+        "{}",
+        run.stderr
+    );
 
     let recording = text(&scene.flow, "mail.rec");
-    assert!(recording.starts_with("{\"flowRecording\":1,"), "{}", &recording[..80]);
+    assert!(
+        recording.starts_with("{\"flowRecording\":1,"),
+        "{}",
+        &recording[..80]
+    );
     assert!(!recording.contains(Dovecot::PASSWORD));
     for entry_point in ["gather", "download", "after_work", "settled"] {
         assert!(
@@ -35,17 +47,29 @@ fn a_mail_session_is_played_back_without_the_server_and_goes_the_same_way() {
     elsewhere.write("mail.rec", recording.as_bytes());
     let played = elsewhere.run(&["replay", "mail.rec"]).expect(0);
     assert_eq!(played.stdout, "");
-    assert!(played.stderr.contains("went as recorded"), "{}", played.stderr);
+    assert!(
+        played.stderr.contains("went as recorded"),
+        "{}",
+        played.stderr
+    );
     let traced = elsewhere.run(&["replay", "mail.rec", "--trace"]).expect(0);
     assert!(traced.stdout.contains("mail download"), "{}", traced.stdout);
-    assert!(traced.stdout.contains("asked: connect 127.0.0.1:"), "{}", traced.stdout);
+    assert!(
+        traced.stdout.contains("asked: connect 127.0.0.1:"),
+        "{}",
+        traced.stdout
+    );
 
     // What the plugin wrote is compared as well.
     let other = recording.replacen("\"wrote\":{\"text\":\"A", "\"wrote\":{\"text\":\"B", 1);
     elsewhere.write("other.rec", other.as_bytes());
     if other != recording {
         let played = elsewhere.run(&["replay", "other.rec"]).expect(1);
-        assert!(played.stdout.contains("wrote to 127.0.0.1:"), "{}", played.stdout);
+        assert!(
+            played.stdout.contains("wrote to 127.0.0.1:"),
+            "{}",
+            played.stdout
+        );
     }
     drop(flow);
 }
@@ -61,13 +85,17 @@ fn a_changed_plugin_shows_where_it_differs() {
         .run(&["replay", "x.rec", "--plugin", "trap=other.wasm"])
         .expect(1);
     assert!(
-        played.stdout.contains("`one` update header calls: 1, now gone")
+        played
+            .stdout
+            .contains("`one` update header calls: 1, now gone")
             && played.stdout.contains("`one` update header count: new, 1"),
         "{}",
         played.stdout
     );
     assert!(
-        played.stderr.contains("plugin `trap` is another build than was recorded")
+        played
+            .stderr
+            .contains("plugin `trap` is another build than was recorded")
             && played.stderr.contains("calls of shovel/x went another way"),
         "{}",
         played.stderr
@@ -81,14 +109,26 @@ fn what_is_no_recording_is_neither_read_nor_written_over() {
     let refused = flow
         .run(&["foreground", "shovel/x", "--once", "--record", "precious"])
         .expect(2);
-    assert!(refused.stderr.contains("another file of this name"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("another file of this name"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(text(&flow, "precious"), "keep me\n");
     let refused = flow.run(&["replay", "precious"]).expect(2);
-    assert!(refused.stderr.contains("it is no recording"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("it is no recording"),
+        "{}",
+        refused.stderr
+    );
     let newer = "{\"flowRecording\":99}\n";
     flow.write("newer.rec", newer.as_bytes());
     let refused = flow.run(&["replay", "newer.rec"]).expect(2);
-    assert!(refused.stderr.contains("it is of version 99"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("it is of version 99"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -103,17 +143,31 @@ fn a_crash_names_its_message_and_the_command_that_shows_it_again() {
         "it was called with 3 messages, `one` to `two` of http://h/",
         "to see it again: `flow replay ",
     ] {
-        assert!(run.stderr.contains(words), "`{words}` is not in\n{}", run.stderr);
+        assert!(
+            run.stderr.contains(words),
+            "`{words}` is not in\n{}",
+            run.stderr
+        );
     }
-    let at = run.stderr.split("--at ").nth(1).expect("the command names the call");
+    let at = run
+        .stderr
+        .split("--at ")
+        .nth(1)
+        .expect("the command names the call");
     let at: String = at.chars().take_while(char::is_ascii_digit).collect();
     let played = flow.run(&["replay", "x.rec", "--at", &at]).expect(1);
     assert!(
-        played.stdout.contains("alone, 1 of the 3 messages crash it: `boom`"),
+        played
+            .stdout
+            .contains("alone, 1 of the 3 messages crash it: `boom`"),
         "{}",
         played.stdout
     );
-    assert!(played.stdout.contains("the envelope was empty"), "{}", played.stdout);
+    assert!(
+        played.stdout.contains("the envelope was empty"),
+        "{}",
+        played.stdout
+    );
 
     let flow = shovel(&["boom"]);
     let run = flow.run(&["foreground", "shovel/x", "--once"]).expect(1);
@@ -121,6 +175,10 @@ fn a_crash_names_its_message_and_the_command_that_shows_it_again() {
         "it was called with `boom` of http://h/",
         "to see it again: `flow foreground shovel/x --record FILE`, then `flow replay FILE`",
     ] {
-        assert!(run.stderr.contains(words), "`{words}` is not in\n{}", run.stderr);
+        assert!(
+            run.stderr.contains(words),
+            "`{words}` is not in\n{}",
+            run.stderr
+        );
     }
 }

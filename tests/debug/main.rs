@@ -16,8 +16,9 @@ fn guest(name: &str) -> Vec<u8> {
     let directory = GUESTS.get_or_init(|| {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let guests = flow_xtask::build_example_guests(&workspace, &target, flow_xtask::Profile::Dev)
-            .expect("the guests build");
+        let guests =
+            flow_xtask::build_example_guests(&workspace, &target, flow_xtask::Profile::Dev)
+                .expect("the guests build");
         let (_, one) = guests.first().expect("there are guests");
         one.parent().expect("a file has a parent").to_owned()
     });

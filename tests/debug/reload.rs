@@ -20,7 +20,10 @@ fn a_rebuilt_plugin_is_taken_over_and_a_broken_one_is_not() {
     arrives(1);
 
     flow.write("config/plugins/trap.wasm", b"not wasm at all");
-    running.wait_for("changed, but can't be used; what was there before goes on", SOON);
+    running.wait_for(
+        "changed, but can't be used; what was there before goes on",
+        SOON,
+    );
     announce(&flow, &["two"]);
     arrives(2);
 

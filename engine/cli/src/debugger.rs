@@ -115,7 +115,9 @@ impl Prompt {
         let more = match script {
             Some(path) => {
                 let text = match path.as_os_str() == "-" {
-                    true => std::io::read_to_string(std::io::stdin()).context("can't read stdin")?,
+                    true => {
+                        std::io::read_to_string(std::io::stdin()).context("can't read stdin")?
+                    }
                     false => std::fs::read_to_string(path)
                         .with_context(|| format!("can't read {}", path.display()))?,
                 };
@@ -180,8 +182,9 @@ impl Prompt {
 
     fn end_asking(&self) -> Step {
         self.quit.store(true, Ordering::Relaxed);
-        self.console
-            .talk("quitting: what is in hand goes back undecided, and comes again at the next start");
+        self.console.talk(
+            "quitting: what is in hand goes back undecided, and comes again at the next start",
+        );
         self.drain.request();
         Step::Back
     }
@@ -219,15 +222,13 @@ impl Debugger for Prompt {
             return Step::Back;
         }
         let key = stop.item.map(|item| item.key.clone()).unwrap_or_default();
-        if self.on.load(Ordering::Relaxed)
-            || !self.is_wanted(&stop)
-            || talk.passed.contains(&key)
-        {
+        if self.on.load(Ordering::Relaxed) || !self.is_wanted(&stop) || talk.passed.contains(&key) {
             return Step::Go;
         }
         match (&stop.note, stop.stage) {
             (Some(refused), stage) if stage != "settle" => {
-                self.console.talk(&format!("not changed: {}", printable(refused)));
+                self.console
+                    .talk(&format!("not changed: {}", printable(refused)));
             }
             _ => self.console.talk(&look::headline(&stop)),
         }
@@ -262,7 +263,8 @@ impl Debugger for Prompt {
                 Command::Edit(_) | Command::Reject(_) | Command::Fail(_)
                     if stop.item.is_none() || stop.stage == "settle" =>
                 {
-                    self.console.talk("there is nothing to decide here; `c` goes on");
+                    self.console
+                        .talk("there is nothing to decide here; `c` goes on");
                 }
                 Command::Edit(edit) => return Step::Edit(vec![edit]),
                 Command::Reject(reason) => {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{
-    Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings, World,
+    Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings,
+    World,
 };
 use flow_runtime::ports::{CallbackFactory, Clock, Observer};
 use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};
@@ -307,7 +308,9 @@ impl Engine {
             secrets: Arc::new(FileSecrets(credentials.clone())),
             observer: Arc::clone(&observer),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            world: recorder.clone().map(|recorder| Arc::new(Recording(recorder)) as Arc<dyn World>),
+            world: recorder
+                .clone()
+                .map(|recorder| Arc::new(Recording(recorder)) as Arc<dyn World>),
         };
         // Starting wasmtime takes a moment that flows without plugins need not pay.
         let plugins: Option<Arc<dyn CallbackFactory>> = match flow.callbacks.is_empty() {

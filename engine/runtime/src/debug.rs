@@ -13,8 +13,8 @@ use crate::edit;
 use crate::job::{Job, JobEnd, Live};
 use crate::ports::{Content, Event, Failure, Outgoing, Rejection, Step, Stop, Worked};
 use crate::shared::Shared;
-use crate::{post, verdict};
 use crate::work::{Entry, Worker, source};
+use crate::{post, verdict};
 
 /// How a message goes on after a stop.
 enum Way {

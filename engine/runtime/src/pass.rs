@@ -274,9 +274,7 @@ impl Running {
     }
 
     async fn after_accept(&mut self, jobs: &mut [Job], overlay: &Arc<Overlay>, index: usize) {
-        self.shared
-            .stop_at("after_accept", Some(index), jobs)
-            .await;
+        self.shared.stop_at("after_accept", Some(index), jobs).await;
         let entries = take_entries(jobs);
         if entries.is_empty() {
             return;

@@ -11,8 +11,8 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use flow_config::{Flow, Output};
 use flow_config::template::Context;
+use flow_config::{Flow, Output};
 use flow_message::{Message, Topic};
 use serde_json::Value;
 
@@ -184,9 +184,10 @@ impl Finisher {
         self.set_headers(&mut message, live.meta.born)?;
         let copied = self.shared.stamp.take_topic(&mut message);
         let given = flow.output.as_ref().and_then(|output| output.topic.clone());
-        let topic = given.or(copied).map(Topic::from).unwrap_or_else(|| {
-            topic_of(flow, &message)
-        });
+        let topic = given
+            .or(copied)
+            .map(Topic::from)
+            .unwrap_or_else(|| topic_of(flow, &message));
         let key = Some(format!("{}:{}", self.name, live.item.key));
         Ok(Outgoing {
             message,

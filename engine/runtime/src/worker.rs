@@ -24,7 +24,8 @@ use crate::nodupe;
 use crate::pace::Pace;
 use crate::pass::Pass;
 use crate::ports::{
-    CallbackFactory, Clock, Consumer, Debugger, Event, Failure, Observer, PassCounts, Publisher, Settlement,
+    CallbackFactory, Clock, Consumer, Debugger, Event, Failure, Observer, PassCounts, Publisher,
+    Settlement,
 };
 use crate::retry::backoff;
 use crate::shared::Shared;

@@ -132,7 +132,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut totals = observer.finish();
     if let (Some(recorder), Some(file)) = (&debugging.recorder, &args.record) {
         let (calls, file) = (recorder.calls(), file.display());
-        console.talk(&format!("{calls} calls are in {file}: `flow replay {file}`"));
+        console.talk(&format!(
+            "{calls} calls are in {file}: `flow replay {file}`"
+        ));
     }
     // A dry run has no passes to add up, but knows what it saw.
     totals.counts = result??;

@@ -119,8 +119,14 @@ mod tests {
             ("x 20", Command::Content(20)),
             ("skip", Command::Reject("rejected by hand".into())),
             ("r not wanted", Command::Reject("not wanted".into())),
-            ("set relPath a/b c", Command::Edit(Edit::RelPath("a/b c".into()))),
-            ("set relPath=a/b", Command::Edit(Edit::RelPath("a/b".into()))),
+            (
+                "set relPath a/b c",
+                Command::Edit(Edit::RelPath("a/b c".into())),
+            ),
+            (
+                "set relPath=a/b",
+                Command::Edit(Edit::RelPath("a/b".into())),
+            ),
             (
                 "set header x = y=z",
                 Command::Edit(Edit::Header("x".into(), Some("y=z".into()))),

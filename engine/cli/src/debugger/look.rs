@@ -49,7 +49,9 @@ pub(super) fn headers(stop: &Stop<'_>) -> String {
     let mut text = String::new();
     if let serde_json::Value::Object(fields) = v03::to_value(&item.message) {
         for (name, value) in fields {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             let _ = writeln!(text, "  {}: {}", printable(&name), printable(&value));
         }
     }
