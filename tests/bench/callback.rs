@@ -86,12 +86,25 @@ fn build(work: &Path, language: &str) -> Result<PathBuf> {
     let project = work.join(&name);
     let run = |arguments: &[&str]| -> Result<()> {
         // Not the harness' environment: toolchains look for what is theirs.
-        let status = Command::new(flow.binary()).args(arguments).current_dir(work).status()?;
+        let status = Command::new(flow.binary())
+            .args(arguments)
+            .current_dir(work)
+            .status()?;
         ensure!(status.success(), "flow {arguments:?} failed");
         Ok(())
     };
-    run(&["plugin", "new", &name, "--lang", language, "--entry", "after_accept"])?;
-    let folder = project.to_str().context("the temporary directory is text")?;
+    run(&[
+        "plugin",
+        "new",
+        &name,
+        "--lang",
+        language,
+        "--entry",
+        "after_accept",
+    ])?;
+    let folder = project
+        .to_str()
+        .context("the temporary directory is text")?;
     run(&["plugin", "build", folder])?;
     Ok(project.join(format!("{name}.wasm")))
 }
@@ -109,7 +122,9 @@ fn prepare(broker: &Broker, sr3: &Sr3) -> Result<()> {
                  logLevel warning\n{more}"
             ),
         )?;
-        let declared = sr3.command(&["declare", &format!("shovel/{name}")]).output()?;
+        let declared = sr3
+            .command(&["declare", &format!("shovel/{name}")])
+            .output()?;
         ensure!(declared.status.success(), "sr3 cannot declare its queue");
     }
     Ok(())

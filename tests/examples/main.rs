@@ -6,7 +6,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use flow_testkit::Flow;
 use project::Project;
@@ -24,15 +23,30 @@ fn csv_becomes_json_in_python() {
     let flow = Flow::new();
     fs::create_dir(project.path("build")).expect("the copy is writable");
     project.install(&flow, "build/csv-to-json.wasm", &PYTHON);
+    let shown = flow.run(&["plugin", "show", "csv-to-json"]).expect(0);
+    for part in [
+        "csv-to-json 0.1.0 - turns CSV files into JSON, one object per row",
+        "entry points  after_work, lifecycle",
+        "imports       content, log, metrics",
+        "encoding: choice (utf-8, cp1252) [default: utf-8]",
+        "numbers: flag [default: on]",
+        "limit: size [default: 50MiB]",
+    ] {
+        assert!(shown.stdout.contains(part), "{part}\n{}", shown.stdout);
+    }
     flow.add_flow("flow/tables", &project.flow("flow/tables"));
-    flow.write("tables/people.csv", "name;age\nAnna;31\nBö;007\n".as_bytes());
+    flow.write(
+        "tables/people.csv",
+        "name;age\nAnna;31\nBö;007\n".as_bytes(),
+    );
     flow.write("tables/broken.csv", b"name;age\nAnna\n");
     flow.write("tables/note.txt", b"no table\n");
     let done = flow
         .run(&["foreground", "flow/tables", "--once", "--trace"])
         .expect(0);
     let made = fs::read_to_string(flow.path("json/people.json")).expect("it was made");
-    let expected = "[\n{\"name\": \"Anna\", \"age\": 31},\n{\"name\": \"Bö\", \"age\": \"007\"}\n]\n";
+    let expected =
+        "[\n{\"name\": \"Anna\", \"age\": 31},\n{\"name\": \"Bö\", \"age\": \"007\"}\n]\n";
     assert_eq!(made, expected);
     assert!(!flow.path("json/broken.json").exists());
     let why = "not readable as CSV: line 2 has another number of fields than the heading";
@@ -70,12 +84,12 @@ fn chat() -> (u16, mpsc::Receiver<String>) {
                     break body.to_owned();
                 }
             };
-            stream
-                .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
-                .expect("the client waits");
             if told.send(body).is_err() {
                 return;
             }
+            stream
+                .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+                .expect("the client waits");
         }
     });
     (port, said)
@@ -88,18 +102,25 @@ fn a_chat_hears_of_a_batch_from_javascript() {
     fs::create_dir(project.path("build")).expect("the copy is writable");
     project.install(&flow, "build/chat-notify.wasm", &JS);
     let (port, said) = chat();
-    flow.env("CHAT_WEBHOOK", &format!("http://127.0.0.1:{port}/hooks/abc"));
+    flow.env(
+        "CHAT_WEBHOOK",
+        &format!("http://127.0.0.1:{port}/hooks/abc"),
+    );
     flow.add_flow("flow/arrivals", &project.flow("flow/arrivals"));
     flow.write("arrivals/a.txt", b"12345");
     flow.write("arrivals/b.txt", b"");
-    flow.run(&["foreground", "flow/arrivals", "--once"]).expect(0);
-    let said = said.recv_timeout(Duration::from_secs(20));
-    let said: serde_json::Value =
-        serde_json::from_str(&said.expect("the chat was told")).expect("JSON");
-    let text = said["text"].as_str().expect("a text");
-    let mut lines: Vec<&str> = text.lines().collect();
-    lines[1..].sort_unstable();
-    assert_eq!(lines, ["New in arrivals", "- a.txt (5 B)", "- b.txt (0 B)"]);
+    flow.run(&["foreground", "flow/arrivals", "--once"])
+        .expect(0);
+    // Files may be shared between lanes, each with an instance that tells the chat.
+    let mut lines = Vec::new();
+    for said in said.try_iter() {
+        let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let text = said["text"].as_str().expect("a text");
+        lines.extend(text.lines().map(str::to_owned));
+    }
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines, ["- a.txt (5 B)", "- b.txt (0 B)", "New in arrivals"]);
 }
 
 #[test]
@@ -120,7 +141,8 @@ fn a_mistake_in_javascript_names_its_line() {
     flow.write("in/a.txt", b"12345");
     let done = flow.run(&["foreground", "flow/wrong", "--once"]);
     assert!(
-        done.stderr.contains("TypeError") && done.stderr.contains("at afterAccept (src/plugin.js:7)"),
+        done.stderr.contains("TypeError")
+            && done.stderr.contains("at afterAccept (src/plugin.js:7)"),
         "{}",
         done.stderr
     );
@@ -159,25 +181,6 @@ fn near_files_pass_in_rust() {
 }
 
 #[test]
-fn what_python_plugins_say_of_themselves_is_their_class() {
-    let project = Project::of("plugin-python");
-    let flow = Flow::new();
-    fs::create_dir(project.path("build")).expect("the copy is writable");
-    project.install(&flow, "build/csv-to-json.wasm", &PYTHON);
-    let shown = flow.run(&["plugin", "show", "csv-to-json"]).expect(0);
-    for part in [
-        "csv-to-json 0.1.0 - turns CSV files into JSON, one object per row",
-        "entry points  after_work, lifecycle",
-        "imports       content, log, metrics",
-        "encoding: choice (utf-8, cp1252) [default: utf-8]",
-        "numbers: flag [default: on]",
-        "limit: size [default: 50MiB]",
-    ] {
-        assert!(shown.stdout.contains(part), "{part}\n{}", shown.stdout);
-    }
-}
-
-#[test]
 fn the_python_example_passes_its_own_tests() {
     let told = Project::of("plugin-python").run("pytest", &["-q", "-p", "no:cacheprovider"]);
     assert!(told.contains(" passed"), "{told}");
@@ -199,7 +202,10 @@ fn the_python_kit_passes_its_own_tests() {
 #[test]
 fn the_javascript_example_and_kit_pass_their_own_tests() {
     let project = Project::of("plugin-js");
-    let tests = ["tests/plugin.test.js", "../../plugins/sdk-js/tests/kit.test.js"];
+    let tests = [
+        "tests/plugin.test.js",
+        "../../plugins/sdk-js/tests/kit.test.js",
+    ];
     let told = project.run("node", &[&["--test"], &tests[..]].concat());
     assert!(told.contains("# fail 0"), "{told}");
 }

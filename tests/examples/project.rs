@@ -28,9 +28,18 @@ impl Project {
             .expect("the package is one level down");
         let root = tempfile::tempdir().expect("the temporary directory is writable");
         let kits = ["sdk-python", "sdk-js", "wit"].map(|kit| format!("plugins/{kit}"));
-        let rust = ["plugins/sdk", "plugins/sdk-macros", "plugins/Cargo.toml", "rust-toolchain.toml"]
-            .map(str::to_owned);
-        for folder in kits.iter().chain(&rust).chain([&format!("examples/{name}")]) {
+        let rust = [
+            "plugins/sdk",
+            "plugins/sdk-macros",
+            "plugins/Cargo.toml",
+            "rust-toolchain.toml",
+        ]
+        .map(str::to_owned);
+        for folder in kits
+            .iter()
+            .chain(&rust)
+            .chain([&format!("examples/{name}")])
+        {
             copy(&repository.join(folder), &root.path().join(folder));
         }
         let digest = digest(root.path());
@@ -38,7 +47,10 @@ impl Project {
         if project.path("requirements-dev.txt").exists() {
             link_python_tools(&project.path(""));
         } else if project.path("package.json").exists() {
-            link_js_tools(&project.path(""), &project.root.path().join("plugins/sdk-js"));
+            link_js_tools(
+                &project.path(""),
+                &project.root.path().join("plugins/sdk-js"),
+            );
         }
         project
     }
@@ -77,7 +89,10 @@ impl Project {
             String::from_utf8_lossy(&stdout),
             String::from_utf8_lossy(&stderr)
         );
-        assert!(status.success(), "{program} {arguments:?}: {status}\n{told}");
+        assert!(
+            status.success(),
+            "{program} {arguments:?}: {status}\n{told}"
+        );
         told
     }
 
@@ -97,6 +112,11 @@ impl Project {
         let plugins = flow.config_dir().join("plugins");
         fs::create_dir_all(&plugins).expect("the temporary directory is writable");
         fs::copy(&kept, plugins.join(name)).expect("the temporary directory is writable");
+        // Compiles it, which takes a debug build half a minute for an interpreter, and has no limit.
+        let name = Path::new(name).with_extension("");
+        let name = name.to_str().expect("it is text");
+        let shown = flow.command(&["plugin", "show", name]).output();
+        assert!(shown.expect("flow can be run").status.success());
     }
 
     /// The example's own flow.
