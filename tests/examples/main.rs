@@ -6,7 +6,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use flow_testkit::Flow;
 use project::Project;
@@ -24,6 +23,17 @@ fn csv_becomes_json_in_python() {
     let flow = Flow::new();
     fs::create_dir(project.path("build")).expect("the copy is writable");
     project.install(&flow, "build/csv-to-json.wasm", &PYTHON);
+    let shown = flow.run(&["plugin", "show", "csv-to-json"]).expect(0);
+    for part in [
+        "csv-to-json 0.1.0 - turns CSV files into JSON, one object per row",
+        "entry points  after_work, lifecycle",
+        "imports       content, log, metrics",
+        "encoding: choice (utf-8, cp1252) [default: utf-8]",
+        "numbers: flag [default: on]",
+        "limit: size [default: 50MiB]",
+    ] {
+        assert!(shown.stdout.contains(part), "{part}\n{}", shown.stdout);
+    }
     flow.add_flow("flow/tables", &project.flow("flow/tables"));
     flow.write(
         "tables/people.csv",
@@ -74,12 +84,12 @@ fn chat() -> (u16, mpsc::Receiver<String>) {
                     break body.to_owned();
                 }
             };
-            stream
-                .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
-                .expect("the client waits");
             if told.send(body).is_err() {
                 return;
             }
+            stream
+                .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+                .expect("the client waits");
         }
     });
     (port, said)
@@ -101,13 +111,16 @@ fn a_chat_hears_of_a_batch_from_javascript() {
     flow.write("arrivals/b.txt", b"");
     flow.run(&["foreground", "flow/arrivals", "--once"])
         .expect(0);
-    let said = said.recv_timeout(Duration::from_secs(20));
-    let said: serde_json::Value =
-        serde_json::from_str(&said.expect("the chat was told")).expect("JSON");
-    let text = said["text"].as_str().expect("a text");
-    let mut lines: Vec<&str> = text.lines().collect();
-    lines[1..].sort_unstable();
-    assert_eq!(lines, ["New in arrivals", "- a.txt (5 B)", "- b.txt (0 B)"]);
+    // Files may be shared between lanes, each with an instance that tells the chat.
+    let mut lines = Vec::new();
+    for said in said.try_iter() {
+        let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let text = said["text"].as_str().expect("a text");
+        lines.extend(text.lines().map(str::to_owned));
+    }
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines, ["- a.txt (5 B)", "- b.txt (0 B)", "New in arrivals"]);
 }
 
 #[test]
@@ -164,25 +177,6 @@ fn near_files_pass_in_rust() {
         "in after_accept: it does not say where it is (422)",
     ] {
         assert!(done.stderr.contains(part), "{part}\n{}", done.stderr);
-    }
-}
-
-#[test]
-fn what_python_plugins_say_of_themselves_is_their_class() {
-    let project = Project::of("plugin-python");
-    let flow = Flow::new();
-    fs::create_dir(project.path("build")).expect("the copy is writable");
-    project.install(&flow, "build/csv-to-json.wasm", &PYTHON);
-    let shown = flow.run(&["plugin", "show", "csv-to-json"]).expect(0);
-    for part in [
-        "csv-to-json 0.1.0 - turns CSV files into JSON, one object per row",
-        "entry points  after_work, lifecycle",
-        "imports       content, log, metrics",
-        "encoding: choice (utf-8, cp1252) [default: utf-8]",
-        "numbers: flag [default: on]",
-        "limit: size [default: 50MiB]",
-    ] {
-        assert!(shown.stdout.contains(part), "{part}\n{}", shown.stdout);
     }
 }
 

@@ -112,6 +112,11 @@ impl Project {
         let plugins = flow.config_dir().join("plugins");
         fs::create_dir_all(&plugins).expect("the temporary directory is writable");
         fs::copy(&kept, plugins.join(name)).expect("the temporary directory is writable");
+        // Compiles it, which takes a debug build half a minute for an interpreter, and has no limit.
+        let name = Path::new(name).with_extension("");
+        let name = name.to_str().expect("it is text");
+        let shown = flow.command(&["plugin", "show", name]).output();
+        assert!(shown.expect("flow can be run").status.success());
     }
 
     /// The example's own flow.
