@@ -52,26 +52,11 @@ pub(crate) fn found(flow: &Flow) -> Report {
                     "content in messages of another format than v03",
                 ));
             }
-            "pollUrl" | "sendTo"
-                if [&flow.poll_url, &flow.send_to]
-                    .into_iter()
-                    .flatten()
-                    .any(|url| STORES.contains(&url.scheme())) =>
-            {
-                findings.extend(Finding::not_yet(
-                    &setting.name,
-                    &setting.origin,
-                    "this object store",
-                ));
-            }
             _ => {}
         }
     }
     findings.into()
 }
-
-/// Schemes of stores that are planned.
-const STORES: &[&str] = &["azure", "azblob", "az"];
 
 #[cfg(test)]
 mod tests {
