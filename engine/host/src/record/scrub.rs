@@ -208,7 +208,8 @@ fn clean_run(run: &[u8], forms: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
             return None;
         }
         let mut text = engine.encode(cleaned);
-        if !padded {
+        // What fills its last group may have been padded, had it been longer.
+        if !padded && (end - start) % 4 != 0 {
             text.truncate(text.trim_end_matches('=').len());
         }
         // What is cut at its end may have become longer; a replay writes the same.
