@@ -184,7 +184,7 @@ fn a_plugin_from_a_server_is_taken_with_its_hash_only() {
         &flow,
         &["plugin", "add", &url],
         &[
-            "error[plugin/sha256]",
+            "error[plugin/wrong-hash]",
             &format!("add `--sha256 {hash}`"),
             "nothing was added",
         ],
@@ -194,7 +194,7 @@ fn a_plugin_from_a_server_is_taken_with_its_hash_only() {
         &flow,
         &["plugin", "add", &url, "--sha256", &other],
         &[
-            "error[plugin/sha256]",
+            "error[plugin/wrong-hash]",
             &format!("its sha256 is {hash}, expected was {other}"),
         ],
     );

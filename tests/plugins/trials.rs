@@ -49,7 +49,7 @@ steps:
 ";
     tried("delay", test).expect(0);
     let test = test.replace("after: 30s", "after: 31s");
-    differs("delay", &test, &["p/tests/one.yaml:9: ", "- 31s", "+ 30s"]);
+    differs("delay", &test, &["p/tests/one.yaml:9: ", "- \"31s\"", "+ \"30s\""]);
 }
 
 /// clamd, asked about `hello`.
@@ -111,7 +111,7 @@ steps:
         test,
         &[
             "p/tests/one.yaml:3: this request was never made\n      - GET https://example.org/never",
-            "p/tests/one.yaml:6: a connection that the test does not know\n      + \"scanner.example:3310\"",
+            "p/tests/one.yaml:6: a connection that the test does not know\n      + scanner.example:3310",
         ],
     );
 }

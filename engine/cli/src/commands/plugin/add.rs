@@ -117,14 +117,14 @@ fn verify(args: &Args, expected: Option<&str>, plugin: &PluginInfo) -> Result<()
     match expected {
         Some(expected) if expected == actual => Ok(()),
         Some(expected) => Err(Problem::new(
-            "plugin/sha256",
+            "plugin/wrong-hash",
             format!("{} is not what was expected", args.plugin),
         )
         .note(format!("its sha256 is {actual}, expected was {expected}"))
         .note("nothing was added")
         .hint("ask whoever gave you the hash; the file may be another version, or not theirs")),
         None if args.plugin.contains("://") => Err(Problem::new(
-            "plugin/sha256",
+            "plugin/wrong-hash",
             format!("{} is taken only with its sha256", args.plugin),
         )
         .note(format!(
