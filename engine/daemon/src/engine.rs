@@ -8,7 +8,7 @@ use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
 use flow_listen::Doors;
-use flow_runtime::ports::{CallbackFactory, Clock, Observer};
+use flow_runtime::ports::{CallbackFactory, Clock, Event, Observer};
 use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
@@ -340,6 +340,7 @@ impl Engine {
             false => {
                 let catalogue = self.catalogue()?;
                 let plugins = FlowPlugins::with_lines(catalogue, &flow, &surroundings, lines.as_ref())?;
+                observer.event(&Event::Plugins(&plugins.usage()));
                 Some(Arc::new(plugins))
             }
         };

@@ -15,9 +15,11 @@ use crate::bindings::flow::plugin::types as wit;
 use crate::convert::incoming::Answer;
 use crate::convert::outgoing;
 use crate::factory::Use;
+use crate::meter::DeadlineReached;
 use crate::plugin::Exports;
 use crate::store::{Call, Guest};
 use crate::trap;
+use crate::usage::End;
 
 /// An instance that was started.
 pub(crate) struct Live {
@@ -59,6 +61,7 @@ pub(crate) fn finish<T>(
     entry_point: &'static str,
 ) -> Result<(Result<T, Failure>, Live), Failure> {
     let guest = live.store.data_mut();
+    guest.note(entry_point, end(&result));
     guest.end();
     match result {
         Ok(Ok(answer)) => Ok((Ok(answer), live)),
@@ -79,6 +82,22 @@ pub(crate) fn finish<T>(
     }
 }
 
+fn end<T>(result: &wasmtime::Result<Result<T, wit::Failure>>) -> End {
+    match result {
+        Ok(Ok(_)) => End::Answer,
+        Ok(Err(_)) => End::Failure,
+        Err(error) => ended_by(error),
+    }
+}
+
+fn ended_by(error: &wasmtime::Error) -> End {
+    if error.is::<DeadlineReached>() {
+        End::Deadline
+    } else {
+        End::Trap
+    }
+}
+
 impl Live {
     /// Makes an instance and starts it.
     pub(crate) async fn make(used: &Use, instance: u32) -> Result<Self, Failure> {
@@ -90,8 +109,11 @@ impl Live {
         });
         let meter = Arc::clone(&store.data().meter);
         let instantiated = meter.watch(plugin.instantiate(&mut store)).await;
-        let exports = instantiated
-            .map_err(|error| trap::explain(&error, store.data(), "start").of_plugin())?;
+        let exports = instantiated.map_err(|error| {
+            let guest = store.data();
+            guest.note("start", ended_by(&error));
+            trap::explain(&error, guest, "start").of_plugin()
+        })?;
         let mut live = Self {
             store,
             exports,
@@ -99,6 +121,7 @@ impl Live {
         };
         let Self { store, exports, .. } = &mut live;
         let Some(guest) = &exports.lifecycle else {
+            store.data().note("start", End::Answer);
             store.data_mut().end();
             return Ok(live);
         };

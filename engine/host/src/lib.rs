@@ -36,6 +36,7 @@ mod store;
 mod surface;
 mod tls;
 mod trap;
+mod usage;
 mod voice;
 mod web;
 

@@ -53,6 +53,12 @@ impl Meter {
         self.started.store(self.now(), Ordering::Relaxed);
     }
 
+    /// How long this call has lasted.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let started = self.started.load(Ordering::Relaxed);
+        Duration::from_nanos(self.now().saturating_sub(started))
+    }
+
     /// The guest's own time in this call.
     pub(crate) fn used(&self) -> Duration {
         let now = self.now();

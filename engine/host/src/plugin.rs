@@ -104,7 +104,7 @@ impl Host {
     /// It is no component, was made for another version of the contract, needs or exports what this
     /// version does not have, or describes itself wrongly. Codes `plugin/…`.
     pub fn load(&self, origin: &str, bytes: &[u8]) -> Result<Plugin, Error> {
-        let sha256 = hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        let sha256 = sha256(bytes);
         let component = self.compile(origin, bytes, &sha256)?;
         let surface = Surface::of(&component, self.engine());
         surface.check(origin)?;
@@ -287,6 +287,11 @@ fn mismatch(origin: &str, error: &wasmtime::Error) -> Error {
         .hint("build it anew against this version's plugin kit")
 }
 
+/// The fingerprint of a component, hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
@@ -341,6 +346,7 @@ impl Setup {
             clock: Arc::new(Nobody),
             redactor: Arc::default(),
             metrics: Arc::new(Metrics::default()),
+            usage: Arc::default(),
             directories: Vec::new(),
             lines: None,
             swap: std::sync::Mutex::new(()),

@@ -20,6 +20,7 @@ use crate::meter::Meter;
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::tls::Trust;
+use crate::usage::{End, Usage};
 use crate::web::Web;
 use crate::voice::{Printer, Stream, Voice};
 
@@ -45,6 +46,7 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) usage: Arc<Usage>,
     /// Below these a plugin may choose directories.
     pub(crate) directories: Vec<PathBuf>,
     /// Who reads lines of this flow.
@@ -149,6 +151,7 @@ impl Guest {
             &setup.plugin,
             instance,
             Arc::clone(&setup.redactor),
+            Arc::clone(&setup.usage),
         );
         // Clocks and randomness are what is left: no files, environment, arguments or sockets.
         let wasi = WasiCtxBuilder::new()
@@ -195,10 +198,18 @@ impl Guest {
     /// A call begins.
     pub(crate) fn begin(&mut self, call: Call) {
         self.voice.enter(call.entry_point);
+        self.setup.usage.begun(call.entry_point, call.ids.len());
         let number = self.call.number + 1;
         self.call = Call { number, ..call };
         self.limiter.denied = false;
         self.meter.start();
+    }
+
+    /// Notes how a call ended, and what it took.
+    pub(crate) fn note(&self, entry_point: &str, end: End) {
+        let time = (self.meter.elapsed(), self.meter.used());
+        let usage = &self.setup.usage;
+        usage.ended(entry_point, end, time, self.limiter.used);
     }
 
     /// A call ended: content handles the guest kept are of no use any more.

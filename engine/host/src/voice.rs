@@ -14,6 +14,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::redact::Redactor;
+use crate::usage::Usage;
 
 /// Bytes of one line that reach the log.
 const LONGEST_LINE: usize = 8 << 10;
@@ -30,6 +31,7 @@ pub(crate) struct Voice {
     plugin: String,
     instance: u32,
     redactor: Arc<Redactor>,
+    usage: Arc<Usage>,
     state: Mutex<State>,
 }
 
@@ -58,6 +60,7 @@ impl Voice {
         plugin: &str,
         instance: u32,
         redactor: Arc<Redactor>,
+        usage: Arc<Usage>,
     ) -> Arc<Self> {
         let state = State {
             entry_point: "describe",
@@ -72,6 +75,7 @@ impl Voice {
             plugin: plugin.into(),
             instance,
             redactor,
+            usage,
             state: Mutex::new(state),
         })
     }
@@ -116,6 +120,7 @@ impl Voice {
         state.refilled = now;
         if state.allowance < 1.0 {
             state.suppressed += 1;
+            self.usage.silenced();
             return;
         }
         state.allowance -= 1.0;

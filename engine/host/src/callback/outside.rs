@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use flow_runtime::ports::{Callback as _, Desk, Failure, HttpRequest, HttpResponse, Item, State};
 
-use super::{GuestCallback, about};
+use super::{GuestCallback, about, too_much};
 use crate::bindings::exports::flow::plugin::request as wit;
 use crate::convert::outgoing::Texts;
 use crate::error::Error;
 use crate::instance::{Live, answer, call};
 use crate::store::Call;
-use crate::trap;
 
 /// What a call from outside the loop brings.
 fn from_outside(desk: Desk) -> Call {
@@ -80,7 +79,7 @@ impl GuestCallback {
             sum + name.len() + value.len()
         });
         if size as u64 > guest.setup.limits.output {
-            return Err(trap::too_much(guest, "request").of_plugin());
+            return Err(too_much(guest, "request"));
         }
         if !(200..600).contains(&response.status) {
             let text = format!(

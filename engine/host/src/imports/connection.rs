@@ -333,6 +333,9 @@ impl HostStream for Guest {
         let max = usize::try_from(max).unwrap_or(CHUNK).clamp(1, CHUNK);
         let before = Instant::now();
         let result = unless(&mut self.call.interrupt, stream.receive(max)).await;
+        if let Ok(bytes) = &result {
+            self.setup.usage.received(bytes.len());
+        }
         // A peer may say as little as it likes while it is only listened to.
         if let (Ok(bytes), false) = (&result, waiting)
             && let Some(failure) = stream.too_slow(self.call.number, before.elapsed(), bytes.len())
@@ -348,7 +351,11 @@ impl HostStream for Guest {
         data: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Failure>> {
         let _away = self.meter.pause();
-        Ok(self.table.get_mut(&stream)?.transmit(&data).await)
+        let result = self.table.get_mut(&stream)?.transmit(&data).await;
+        if result.is_ok() {
+            self.setup.usage.sent(data.len() as u64);
+        }
+        Ok(result)
     }
 
     async fn start_tls(

@@ -68,6 +68,7 @@ pub(crate) fn flow(plugin: &str, options: &[(&str, &str)]) -> Flow {
         options,
         filters: None,
         limits: Limits::default(),
+        sha256: None,
         origin: "poll/test.yaml:3".into(),
     };
     let name = FlowName {
