@@ -177,3 +177,73 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use flow_message::{Message, Timestamp};
+
+    use super::{Inbox, MOST};
+    use crate::ports::Failure;
+    use crate::store::{Batch, InboxRow, Store};
+
+    fn row(key: &str) -> InboxRow {
+        InboxRow {
+            id: 0,
+            key: key.into(),
+            submitter: "desk".into(),
+            message: Message::new(Timestamp::from_unix(0, 0), "http://origin/", key),
+            born: 1,
+        }
+    }
+
+    fn open(home: &tempfile::TempDir) -> (Store, Arc<Inbox>) {
+        let store = Store::open(home.path().join("a.db")).unwrap();
+        (store.clone(), Arc::new(Inbox::new(store)))
+    }
+
+    #[tokio::test]
+    async fn what_was_put_is_there_for_another_process_until_it_has_served() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, inbox) = open(&home);
+        let put = |number: u32| {
+            let inbox = Arc::clone(&inbox);
+            async move { inbox.put(vec![row(&number.to_string())], Vec::new()).await }
+        };
+        let puts: Vec<_> = (0..20).map(|number| tokio::spawn(put(number))).collect();
+        for put in puts {
+            put.await.unwrap().unwrap();
+        }
+        // The same thing again is the same row.
+        inbox.put(vec![row("3")], Vec::new()).await.unwrap();
+        let (store, again) = open(&home);
+        assert!(!again.is_after(0));
+        again.open().await.unwrap();
+        again.comes_after(0).await;
+        let rows = store.inbox(0, 100, 0).await.unwrap();
+        assert_eq!(rows.len(), 20);
+        let batch = Batch {
+            taken: rows.iter().map(|row| row.id).collect(),
+            ..Batch::default()
+        };
+        store.commit(Arc::new(batch)).await.unwrap();
+        assert_eq!(store.inbox_size().await.unwrap(), (0, 0));
+        // A number is never used again.
+        again.put(vec![row("x")], Vec::new()).await.unwrap();
+        assert!(again.last() > rows[19].id);
+    }
+
+    #[tokio::test]
+    async fn it_holds_so_many_and_no_more() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, inbox) = open(&home);
+        let rows = (0..MOST).map(|number| row(&number.to_string())).collect();
+        inbox.put(rows, Vec::new()).await.unwrap();
+        let refused = inbox.put(vec![row("more")], Vec::new()).await.unwrap_err();
+        assert!(matches!(refused, Failure::Temporary { .. }), "{refused}");
+        inbox.served(1);
+        inbox.room().await;
+        inbox.put(vec![row("more")], Vec::new()).await.unwrap();
+    }
+}

@@ -105,7 +105,10 @@ pub(super) static FILTERS: &[OptionDoc] = &[
         "allow",
         T::Allow,
         "What plugins may reach beyond the hosts of URLs in this file: lists `connect` and `http` of \
-         `host:port`, `host:*` or `*.domain:port`, and `secrets` of URLs whose credentials may be read.",
+         `host:port`, `host:*` or `*.domain:port`, and `secrets` of URLs whose credentials may be read. \
+         A host that only `*.domain` covers is not asked over HTTP where its name leads to this machine \
+         or to a private network. HTTP goes through the proxies of the variables `http_proxy`, \
+         `https_proxy`, `all_proxy` and `no_proxy`.",
         "{connect: ['data.example.com:993']}",
     )
     .new_here(),
