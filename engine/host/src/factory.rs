@@ -151,6 +151,7 @@ fn setup(
         redactor,
         metrics: Arc::clone(metrics),
         usage: Arc::new(Usage::new(&plugin.manifest().name)),
+        pace: Arc::default(),
         directories: directories(flow),
         lines: lines.map(Arc::clone),
         swap: Mutex::new(()),

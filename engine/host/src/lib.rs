@@ -15,6 +15,7 @@
 //! Words: a *plugin* is the artefact, a *guest* a running instance of it, a *callback* its use in
 //! one flow. *Granted* is what the manifest asks for and the flow allows.
 
+mod asks;
 mod bindings;
 mod cache;
 mod callback;
@@ -40,6 +41,7 @@ mod usage;
 mod voice;
 mod web;
 
+pub use asks::Asks;
 pub use catalogue::{Catalogue, Source};
 pub use engine::{Host, HostOptions};
 pub use error::Error;

@@ -13,6 +13,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::error::Error;
 use crate::grants::Grants;
 use crate::imports::content::{Reader, Writer};
 use crate::imports::http::BODY;
@@ -22,12 +23,18 @@ use crate::secrets::Secrets;
 use crate::tls::Trust;
 use crate::usage::{End, Usage};
 use crate::web::Web;
-use crate::voice::{Printer, Stream, Voice};
+use crate::voice::{Pace, Printer, Stream, Voice};
 
 /// Elements of all tables; a guest's functions and handles.
 const TABLE_ELEMENTS: usize = 100_000;
-/// Connections, readers and writers an instance may hold.
+/// Modules, memories and tables of one component: toolchains make less than ten of each.
+const PARTS: usize = 100;
+/// Whatever the host keeps for an instance, WASI's own included.
 const RESOURCES: usize = 1024;
+/// Connections an instance may have open: each takes a file of the process.
+const CONNECTIONS: usize = 64;
+/// Content readers and writers an instance may have open.
+const CONTENTS: usize = 256;
 /// What one call from the guest may hand over, at least: a guest with a small `limits.output` still
 /// writes content in chunks of its liking, and makes requests of the size it may.
 const LEAST_HANDOVER: usize = BODY + (1 << 20);
@@ -47,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) usage: Arc<Usage>,
+    /// How much it may say.
+    pub(crate) pace: Arc<Pace>,
     /// Below these a plugin may choose directories.
     pub(crate) directories: Vec<PathBuf>,
     /// Who reads lines of this flow.
@@ -94,6 +103,33 @@ pub(crate) struct Guest {
     pub(crate) voice: Arc<Voice>,
     pub(crate) setup: Arc<Setup>,
     pub(crate) call: Call,
+    /// What it holds open.
+    pub(crate) connections: Held<CONNECTIONS>,
+    pub(crate) contents: Held<CONTENTS>,
+}
+
+/// How many of a kind of thing an instance holds, `MOST` being possible.
+#[derive(Debug, Default)]
+pub(crate) struct Held<const MOST: usize>(usize);
+
+impl<const MOST: usize> Held<MOST> {
+    /// Whether there is room for one more; if not, the error that says so.
+    pub(crate) fn room(&self, plugin: &str, what: &str) -> Result<(), Error> {
+        if self.0 < MOST {
+            return Ok(());
+        }
+        let text = format!("plugin `{plugin}` has {MOST} {what} open, the most there may be");
+        Err(Error::new("plugin/too-many", text)
+            .hint("this is for the plugin's author to correct: close those that are done with"))
+    }
+
+    pub(crate) fn one_more(&mut self) {
+        self.0 += 1;
+    }
+
+    pub(crate) fn one_less(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
 }
 
 /// What the call at hand brought, and what the guest did in it.
@@ -112,6 +148,8 @@ pub(crate) struct Call {
     pub(crate) opened: Vec<u32>,
     /// Messages whose download was finished.
     pub(crate) downloaded: Vec<u64>,
+    /// Bytes of state it wrote.
+    pub(crate) state_bytes: usize,
     /// Handles of derived content, each good for one message.
     pub(crate) derived: Vec<u64>,
     /// Fires when the host needs the instance during `wake.wait`.
@@ -152,6 +190,7 @@ impl Guest {
             instance,
             Arc::clone(&setup.redactor),
             Arc::clone(&setup.usage),
+            Arc::clone(&setup.pace),
         );
         // Clocks and randomness are what is left: no files, environment, arguments or sockets.
         let wasi = WasiCtxBuilder::new()
@@ -176,12 +215,15 @@ impl Guest {
             limiter: Limiter {
                 memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
                 used: 0,
+                elements: 0,
                 denied: false,
             },
             meter: Arc::clone(&meter),
             voice,
             setup: Arc::clone(setup),
             call: Call::default(),
+            connections: Held::default(),
+            contents: Held::default(),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.limiter);
@@ -238,6 +280,8 @@ pub(crate) struct Limiter {
     memory: usize,
     /// Bytes of all its memories; a component may have several.
     used: usize,
+    /// Elements of all its tables.
+    elements: usize,
     /// It asked for more than it may have.
     pub(crate) denied: bool,
 }
@@ -260,10 +304,87 @@ impl ResourceLimiter for Limiter {
 
     fn table_growing(
         &mut self,
-        _: usize,
+        current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum))
+        let total = self.elements - current.min(self.elements) + desired;
+        if total > TABLE_ELEMENTS || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        PARTS
+    }
+
+    fn tables(&self) -> usize {
+        PARTS
+    }
+
+    fn memories(&self) -> usize {
+        PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::ResourceLimiter;
+
+    use super::{Held, Limiter, TABLE_ELEMENTS};
+
+    fn limiter() -> Limiter {
+        Limiter {
+            memory: 10 << 16,
+            used: 0,
+            elements: 0,
+            denied: false,
+        }
+    }
+
+    #[test]
+    fn memories_count_together() {
+        let mut limiter = limiter();
+        let mut grow = |from: usize, to: usize| {
+            let grown = limiter.memory_growing(from << 16, to << 16, None);
+            (grown.expect("an answer"), limiter.denied)
+        };
+        assert_eq!(grow(0, 4), (true, false));
+        assert_eq!(grow(0, 4), (true, false));
+        assert_eq!(grow(4, 7), (false, true), "a page more than all may have");
+        assert_eq!(grow(4, 6), (true, true));
+        assert_eq!(limiter.used, 10 << 16);
+        assert!(!limiter.memory_growing(0, 1 << 16, Some(1)).expect("an answer"));
+    }
+
+    #[test]
+    fn tables_count_together() {
+        let mut limiter = limiter();
+        let half = TABLE_ELEMENTS / 2;
+        for (from, to, grown) in [
+            (0, half, true),
+            (0, half, true),
+            (0, 1, false),
+            (half, half + 1, false),
+        ] {
+            let answer = limiter.table_growing(from, to, None).expect("an answer");
+            assert_eq!(answer, grown, "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn who_gives_back_may_take_again() {
+        let mut held = Held::<2>::default();
+        held.one_more();
+        held.one_more();
+        let error = held.room("p", "connections").expect_err("both are taken");
+        assert_eq!(
+            error.to_string().lines().next(),
+            Some("plugin `p` has 2 connections open, the most there may be [plugin/too-many]")
+        );
+        held.one_less();
+        assert!(held.room("p", "connections").is_ok());
     }
 }

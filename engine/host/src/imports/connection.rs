@@ -312,10 +312,17 @@ impl Host for Guest {
         if let Err(error) = setup.grants.connect(&setup.plugin, &host, port) {
             return Ok(Err(Failure::config(&error)));
         }
+        if let Err(error) = self.connections.room(&setup.plugin, "connections") {
+            return Ok(Err(Failure::misuse(&error)));
+        }
         let _away = self.meter.pause();
         let work = open(host, port, security, setup.timeout, &setup.trust);
         match unless(&mut self.call.interrupt, work).await {
-            Ok(stream) => Ok(Ok(self.table.push(stream)?)),
+            Ok(stream) => {
+                let stream = self.table.push(stream)?;
+                self.connections.one_more();
+                Ok(Ok(stream))
+            }
             Err(failure) => Ok(Err(failure)),
         }
     }
@@ -377,6 +384,7 @@ impl HostStream for Guest {
 
     fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
         let mut stream = self.table.delete(stream)?;
+        self.connections.one_less();
         if let Channel::Tls(tls) = &mut stream.channel {
             // Says goodbye, if that needs no waiting.
             let _ = Pin::new(tls).poll_shutdown(&mut Context::from_waker(Waker::noop()));
