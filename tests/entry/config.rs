@@ -13,8 +13,15 @@ fn found(guest: &str, name: &str, text: &str) -> String {
 
 #[test]
 fn a_listener_needs_a_plugin_and_a_plugin_a_listener() {
-    let good = found("desk", "flow/a", "listen: http://127.0.0.1:8080/x\ncallbacks: [desk]\n");
-    assert!(!good.contains("error") && !good.contains("warning"), "{good}");
+    let good = found(
+        "desk",
+        "flow/a",
+        "listen: http://127.0.0.1:8080/x\ncallbacks: [desk]\n",
+    );
+    assert!(
+        !good.contains("error") && !good.contains("warning"),
+        "{good}"
+    );
     let deaf = found("desk", "flow/a", "callbacks: [desk]\npost_exchange: xs_a\n");
     assert!(
         deaf.contains("config/nothing-listens")
@@ -22,16 +29,30 @@ fn a_listener_needs_a_plugin_and_a_plugin_a_listener() {
             && deaf.contains("add `listen: http://127.0.0.1:8080/name`"),
         "{deaf}"
     );
-    let mute = found("helper", "flow/a", "listen: http://127.0.0.1:8080/x\ncallbacks: [helper]\n");
+    let mute = found(
+        "helper",
+        "flow/a",
+        "listen: http://127.0.0.1:8080/x\ncallbacks: [helper]\n",
+    );
     assert!(
         mute.contains("config/nobody-answers")
             && mute.contains("no plugin of this flow answers HTTP requests"),
         "{mute}"
     );
-    let mute = found("desk", "flow/a", "listen: unix:/run/x.sock\ncallbacks: [desk]\n");
-    assert!(mute.contains("no plugin of this flow answers lines"), "{mute}");
+    let mute = found(
+        "desk",
+        "flow/a",
+        "listen: unix:/run/x.sock\ncallbacks: [desk]\n",
+    );
+    assert!(
+        mute.contains("no plugin of this flow answers lines"),
+        "{mute}"
+    );
     let helper = found("helper", "flow/a", "callbacks: [helper]\n");
-    assert!(!helper.contains("error") && !helper.contains("warning"), "{helper}");
+    assert!(
+        !helper.contains("error") && !helper.contains("warning"),
+        "{helper}"
+    );
 }
 
 #[test]
@@ -39,7 +60,10 @@ fn addresses_are_checked() {
     for (listen, said) in [
         ("ftp://127.0.0.1/", "is nothing a flow can listen at"),
         ("unix:relative", "names no socket"),
-        ("http://127.0.0.1/x?y", "has more than an address and a path"),
+        (
+            "http://127.0.0.1/x?y",
+            "has more than an address and a path",
+        ),
         ("https://127.0.0.1/x", "needs the option `tlsCert`"),
     ] {
         let text = format!("listen: {listen}\ncallbacks: [desk]\n");
@@ -51,9 +75,16 @@ fn addresses_are_checked() {
         "flow/a",
         "listen: http://127.0.0.1:8080/x\ntlsKey: /x\ncallbacks: [desk]\n",
     );
-    assert!(idle.contains("`tlsKey` has no effect without `listen: https://…`"), "{idle}");
-    let kind = found("desk", "subscribe/a", "exchange: xs\nlisten: http://127.0.0.1:1/\ncallbacks: [desk]\n");
-    assert!(kind.contains("a `subscribe` flow listens nowhere"), "{kind}");
+    assert!(
+        idle.contains("`tlsKey` has no effect without `listen: https://…`"),
+        "{idle}"
+    );
+    let kind = found(
+        "desk",
+        "subscribe/a",
+        "exchange: xs\ndownload: off\nlisten: http://127.0.0.1:1/\ncallbacks: [desk]\n",
+    );
+    assert!(kind.contains("a subscribe listens nowhere"), "{kind}");
 }
 
 #[test]
@@ -65,7 +96,9 @@ fn one_publisher_is_enough() {
     );
     assert!(
         twice.contains("config/conflict")
-            && twice.contains("plugin `poster` posts in place of a broker, so there is no `post_exchange`"),
+            && twice.contains(
+                "plugin `poster` posts in place of a broker, so there is no `post_exchange`"
+            ),
         "{twice}"
     );
 }

@@ -77,7 +77,11 @@ fn lines_are_answered_at_once_and_later() {
     two.sort();
     assert_eq!(two, ["* what is ``?", "2 OK second"]);
     let (rest, talk) = helper.close();
-    assert_eq!((rest.as_str(), talk.as_str()), ("", ""), "nothing but protocol");
+    assert_eq!(
+        (rest.as_str(), talk.as_str()),
+        ("", ""),
+        "nothing but protocol"
+    );
     let log = flow.run(&["log", "flow/lines"]).stdout;
     assert!(log.contains("the helper fell over"), "{log}");
 }
@@ -143,7 +147,10 @@ fn many_lines_with_fifty_outstanding_keep_up() {
 #[test]
 fn a_flow_without_lines_is_no_helper_and_one_runs_once() {
     let flow = with_plugin("desk");
-    flow.add_flow("flow/lines", "listen: http://127.0.0.1:0/\ncallbacks: [desk]\n");
+    flow.add_flow(
+        "flow/lines",
+        "listen: http://127.0.0.1:0/\ncallbacks: [desk]\n",
+    );
     let refused = flow.run(&["helper", "flow/lines"]).expect(2);
     assert!(
         refused.stderr.contains("`flow/lines` is no helper"),
@@ -155,7 +162,11 @@ fn a_flow_without_lines_is_no_helper_and_one_runs_once() {
     helper.say("ping\n");
     helper.hear();
     let second = flow.run(&["helper", "flow/lines"]).expect(2);
-    assert!(second.stdout.is_empty() && second.stderr.contains("running"), "{}", second.stderr);
+    assert!(
+        second.stdout.is_empty() && second.stderr.contains("running"),
+        "{}",
+        second.stderr
+    );
     helper.close();
 }
 
@@ -179,18 +190,26 @@ fn each_connection_to_a_socket_is_a_peer_of_its_own() {
     };
     let (mut one, mut other) = (connect(), connect());
     one.get_mut().write_all(b"1 from one\n").expect("it reads");
-    other.get_mut().write_all(b"1 from other\n").expect("it reads");
+    other
+        .get_mut()
+        .write_all(b"1 from other\n")
+        .expect("it reads");
     assert_eq!(hear(&mut other), "1 OK from other");
     assert_eq!(hear(&mut one), "1 OK from one");
     // One that has no more to say still gets its answers.
     one.get_mut().write_all(b"2 last\n").expect("it reads");
-    one.get_mut().shutdown(std::net::Shutdown::Write).expect("it is open");
+    one.get_mut()
+        .shutdown(std::net::Shutdown::Write)
+        .expect("it is open");
     assert_eq!(hear(&mut one), "2 OK last");
     drop(one);
     other.get_mut().write_all(b"2 more\n").expect("it reads");
     assert_eq!(hear(&mut other), "2 OK more");
     // What is in hand when the flow ends is answered.
-    other.get_mut().write_all(b"3 end\nping\n").expect("it reads");
+    other
+        .get_mut()
+        .write_all(b"3 end\nping\n")
+        .expect("it reads");
     assert_eq!(hear(&mut other), "pong");
     stop(running);
     assert_eq!(hear(&mut other), "3 OK end");

@@ -48,8 +48,11 @@ fn each_message_has_a_result_of_its_own() {
     let late = tries("/late");
     assert_eq!(late[0], late[1], "the key is the same at every try");
     assert_eq!((tries("/good").len(), tries("/bad").len()), (1, 1));
-    let listed = flow.run(&["retry", "list", "flow/out"]).stdout;
-    assert!(listed.contains("refused with 400") && !listed.contains("late"), "{listed}");
+    let listed = flow.run(&["retry", "list", "--dead", "flow/out"]).stdout;
+    assert!(
+        listed.contains("refused with 400") && !listed.contains("late"),
+        "{listed}"
+    );
 }
 
 #[test]

@@ -8,7 +8,8 @@ use flow_tests::queue;
 use crate::peer::Client;
 use crate::{SOON, stop, until, with_plugin};
 
-const FLOW: &str = "listen: http://127.0.0.1:0/hooks\nbodyMax: 1MiB\npost_exchange: xs_hooks\ncallbacks: [desk]\n";
+const FLOW: &str =
+    "listen: http://127.0.0.1:0/hooks\nbodyMax: 1MiB\npost_exchange: xs_hooks\ncallbacks: [desk]\n";
 
 #[track_caller]
 fn scene() -> Flow {
@@ -36,23 +37,37 @@ fn requests_become_messages_and_are_answered() {
     let flow = scene();
     let (running, address) = listen(&flow, "flow/hooks");
     let mut client = Client::connect(&address);
-    let echo = client.ask("PUT", "/hooks/echo?a=b", "data").expect("an answer");
+    let echo = client
+        .ask("PUT", "/hooks/echo?a=b", "data")
+        .expect("an answer");
     assert_eq!(echo.status(), 200);
     assert!(
-        echo.body.starts_with("PUT /echo?a=b data [host=flow, x-test=yes, "),
+        echo.body
+            .starts_with("PUT /echo?a=b data [host=flow, x-test=yes, "),
         "{}",
         echo.body
     );
     assert_eq!(echo.header("content-type"), "text/plain");
     for number in 0..20 {
         let path = format!("/hooks/order/{number}");
-        assert_eq!(client.ask("POST", &path, "text").expect("an answer").status(), 202);
+        assert_eq!(
+            client
+                .ask("POST", &path, "text")
+                .expect("an answer")
+                .status(),
+            202
+        );
     }
     until("posts", || queue::names(&flow, "xs_hooks").len() == 20);
     let posted = queue::queued(&flow, "xs_hooks");
-    assert_eq!((posted[0].rel_path.as_str(), &posted[0].extra["text"]), ("order/0", &"text".into()));
+    assert_eq!(
+        (posted[0].rel_path.as_str(), &posted[0].extra["text"]),
+        ("order/0", &"text".into())
+    );
     for (path, status) in [("/", 404), ("/hook", 404), ("/hookss", 404)] {
-        let answer = Client::connect(&address).ask("GET", path, "").expect("an answer");
+        let answer = Client::connect(&address)
+            .ask("GET", path, "")
+            .expect("an answer");
         assert_eq!(answer.status(), status, "{path}");
     }
     stop(running);
@@ -67,7 +82,9 @@ fn what_was_answered_with_success_survives_kill_9() {
         let mut client = Client::connect(&address);
         for number in 0..10 {
             let name = format!("{round}-{number}");
-            let answer = client.ask("POST", &format!("/hooks/{name}"), "").expect("an answer");
+            let answer = client
+                .ask("POST", &format!("/hooks/{name}"), "")
+                .expect("an answer");
             assert_eq!(answer.status(), 202);
             expected.push(name);
         }
@@ -86,15 +103,29 @@ fn a_plugin_that_falls_over_costs_its_request_and_nothing_else() {
     let mut client = Client::connect(&address);
     for path in ["/hooks/trap", "/hooks/broken", "/hooks/kept?trap"] {
         let answer = client.ask("POST", path, "").expect("an answer");
-        assert_eq!((answer.status(), answer.body.as_str()), (500, "something went wrong here\n"));
+        assert_eq!(
+            (answer.status(), answer.body.as_str()),
+            (500, "something went wrong here\n")
+        );
     }
     let busy = client.ask("POST", "/hooks/busy", "").expect("an answer");
     assert_eq!((busy.status(), busy.header("retry-after")), (503, "7"));
-    assert_eq!(client.ask("POST", "/hooks/next", "").expect("an answer").status(), 202);
+    assert_eq!(
+        client
+            .ask("POST", "/hooks/next", "")
+            .expect("an answer")
+            .status(),
+        202
+    );
     // What was submitted before the fall is safe.
-    until("posts", || queue::names(&flow, "xs_hooks") == ["kept", "next"]);
+    until("posts", || {
+        queue::names(&flow, "xs_hooks") == ["kept", "next"]
+    });
     let log = stop(running);
-    assert!(log.contains("the desk fell over") && log.contains("too much to do"), "{log}");
+    assert!(
+        log.contains("the desk fell over") && log.contains("too much to do"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -114,11 +145,15 @@ fn bodies_heads_and_trickles_have_limits() {
     let answer = Client::connect(&address).ask("POST", "/hooks/most", &most);
     assert_eq!(answer.expect("an answer").status(), 202);
     let mut head = Client::connect(&address);
-    head.say(&format!("GET /hooks/a HTTP/1.1\r\nX: {}\r\n\r\n", "h".repeat(1 << 17)));
+    head.say(&format!(
+        "GET /hooks/a HTTP/1.1\r\nX: {}\r\n\r\n",
+        "h".repeat(1 << 17)
+    ));
     assert!(head.answer().is_none_or(|answer| answer.status() == 431));
     // Somebody who only begins keeps nobody else out.
     let mut slow: Vec<Client> = (0..100).map(|_| Client::connect(&address)).collect();
-    slow.iter_mut().for_each(|client| client.say("POST /hooks/slow HTTP/1.1\r\nHo"));
+    slow.iter_mut()
+        .for_each(|client| client.say("POST /hooks/slow HTTP/1.1\r\nHo"));
     let answer = Client::connect(&address).ask("POST", "/hooks/quick", "");
     assert_eq!(answer.expect("an answer").status(), 202);
     stop(running);
@@ -135,7 +170,10 @@ fn many_at_once_are_all_answered() {
                 let mut client = Client::connect(&address);
                 for number in 0..25 {
                     let path = format!("/hooks/{thread}-{number}");
-                    assert_eq!(client.ask("POST", &path, "").expect("an answer").status(), 202);
+                    assert_eq!(
+                        client.ask("POST", &path, "").expect("an answer").status(),
+                        202
+                    );
                 }
             })
         })
@@ -174,7 +212,9 @@ fn two_flows_share_an_address_in_the_background() {
     });
     // One goes, the other stays.
     flow.run(&["stop", "flow/b"]).expect(0);
-    let below = Client::connect(&address).ask("POST", "/hooks/inner/echo", "").expect("an answer");
+    let below = Client::connect(&address)
+        .ask("POST", "/hooks/inner/echo", "")
+        .expect("an answer");
     assert_eq!(below.status(), 202, "it is a path of the other one now");
     flow.run(&["stop"]).expect(0);
     assert!(std::net::TcpStream::connect(&address).is_err());
@@ -189,14 +229,28 @@ fn https_shows_the_certificate_and_an_address_in_use_is_said() {
     let mut running = flow.spawn(&["foreground", "flow/hooks", "--set", &own]);
     let line = running.wait_for("can't listen", SOON);
     assert!(
-        line.contains(&format!("the flow can't listen at `{address}`: another program listens there")),
+        line.contains(&format!(
+            "the flow can't listen at `{address}`: another program listens there"
+        )),
         "{line}"
     );
     running.finish(Duration::from_secs(60)).expect(2);
     flow.write("cert.pem", b"nonsense");
     let files = ["tlsCert=${HOME}/cert.pem", "tlsKey=${HOME}/cert.pem"];
     let wrong = flow.run(&[
-        "foreground", "flow/hooks", "--set", "listen=https://127.0.0.1:0/x", "--set", files[0], "--set", files[1],
+        "foreground",
+        "flow/hooks",
+        "--set",
+        "listen=https://127.0.0.1:0/x",
+        "--set",
+        files[0],
+        "--set",
+        files[1],
     ]);
-    assert!(wrong.expect(2).stderr.contains("there is no certificate in it"));
+    assert!(
+        wrong
+            .expect(2)
+            .stderr
+            .contains("there is no certificate in it")
+    );
 }

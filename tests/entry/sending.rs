@@ -12,7 +12,10 @@ use crate::{until, with_plugin};
 #[track_caller]
 fn announce(flow: &Flow, names: &[&str]) {
     for name in names {
-        flow.write(&format!("files/{name}"), format!("this is {name}").as_bytes());
+        flow.write(
+            &format!("files/{name}"),
+            format!("this is {name}").as_bytes(),
+        );
     }
     flow.add_flow(
         "post/files",
@@ -35,7 +38,8 @@ fn scene(server: &Server, names: &[&str]) -> Flow {
     let flow = with_plugin("courier");
     queue::declare(&flow, "xs_sent");
     flow.add_flow("sender/courier", &sender(server));
-    flow.run(&["foreground", "sender/courier", "--once"]).expect(0);
+    flow.run(&["foreground", "sender/courier", "--once"])
+        .expect(0);
     announce(&flow, names);
     flow
 }
@@ -48,14 +52,18 @@ fn by_path<'a>(seen: &'a [Part], path: &str) -> Vec<&'a Part> {
 fn content_goes_to_the_peer_with_a_key_and_its_receipt_into_the_message() {
     let server = Server::start(|part, _| (200, "", format!("receipt of {}", part.path())));
     let flow = scene(&server, &["a", "b"]);
-    flow.run(&["foreground", "sender/courier", "--once"]).expect(0);
+    flow.run(&["foreground", "sender/courier", "--once"])
+        .expect(0);
     let seen = server.seen();
     assert_eq!(seen.len(), 2, "{seen:?}");
     let a = by_path(&seen, "/a").remove(0);
     assert_eq!(a.body, "this is a");
     assert!(!a.header("idempotency-key").is_empty() && a.header("x-attempt") == "0");
     let sent = queue::queued(&flow, "xs_sent");
-    let receipts: Vec<_> = sent.iter().map(|message| &message.extra["receipt"]).collect();
+    let receipts: Vec<_> = sent
+        .iter()
+        .map(|message| &message.extra["receipt"])
+        .collect();
     assert_eq!(receipts, ["receipt of /a", "receipt of /b"]);
 }
 
@@ -69,18 +77,27 @@ fn each_failure_has_its_own_consequence() {
     });
     let flow = scene(&server, &["bad", "busy", "fine", "gone"]);
     let mut running = flow.spawn(&["foreground", "sender/courier", "--log-level", "debug"]);
-    until("the second try", || by_path(&server.seen(), "/busy").len() == 2);
+    until("the second try", || {
+        by_path(&server.seen(), "/busy").len() == 2
+    });
     let busy = server.seen();
     let keys: Vec<_> = by_path(&busy, "/busy")
         .iter()
         .map(|part| part.header("idempotency-key").to_owned())
         .collect();
     assert_eq!(keys[0], keys[1], "the key is the same at every try");
-    until("posts", || queue::names(&flow, "xs_sent") == ["busy", "fine"]);
+    until("posts", || {
+        queue::names(&flow, "xs_sent") == ["busy", "fine"]
+    });
     assert!(!running.ended());
     crate::stop(running);
-    let dead = flow.run(&["retry", "list", "sender/courier"]).stdout;
-    assert!(dead.contains("it is malformed") && !dead.contains("nobody wants it"), "{dead}");
+    let dead = flow
+        .run(&["retry", "list", "--dead", "sender/courier"])
+        .stdout;
+    assert!(
+        dead.contains("it is malformed") && !dead.contains("nobody wants it"),
+        "{dead}"
+    );
 }
 
 #[test]
@@ -108,13 +125,16 @@ fn a_message_without_content_is_sent_as_well() {
     flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
     flow.add_flow(
         "post/news",
-        "path: ${HOME}/news\npost_baseDir: ${HOME}\npost_baseUrl: https://elsewhere.example/\npost_exchange: xs_news\n",
+        "path: ${HOME}/news/one\npost_baseDir: ${HOME}\npost_baseUrl: https://elsewhere.example/\npost_exchange: xs_news\n",
     );
     flow.write("news/one", b"1");
     flow.run(&["foreground", "post/news"]).expect(0);
     flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
     let seen = server.seen();
-    assert_eq!((seen.len(), seen[0].path(), seen[0].body.as_str()), (1, "/news/one", ""));
+    assert_eq!(
+        (seen.len(), seen[0].path(), seen[0].body.as_str()),
+        (1, "/news/one", "")
+    );
 }
 
 #[test]
@@ -130,7 +150,7 @@ fn requests_go_through_the_proxy_of_the_environment() {
     flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
     flow.add_flow(
         "post/news",
-        "path: ${HOME}/news\npost_baseDir: ${HOME}\npost_baseUrl: https://elsewhere.example/\npost_exchange: xs_news\n",
+        "path: ${HOME}/news/one\npost_baseDir: ${HOME}\npost_baseUrl: https://elsewhere.example/\npost_exchange: xs_news\n",
     );
     flow.write("news/one", b"1");
     flow.run(&["foreground", "post/news"]).expect(0);

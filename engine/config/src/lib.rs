@@ -38,9 +38,10 @@ pub use explain::{codes, explain};
 pub use flow::{
     Allow, Argument, Binding, CallbackSpec, Conditions, Declare, Digest, FileEvent, FileEvents,
     FilenameEncoding, Filters, Flow, FlowName, IdentityMethod, Inflight, InlineAs, InlinePolicy,
-    Input, Kind, Limits, Listen, ListenHttp, Listing, LogEvents, LogLevel, LogOptions, Mqtt, Nodupe, NodupeBasis,
-    OptionValue, Output, Pace, Placement, PostFormat, QueueType, RetryPolicy, Rule, Rules,
-    Schedule, SizeRange, SourceStamp, Strip, Thresholds, TlsRigour, Transfer, user_of_exchange,
+    Input, Kind, Limits, Listen, ListenHttp, Listing, LogEvents, LogLevel, LogOptions, Mqtt,
+    Nodupe, NodupeBasis, OptionValue, Output, Pace, Placement, PostFormat, QueueType, RetryPolicy,
+    Rule, Rules, Schedule, SizeRange, SourceStamp, Strip, Thresholds, TlsRigour, Transfer,
+    user_of_exchange,
 };
 pub use manifest::{Artefact, Grant, Manifest, OptionKind, OptionSpec, Plugins};
 pub use name::NameError;

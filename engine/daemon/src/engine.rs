@@ -127,7 +127,10 @@ impl Engine {
         let inner = &self.inner;
         let made = inner.catalogue.get_or_init(|| {
             let cache_dir = Some(inner.directories.cache.join("compiled"));
-            let host = Host::with_proxies(HostOptions { cache_dir }, entrances::proxies(&inner.source.env))?;
+            let host = Host::with_proxies(
+                HostOptions { cache_dir },
+                entrances::proxies(&inner.source.env),
+            )?;
             let directory = inner.directories.config.join("plugins");
             Ok(Catalogue::new(host, inner.builtin, Some(directory)))
         });
@@ -343,7 +346,8 @@ impl Engine {
             true => None,
             false => {
                 let catalogue = self.catalogue()?;
-                let plugins = FlowPlugins::with_lines(catalogue, &flow, &surroundings, lines.as_ref())?;
+                let plugins =
+                    FlowPlugins::with_lines(catalogue, &flow, &surroundings, lines.as_ref())?;
                 observer.event(&Event::Plugins(&plugins.usage()));
                 self.introduce(&flow);
                 Some(Arc::new(plugins))

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_runtime::ports::{
-    Callback, Content, Desk, EntryPoints, Failure, Gathered, HttpRequest, HttpResponse, Item, Outcome,
-    State, Verdict, Worked,
+    Callback, Content, Desk, EntryPoints, Failure, Gathered, HttpRequest, HttpResponse, Item,
+    Outcome, State, Verdict, Worked,
 };
 use tokio::sync::Notify;
 

@@ -22,8 +22,8 @@ use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::tls::Trust;
 use crate::usage::{End, Usage};
-use crate::web::Web;
 use crate::voice::{Pace, Printer, Stream, Voice};
+use crate::web::Web;
 
 /// Elements of all tables; a guest's functions and handles.
 const TABLE_ELEMENTS: usize = 100_000;

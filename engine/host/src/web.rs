@@ -107,7 +107,9 @@ impl Web {
         }
         let exceptions = || reqwest::NoProxy::from_string(&self.proxies.none);
         let wrong = |which: &str| {
-            format!("the proxy for `{which}`, from the environment (`{which}_proxy`, `all_proxy`), is no URL")
+            format!(
+                "the proxy for `{which}`, from the environment (`{which}_proxy`, `all_proxy`), is no URL"
+            )
         };
         if let Some(proxy) = &self.proxies.http {
             let proxy = reqwest::Proxy::http(proxy).map_err(|_| wrong("http"))?;
@@ -160,9 +162,13 @@ struct Guard {
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
-        let exempt = self.exempt.iter().any(|own| own.eq_ignore_ascii_case(&host));
+        let exempt = self
+            .exempt
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(&host));
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
             let (private, public): (Vec<_>, Vec<_>) = found
                 .into_iter()
                 .partition(|address| !exempt && is_private(address.ip()));
@@ -208,7 +214,9 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
     // An IPv4 address in another form: mapped, compatible, by NAT64 or 6to4.
     let [.., a, b, c, d] = address.octets();
     let inner = match segments {
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] if !address.is_loopback() => Some(Ipv4Addr::new(a, b, c, d)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] if !address.is_loopback() => {
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some(Ipv4Addr::new(a, b, c, d)),
         [0x2002, high, low, ..] => {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());

@@ -141,7 +141,10 @@ impl Doors {
         }
         let mut routes = site.routes();
         if routes.iter().any(|other| other.path == route.path) {
-            return Err(unusable(place, "another flow listens there at the same path"));
+            return Err(unusable(
+                place,
+                "another flow listens there at the same path",
+            ));
         }
         routes.push(Arc::clone(route));
         drop(routes);

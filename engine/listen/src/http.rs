@@ -16,7 +16,9 @@ use flow_runtime::ports::{EntryPoints, Failure, HttpRequest, HttpResponse};
 use flow_runtime::{Drain, Entrance, Front, Leave};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -102,7 +104,11 @@ impl Entrance for Requests {
             flow: self.flow.clone(),
         });
         let door = self.doors.open(&self.place, Arc::clone(&route)).await?;
-        let scheme = if self.place.tls.is_some() { "https" } else { "http" };
+        let scheme = if self.place.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         let url = format!("{scheme}://{}{}", door.address(), self.place.path);
         tracing::info!(flow = self.flow, url, "Listening.");
         drain.requested().await;
@@ -273,7 +279,12 @@ async fn read(
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
         Ok(Err(_)) => return Err(say(StatusCode::BAD_REQUEST, "the body could not be read\n")),
-        Err(_) => return Err(say(StatusCode::REQUEST_TIMEOUT, "the body came too slowly\n")),
+        Err(_) => {
+            return Err(say(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body came too slowly\n",
+            ));
+        }
     };
     let path = route.below(head.uri.path()).unwrap_or_default();
     let headers = head.headers.iter().map(|(name, value)| {
@@ -292,7 +303,12 @@ async fn read(
 
 /// Asks the plugin. What went wrong stands in the log, and is nobody's business elsewhere.
 async fn ask(request: &HttpRequest, route: &Route) -> Answer {
-    let broken = || say(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here\n");
+    let broken = || {
+        say(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "something went wrong here\n",
+        )
+    };
     let result = match route.front.seat().await {
         Ok(seat) => seat.request(request).await,
         Err(failure) => Err(failure),

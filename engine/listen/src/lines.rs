@@ -87,7 +87,10 @@ impl Sockets {
     fn bind(&self) -> Result<UnixListener, Failure> {
         let path = &self.path;
         let fail = |why: String| {
-            Failure::temporary(format!("the flow can't listen at `{}`: {why}", path.display()))
+            Failure::temporary(format!(
+                "the flow can't listen at `{}`: {why}",
+                path.display()
+            ))
         };
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(fail("another program listens there".into()));
@@ -174,7 +177,10 @@ async fn converse<T: AsyncRead + Unpin>(
         bytes.clear();
         let read = async {
             front.room().await;
-            (&mut from).take(LONGEST + 1).read_until(b'\n', &mut bytes).await
+            (&mut from)
+                .take(LONGEST + 1)
+                .read_until(b'\n', &mut bytes)
+                .await
         };
         let read = tokio::select! {
             biased;

@@ -90,13 +90,12 @@ impl Inbox {
                 // On a task of its own: if this call is given up meanwhile, the others are not.
                 let inbox = Arc::clone(self);
                 drop(tokio::spawn(async move { inbox.commit(all).await }).await);
-                told.await.unwrap_or_else(|_| Err("the write was given up".into()))
+                told.await
+                    .unwrap_or_else(|_| Err("the write was given up".into()))
             }
         };
         drop(turn);
-        answer.map_err(|why| {
-            Failure::temporary(format!("the message could not be stored: {why}"))
-        })
+        answer.map_err(|why| Failure::temporary(format!("the message could not be stored: {why}")))
     }
 
     async fn commit(&self, all: Vec<Waiting>) {

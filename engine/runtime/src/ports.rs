@@ -449,10 +449,7 @@ pub trait Callback: Send {
     }
     /// Takes a line of a peer. Called on instances that do nothing of the loop.
     async fn line(&mut self, _peer: u64, _text: &str, _desk: Desk) -> Result<(), Failure> {
-        Err(Failure::Config(format!(
-            "`{}` takes no lines",
-            self.name()
-        )))
+        Err(Failure::Config(format!("`{}` takes no lines", self.name())))
     }
     /// No more lines of this peer will come.
     async fn closed(&mut self, _peer: u64, _desk: Desk) -> Result<(), Failure> {

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use crate::finish::Finisher;
 use crate::job::JobEnd;
 use crate::pass::Pass;
-use crate::ports::{
-    Callback, CallbackFactory, Confirm, Event, Failure, Item, Outgoing, Side,
-};
+use crate::ports::{Callback, CallbackFactory, Confirm, Event, Failure, Item, Outgoing, Side};
 use crate::shared::Shared;
 use crate::team::Seat;
 use crate::work::matching;

@@ -24,10 +24,10 @@ use crate::lanes::Lanes;
 use crate::nodupe;
 use crate::pace::Pace;
 use crate::pass::Pass;
-use crate::poster::Poster;
 use crate::ports::{
     CallbackFactory, Clock, Consumer, Event, Failure, Observer, PassCounts, Publisher, Settlement,
 };
+use crate::poster::Poster;
 use crate::retry::backoff;
 use crate::shared::Shared;
 use crate::state::Overlay;

@@ -47,7 +47,9 @@ fn deliver(message: &Message) -> Result<Sent, Failure> {
     let text = String::from_utf8_lossy(&response.body).into_owned();
     let header = |name: &str| {
         let mut headers = response.headers.iter();
-        headers.find(|(key, _)| key == name).map(|(_, value)| value.clone())
+        headers
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
     };
     Ok(match response.status {
         200..=299 => Sent::Done(vec![guests::header("receipt", text)]),

@@ -21,7 +21,9 @@ impl guests::request::Guest for Desk {
             "/broken" => Err(Failure::Permanent("it is of no use".into())),
             "/echo" => {
                 let headers = request.headers.iter();
-                let headers: Vec<_> = headers.map(|(name, value)| format!("{name}={value}")).collect();
+                let headers: Vec<_> = headers
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
                 answer(
                     200,
                     format!(

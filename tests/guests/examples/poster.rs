@@ -37,7 +37,10 @@ fn one(message: &Message) -> Result<(), Failure> {
     })?;
     match response.status {
         200..=299 => Ok(()),
-        400..=499 => Err(Failure::Permanent(format!("refused with {}", response.status))),
+        400..=499 => Err(Failure::Permanent(format!(
+            "refused with {}",
+            response.status
+        ))),
         status => Err(Failure::Temporary(TemporaryFailure {
             reason: format!("answered {status}"),
             retry_after_ms: Some(1),

@@ -63,7 +63,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             let level = context
                 .level_asked_for()
                 .unwrap_or_else(|| LogLevel::of_flow(flow.log.level));
-            Arc::new(Foreground::new(context.console.clone(), &flow, level, false))
+            Arc::new(Foreground::new(
+                context.console.clone(),
+                &flow,
+                level,
+                false,
+            ))
         }
     };
     let runtime = super::foreground::runtime()?;

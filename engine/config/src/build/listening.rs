@@ -66,7 +66,9 @@ impl Builder<'_> {
                     scalar.span,
                     format!("to listen at `https:` the flow needs the option `{lacks}`"),
                 )
-                .hint(format!("for example `{lacks}: /etc/ssl/private/flow.pem`; both files are PEM"));
+                .hint(format!(
+                    "for example `{lacks}: /etc/ssl/private/flow.pem`; both files are PEM"
+                ));
         }
         if url.scheme() != "https" {
             for name in ["tlsCert", "tlsKey"] {
@@ -84,7 +86,11 @@ impl Builder<'_> {
     pub(super) fn check_listener(&mut self, flow: &Flow) {
         if self.given.get("listen").is_none() {
             for name in ["tlsCert", "tlsKey", "bodyMax"] {
-                self.no_effect(name, "without `listen`", "add `listen: https://…`, or remove this");
+                self.no_effect(
+                    name,
+                    "without `listen`",
+                    "add `listen: https://…`, or remove this",
+                );
             }
         }
         let known = self.manifests.values().all(Option::is_some);
@@ -134,9 +140,8 @@ impl Builder<'_> {
 
     /// Somebody else than the flow's broker posts.
     pub(super) fn check_poster(&mut self, flow: &Flow) {
-        let posting = |manifest: &&crate::Manifest| {
-            manifest.entry_points.iter().any(|entry| entry == "post")
-        };
+        let posting =
+            |manifest: &&crate::Manifest| manifest.entry_points.iter().any(|entry| entry == "post");
         let names: Vec<String> = flow
             .callbacks
             .iter()
@@ -162,7 +167,10 @@ impl Builder<'_> {
             self.out.error_in(
                 code::CONFLICT,
                 self.file,
-                format!("`{}` both post; a flow has one publisher", names.join("` and `")),
+                format!(
+                    "`{}` both post; a flow has one publisher",
+                    names.join("` and `")
+                ),
             );
         }
     }
@@ -191,7 +199,10 @@ fn address(url: &SafeUrl) -> Result<(String, u16, String), Wrong> {
         ));
     }
     let host = exposed.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     let port = exposed.port_or_known_default().unwrap_or(80);
     let path = exposed.path().trim_end_matches('/').to_owned();
     Ok((host, port, path))

@@ -330,7 +330,11 @@ impl Journey<'_> {
         // The first of them names the URL.
         let reason = web::causes(error).skip(1).last();
         let reason = reason.map_or_else(|| "no answer came".into(), ToString::to_string);
-        let what = if error.is_connect() { "can't be reached" } else { "did not answer" };
+        let what = if error.is_connect() {
+            "can't be reached"
+        } else {
+            "did not answer"
+        };
         Failure::temporary(format!("`{peer}` {what}: {reason}"))
     }
 }
@@ -352,11 +356,15 @@ fn private(setup: &Setup, found: &Private, port: u16) -> Failure {
 /// The host and the port a URL names.
 fn place(url: &Url) -> Result<(String, u16), Failure> {
     let found = match (url.scheme(), url.host_str(), url.port_or_known_default()) {
-        ("http" | "https", Some(host), Some(port)) if !host.is_empty() => Some((host.to_owned(), port)),
+        ("http" | "https", Some(host), Some(port)) if !host.is_empty() => {
+            Some((host.to_owned(), port))
+        }
         _ => None,
     };
     found.ok_or_else(|| {
-        Failure::Permanent("a URL asked for over HTTP starts with `http://` or `https://` and names a host".into())
+        Failure::Permanent(
+            "a URL asked for over HTTP starts with `http://` or `https://` and names a host".into(),
+        )
     })
 }
 
@@ -428,7 +436,9 @@ impl Host for Guest {
             Ok(parts) => parts,
             Err(failure) => return Ok(Err(failure)),
         };
-        let timeout = timeout_ms.map_or(self.setup.timeout, Duration::from_millis).min(LONGEST);
+        let timeout = timeout_ms
+            .map_or(self.setup.timeout, Duration::from_millis)
+            .min(LONGEST);
         let _away = self.meter.pause();
         let setup = std::sync::Arc::clone(&self.setup);
         let journey = Journey {

@@ -16,9 +16,11 @@ impl lines::Host for Guest {
             return Ok(Err(Failure::misuse(&error)));
         }
         let Some(port) = self.setup.lines.as_ref().map(Arc::clone) else {
-            let text = format!("plugin `{plugin}` wrote a line, but nobody reads lines of this flow");
-            let error = Error::new("plugin/no-peer", text)
-                .hint("a program reads them that runs `flow helper`, or is connected to `listen: unix:…`");
+            let text =
+                format!("plugin `{plugin}` wrote a line, but nobody reads lines of this flow");
+            let error = Error::new("plugin/no-peer", text).hint(
+                "a program reads them that runs `flow helper`, or is connected to `listen: unix:…`",
+            );
             return Ok(Err(Failure::misuse(&error)));
         };
         let _away = self.meter.pause();

@@ -21,10 +21,7 @@ impl Guest {
 }
 
 impl submit::Host for Guest {
-    async fn submit(
-        &mut self,
-        messages: Vec<NewMessage>,
-    ) -> wasmtime::Result<Result<(), Failure>> {
+    async fn submit(&mut self, messages: Vec<NewMessage>) -> wasmtime::Result<Result<(), Failure>> {
         let Some(port) = self.call.submit.as_ref().map(Arc::clone) else {
             let text = format!(
                 "plugin `{}` called `submit.submit` in `{}`; it is for `request` and `line`",

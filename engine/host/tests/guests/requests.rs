@@ -131,13 +131,25 @@ async fn any_answer_is_a_success() {
     let (address, seen) = serve("").await;
     let allowed = [address.to_string()];
     let url = format!("http://{address}/a?b=c");
-    let options = [("method", "POST"), ("body", "data"), ("header", "X-One: 1|Host: evil")];
-    let message = ask(&asking(&url, &allowed, &options)).await.expect("an answer");
+    let options = [
+        ("method", "POST"),
+        ("body", "data"),
+        ("header", "X-One: 1|Host: evil"),
+    ];
+    let message = ask(&asking(&url, &allowed, &options))
+        .await
+        .expect("an answer");
     assert_eq!(message.rel_path, "answer/200");
-    assert_eq!((&message.extra["body"], &message.extra["x-answer"]), (&"hello".into(), &"yes".into()));
+    assert_eq!(
+        (&message.extra["body"], &message.extra["x-answer"]),
+        (&"hello".into(), &"yes".into())
+    );
     let asked = taken(&seen).remove(0);
     assert!(asked.starts_with("POST /a?b=c HTTP/1.1\r\n"), "{asked}");
-    assert!(asked.contains("x-one: 1\r\n") && asked.ends_with("\r\n\r\ndata"), "{asked}");
+    assert!(
+        asked.contains("x-one: 1\r\n") && asked.ends_with("\r\n\r\ndata"),
+        "{asked}"
+    );
     assert!(asked.contains(&format!("host: {address}\r\n")), "{asked}");
     assert!(asked.contains("user-agent: flow/"), "{asked}");
     let gone = asking(&format!("http://{address}/gone"), &allowed, &[]);
@@ -151,7 +163,11 @@ async fn any_answer_is_a_success() {
 
 #[tokio::test]
 async fn what_is_not_allowed_is_not_asked() {
-    let denied = asking("http://api.example:8080/", &["*.example.org:443".into()], &[]);
+    let denied = asking(
+        "http://api.example:8080/",
+        &["*.example.org:443".into()],
+        &[],
+    );
     assert_eq!(
         text(ask(&denied).await),
         "config: plugin `ask` may not ask `api.example:8080` [plugin/capability-denied]\n  \
@@ -159,8 +175,14 @@ async fn what_is_not_allowed_is_not_asked() {
          = hint: add `allow: { http: ['api.example:8080'] }` to the flow, or correct the URL in its options"
     );
     for (url, expected) in [
-        ("ftp://a.example/", "permanent: a URL asked for over HTTP starts with `http://` or `https://` and names a host"),
-        ("nonsense", "permanent: what is asked for over HTTP is no URL: relative URL without a base"),
+        (
+            "ftp://a.example/",
+            "permanent: a URL asked for over HTTP starts with `http://` or `https://` and names a host",
+        ),
+        (
+            "nonsense",
+            "permanent: what is asked for over HTTP is no URL: relative URL without a base",
+        ),
     ] {
         assert_eq!(text(ask(&asking(url, &[], &[])).await), expected);
     }
@@ -208,15 +230,30 @@ async fn redirects_are_checked_hop_by_hop_and_take_no_secrets_elsewhere() {
     let post = [("method", "POST"), ("body", "data")];
     ask(&flow("/here", &both, &post)).await.expect("an answer");
     let asked = taken(&here);
-    assert!(asked[0].starts_with("POST /here ") && asked[0].ends_with("data"), "{asked:?}");
-    assert!(asked[1].starts_with("GET /final?q ") && asked[1].ends_with("\r\n\r\n"), "{asked:?}");
-    assert!(asked[1].contains("authorization: Bearer x\r\n"), "{asked:?}");
+    assert!(
+        asked[0].starts_with("POST /here ") && asked[0].ends_with("data"),
+        "{asked:?}"
+    );
+    assert!(
+        asked[1].starts_with("GET /final?q ") && asked[1].ends_with("\r\n\r\n"),
+        "{asked:?}"
+    );
+    assert!(
+        asked[1].contains("authorization: Bearer x\r\n"),
+        "{asked:?}"
+    );
     // Elsewhere, the body of a 307 goes along and what says who asks does not.
     ask(&flow("/there", &both, &post)).await.expect("an answer");
     let asked = taken(&there).remove(0);
-    assert!(asked.starts_with("POST /final ") && asked.ends_with("data"), "{asked}");
+    assert!(
+        asked.starts_with("POST /final ") && asked.ends_with("data"),
+        "{asked}"
+    );
     assert!(asked.contains("accept: a/b\r\n"), "{asked}");
-    assert!(!asked.contains("authorization") && !asked.contains("x-key"), "{asked}");
+    assert!(
+        !asked.contains("authorization") && !asked.contains("x-key"),
+        "{asked}"
+    );
     // Where the flow does not allow it, it is not asked at all.
     let denied = text(ask(&flow("/there", &both[..1], &[])).await);
     assert!(
@@ -225,7 +262,10 @@ async fn redirects_are_checked_hop_by_hop_and_take_no_secrets_elsewhere() {
     );
     assert!(taken(&there).is_empty());
     let denied = text(ask(&flow("/with-user", &both, &[])).await);
-    assert!(denied.contains("`127.0.0.1:1`") && !denied.contains("secret"), "{denied}");
+    assert!(
+        denied.contains("`127.0.0.1:1`") && !denied.contains("secret"),
+        "{denied}"
+    );
     assert_eq!(
         text(ask(&flow("/circle", &both, &[])).await),
         format!("permanent: `{address}` redirects in a circle: 10 redirects were followed")
@@ -259,14 +299,20 @@ async fn bodies_have_a_limit_in_both_directions() {
     let flow = asking(&format!("http://{address}/"), &allowed, &post);
     assert_eq!(
         text(ask(&flow).await),
-        format!("permanent: the body of a request has {more} bytes; more than 16 MiB go through `content`")
+        format!(
+            "permanent: the body of a request has {more} bytes; more than 16 MiB go through `content`"
+        )
     );
 }
 
 #[tokio::test]
 async fn peers_that_do_not_answer_are_given_up() {
     let (address, _) = serve("").await;
-    let allowed = [address.to_string(), "127.0.0.1:1".into(), "no-such-host.invalid:80".into()];
+    let allowed = [
+        address.to_string(),
+        "127.0.0.1:1".into(),
+        "no-such-host.invalid:80".into(),
+    ];
     let flow = |path: &str, options: &[(&str, &str)]| {
         asking(&format!("http://{address}{path}"), &allowed, options)
     };
