@@ -54,7 +54,9 @@ impl Scene {
     /// The fingerprint `flow plugin show` prints.
     #[track_caller]
     fn sha256(&self, guest: &str) -> String {
-        let shown = self.flow.run(&["plugin", "show", guest, "--format", "json"]);
+        let shown = self
+            .flow
+            .run(&["plugin", "show", guest, "--format", "json"]);
         let shown: Value = serde_json::from_str(&shown.expect(0).stdout).expect("it is JSON");
         shown["sha256"].as_str().expect("a text").to_owned()
     }
@@ -91,16 +93,33 @@ fn a_pinned_plugin_runs_and_a_swapped_one_does_not() {
     std::fs::write(&scene.file, "anything").expect("the home is writable");
     let refused = scene.flow.run(&["check", "watch/a"]).expect(1);
     assert!(
-        refused.stdout.contains("error[config/plugin-changed]: plugin `trap` is not the file this flow asks for")
-            && refused.stdout.contains(&format!("the one in {} has the sha256 ", scene.file.display()))
-            && !refused.stdout.contains("plugin-unusable"),
+        refused.stdout.contains(
+            "error[config/plugin-changed]: plugin `trap` is not the file this flow asks for"
+        ) && refused.stdout.contains(&format!(
+            "the one in {} has the sha256 ",
+            scene.file.display()
+        )) && !refused.stdout.contains("plugin-unusable"),
         "{}",
         refused.stdout
     );
-    let explained = scene.flow.run(&["explain", "config/plugin-changed"]).expect(0);
-    assert!(explained.stdout.contains("flow plugin show"), "{}", explained.stdout);
-    let refused = scene.flow.run(&["foreground", "watch/a", "--once"]).expect(2);
-    assert!(refused.stderr.contains("config/plugin-changed"), "{}", refused.stderr);
+    let explained = scene
+        .flow
+        .run(&["explain", "config/plugin-changed"])
+        .expect(0);
+    assert!(
+        explained.stdout.contains("flow plugin show"),
+        "{}",
+        explained.stdout
+    );
+    let refused = scene
+        .flow
+        .run(&["foreground", "watch/a", "--once"])
+        .expect(2);
+    assert!(
+        refused.stderr.contains("config/plugin-changed"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -110,7 +129,9 @@ fn what_a_plugin_asks_for_and_gets_is_said_before_it_runs() {
     scene.flow.add_flow("flow/a", text);
     let checked = scene.flow.run(&["check"]).expect(0);
     assert!(
-        checked.stderr.contains("asks for connect; this flow allows mail.example.com:993"),
+        checked
+            .stderr
+            .contains("asks for connect; this flow allows mail.example.com:993"),
         "{}",
         checked.stderr
     );
@@ -139,7 +160,9 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
     let status = scene.flow.run(&["status", "watch/a"]);
     let table = &status.stdout;
     assert!(
-        table.contains("PLUGIN  ENTRY") && table.contains("after_accept") && table.contains("of memory at most"),
+        table.contains("PLUGIN  ENTRY")
+            && table.contains("after_accept")
+            && table.contains("of memory at most"),
         "{table}"
     );
     let log = |name: &str| {
@@ -169,7 +192,9 @@ fn used(flow: &Flow) -> Option<Value> {
     let plugins = &status["flows"][0]["figures"]["plugins"];
     let entries = plugins[0]["entries"].as_array()?;
     let mut entries = entries.iter();
-    entries.find(|entry| entry["entry"] == "after_accept").cloned()
+    entries
+        .find(|entry| entry["entry"] == "after_accept")
+        .cloned()
 }
 
 fn page(address: &str) -> String {

@@ -160,7 +160,8 @@ error[config/bad-value]: `header` can't set `size`
 fn a_pinned_plugin_is_that_file_or_none() {
     use common::{Pinned, load_pinned};
     let pinned = Pinned(common::plugins());
-    let file = |pin: &str| format!("exchange: x\ncallbacks:\n  - plugin: decode\n    sha256: {pin}\n");
+    let file =
+        |pin: &str| format!("exchange: x\ncallbacks:\n  - plugin: decode\n    sha256: {pin}\n");
     // Upper case is the same number.
     let loaded = load_pinned("flow/x", &file(&"AB".repeat(32)), &pinned).expect("it is the one");
     assert_eq!(

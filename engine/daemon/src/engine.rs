@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
-use flow_host::{Asks, Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings};
+use flow_host::{
+    Asks, Catalogue, FlowPlugins, Host, HostOptions, Source as PluginSource, Surroundings,
+};
 use flow_listen::Doors;
 use flow_runtime::ports::{CallbackFactory, Clock, Event, Observer};
 use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};

@@ -176,8 +176,8 @@ impl Host {
         indices: &Indices,
     ) -> Result<exports::describe::Manifest, Error> {
         let setup = Setup::of_nobody(self, origin);
-        let describe =
-            exports::describe::GuestIndices::new(pre).map_err(|error| mismatch(origin, contract, &error))?;
+        let describe = exports::describe::GuestIndices::new(pre)
+            .map_err(|error| mismatch(origin, contract, &error))?;
         let work = async {
             let mut store = Guest::store(self.engine(), &setup, 0);
             store.data_mut().begin(Call {
@@ -297,7 +297,9 @@ fn mismatch(origin: &str, version: Version, error: &wasmtime::Error) -> Error {
             .hint(hint)
     };
     if version > VERSION {
-        let text = format!("plugin `{origin}` was made for version {version} of the plugin contract, and needs what version {VERSION}, which this flow has, does not have");
+        let text = format!(
+            "plugin `{origin}` was made for version {version} of the plugin contract, and needs what version {VERSION}, which this flow has, does not have"
+        );
         return mismatch(
             text,
             "install a newer flow, or a version of the plugin made for this one",

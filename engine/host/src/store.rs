@@ -356,7 +356,11 @@ mod tests {
         assert_eq!(grow(4, 7), (false, true), "a page more than all may have");
         assert_eq!(grow(4, 6), (true, true));
         assert_eq!(limiter.used, 10 << 16);
-        assert!(!limiter.memory_growing(0, 1 << 16, Some(1)).expect("an answer"));
+        assert!(
+            !limiter
+                .memory_growing(0, 1 << 16, Some(1))
+                .expect("an answer")
+        );
     }
 
     #[test]

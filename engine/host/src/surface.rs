@@ -112,7 +112,10 @@ impl Surface {
             } else {
                 format!("version {written}")
             };
-            let text = format!("plugin `{origin}` was made for {what} of the plugin contract; this flow has version {VERSION}, which runs plugins made for {}", stands_in_for());
+            let text = format!(
+                "plugin `{origin}` was made for {what} of the plugin contract; this flow has version {VERSION}, which runs plugins made for {}",
+                stands_in_for()
+            );
             let error = Error::new("plugin/contract-version", text);
             return Err(match Version::parse(written) {
                 Some(version) if version > VERSION => error.hint(upgrade),
@@ -230,7 +233,10 @@ mod tests {
     fn the_version_is_that_of_the_files() {
         let package = include_str!("../../../plugins/wit/types.wit");
         let expected = format!("package flow:plugin@{VERSION};");
-        assert!(package.contains(&expected), "`plugins/wit` is not {VERSION}");
+        assert!(
+            package.contains(&expected),
+            "`plugins/wit` is not {VERSION}"
+        );
     }
 
     #[test]
@@ -249,7 +255,10 @@ mod tests {
             let found = matches!(Interface::parse(name), Interface::Ours("log", _));
             assert_eq!(found, ours, "{name}");
         }
-        assert!(matches!(Interface::parse("wasi:io/poll@0.2.0"), Interface::Foreign));
+        assert!(matches!(
+            Interface::parse("wasi:io/poll@0.2.0"),
+            Interface::Foreign
+        ));
         assert!(Version::parse("0.10.0") > Version::parse("0.9.9"));
     }
 }

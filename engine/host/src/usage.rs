@@ -96,9 +96,17 @@ impl Usage {
 
     /// It ended, having taken `whole` and computed for `computing` of it, with an instance of
     /// `memory` bytes.
-    pub(crate) fn ended(&self, entry: &str, end: End, (whole, computing): (Duration, Duration), memory: usize) {
+    pub(crate) fn ended(
+        &self,
+        entry: &str,
+        end: End,
+        (whole, computing): (Duration, Duration),
+        memory: usize,
+    ) {
         self.memory.fetch_max(memory as u64, Ordering::Relaxed);
-        let Some(entry) = self.entry(entry) else { return };
+        let Some(entry) = self.entry(entry) else {
+            return;
+        };
         add(&entry.nanos, nanos(whole));
         entry.longest.fetch_max(nanos(whole), Ordering::Relaxed);
         add(&entry.computing, nanos(computing));

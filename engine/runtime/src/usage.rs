@@ -115,7 +115,12 @@ mod tests {
 
     #[test]
     fn a_plugin_used_twice_is_one() {
-        let sum = sum([used("a", "send", 3), used("b", "post", 1), used("a", "send", 2), used("a", "stop", 1)]);
+        let sum = sum([
+            used("a", "send", 3),
+            used("b", "post", 1),
+            used("a", "send", 2),
+            used("a", "stop", 1),
+        ]);
         assert_eq!(sum.len(), 2);
         assert_eq!((sum[0].memory, sum[0].entries.len()), (3 << 20, 2));
         let send = &sum[0].entries[0];

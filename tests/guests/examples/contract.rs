@@ -47,7 +47,10 @@ guests::describe!(
 );
 impl guests::lifecycle::Guest for Contract {
     fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        log::write(log::Level::Info, &format!("started as {} of {}", context.kind, context.flow));
+        log::write(
+            log::Level::Info,
+            &format!("started as {} of {}", context.kind, context.flow),
+        );
         STARTED.set(true);
         Ok(lifecycle::Started {
             max_instances: Some(2),
@@ -194,7 +197,9 @@ impl guests::download::Guest for Contract {
             let writer = content::create(message.id)?;
             writer.write(message.rel_path.as_bytes())?;
             content::Writer::finish(writer)?;
-            Ok(Fetched::Done(vec![Edit::Size(Some(message.rel_path.len() as u64))]))
+            Ok(Fetched::Done(vec![Edit::Size(Some(
+                message.rel_path.len() as u64,
+            ))]))
         };
         let each = batch.iter().map(|message| match message.rel_path.as_str() {
             "reject" => Fetched::Reject(rejection()),
@@ -219,7 +224,8 @@ impl guests::after_work::Guest for Contract {
         let derive = |message: &Message| -> Result<Verdict, Failure> {
             let reader = content::open(message.id)?;
             let bytes = reader.read(100)?;
-            let Some(writer) = content::derive(message.id, "derived.txt", Some("text/plain"))? else {
+            let Some(writer) = content::derive(message.id, "derived.txt", Some("text/plain"))?
+            else {
                 return Ok(Verdict::Keep);
             };
             writer.write(&bytes)?;
@@ -228,7 +234,10 @@ impl guests::after_work::Guest for Contract {
                 ..new_message("derived.txt")
             }]))
         };
-        Ok(batch.iter().map(|message| derive(message).unwrap_or_else(Verdict::Fail)).collect())
+        Ok(batch
+            .iter()
+            .map(|message| derive(message).unwrap_or_else(Verdict::Fail))
+            .collect())
     }
 }
 impl guests::post::Guest for Contract {

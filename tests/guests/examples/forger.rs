@@ -31,7 +31,10 @@ fn forge(message: &Message) -> Result<Verdict, Failure> {
 }
 impl guests::after_work::Guest for Forger {
     fn after_work(batch: Vec<Message>) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|message| forge(message).unwrap_or_else(Verdict::Fail)).collect())
+        Ok(batch
+            .iter()
+            .map(|message| forge(message).unwrap_or_else(Verdict::Fail))
+            .collect())
     }
 }
 guests::export!(Forger: describe, after_work);

@@ -18,9 +18,13 @@ guests::describe!(
 );
 impl guests::lifecycle::Guest for Greedy {
     fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        let port = texts(&context).get("port").and_then(|port| port.parse().ok());
+        let port = texts(&context)
+            .get("port")
+            .and_then(|port| port.parse().ok());
         PORT.set(port.unwrap_or_default());
-        Ok(lifecycle::Started { max_instances: None })
+        Ok(lifecycle::Started {
+            max_instances: None,
+        })
     }
     fn housekeeping() -> Result<(), Failure> {
         HELD.take();
@@ -34,7 +38,10 @@ impl guests::gather::Guest for Greedy {
             let stream = connect("127.0.0.1", PORT.with_borrow(|port| *port), Security::Plain)?;
             HELD.with_borrow_mut(|held| held.push(stream));
         }
-        Ok(gather::Gathered { messages: Vec::new(), more: false })
+        Ok(gather::Gathered {
+            messages: Vec::new(),
+            more: false,
+        })
     }
 }
 guests::export!(Greedy: describe, lifecycle, gather);

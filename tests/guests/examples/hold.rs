@@ -19,7 +19,10 @@ fn hold(message: &Message) -> Result<Verdict, Failure> {
 }
 impl guests::after_work::Guest for Hold {
     fn after_work(batch: Vec<Message>) -> Result<Vec<Verdict>, Failure> {
-        Ok(batch.iter().map(|message| hold(message).unwrap_or_else(Verdict::Fail)).collect())
+        Ok(batch
+            .iter()
+            .map(|message| hold(message).unwrap_or_else(Verdict::Fail))
+            .collect())
     }
 }
 guests::export!(Hold: describe, after_work);

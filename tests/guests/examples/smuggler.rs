@@ -10,7 +10,8 @@ impl guests::request::Guest for Smuggler {
             headers: Vec::new(),
             body: b"fine".to_vec(),
         };
-        let mut header = |name: &str, value: &str| response.headers.push((name.into(), value.into()));
+        let mut header =
+            |name: &str, value: &str| response.headers.push((name.into(), value.into()));
         match request.path.as_str() {
             "/value" => header("x-note", "a\r\nset-cookie: b=c"),
             "/name" => header("x-note: a\r\nset-cookie", "b=c"),

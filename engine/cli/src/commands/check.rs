@@ -88,7 +88,9 @@ fn introduce(engine: &Engine, name: &str, args: &Args, context: &Context) -> any
     };
     for asks in engine.strangers(&flow)? {
         let text = asks.to_string();
-        context.console.talk(&format!("{name}: {}", printable(&text)));
+        context
+            .console
+            .talk(&format!("{name}: {}", printable(&text)));
     }
     Ok(())
 }

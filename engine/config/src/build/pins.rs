@@ -31,7 +31,11 @@ impl Builder<'_> {
         if wanted.len() != DIGITS || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let message = format!("is {DIGITS} hexadecimal digits, and this is something else");
             let label = format!("write what `flow plugin show {plugin}` prints");
-            self.wrong("sha256", &scalar, Wrong::new(code::BAD_VALUE, message, label));
+            self.wrong(
+                "sha256",
+                &scalar,
+                Wrong::new(code::BAD_VALUE, message, label),
+            );
             return Ok(None);
         }
         self.set(format!("{at}.sha256"), &wanted, scalar.origin);

@@ -212,7 +212,10 @@ fn what_plugins_used_before_a_restart_counts() {
     run(7);
     run(5);
     let figures = meter.figures();
-    assert_eq!((figures.plugins.len(), figures.plugins[0].bytes_in), (1, 12));
+    assert_eq!(
+        (figures.plugins.len(), figures.plugins[0].bytes_in),
+        (1, 12)
+    );
     // Asked twice, they are counted once.
     assert_eq!(meter.figures().plugins[0].bytes_in, 12);
     assert_eq!(figures.numbers["plugin_n"], 5.0);

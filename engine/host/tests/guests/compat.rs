@@ -15,17 +15,29 @@ use flow_runtime::ports::{
 };
 use tokio::sync::Notify;
 
-use crate::support::{Contents, Front, World, asked, bytes, desk, flow, items, judged, state, told};
+use crate::support::{
+    Contents, Front, World, asked, bytes, desk, flow, items, judged, state, told,
+};
 
 /// The plugins kept, by the version they were built for.
 fn kept() -> Vec<(String, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/compat");
-    let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(&directory)
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "wasm")
+    });
     paths.sort();
     let read = |path: PathBuf| {
-        let version = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let version = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         (version, std::fs::read(&path).expect("it can be read"))
     };
     paths.into_iter().map(read).collect()
@@ -73,16 +85,25 @@ async fn made(bytes: Vec<u8>) -> Box<dyn Callback> {
         vec![("contract", &*bytes.leak())].leak();
     let host = Host::new(HostOptions::default()).expect("a host");
     let catalogue = Catalogue::new(host, carried, None);
-    let manifest = catalogue.plugin("contract").expect("it is there").expect("it loads");
+    let manifest = catalogue
+        .plugin("contract")
+        .expect("it is there")
+        .expect("it loads");
     let manifest = manifest.manifest();
     assert_eq!(manifest.options.len(), 9);
-    assert_eq!(manifest.grants, [Grant::Connect, Grant::Http, Grant::Secrets]);
+    assert_eq!(
+        manifest.grants,
+        [Grant::Connect, Grant::Http, Grant::Secrets]
+    );
     let mut flow = flow("contract", &[("choice", "a")]);
     flow.callbacks[0].options.extend([
         ("flag".to_owned(), OptionValue::Flag(true)),
         ("count".to_owned(), OptionValue::Count(-3)),
         ("size".to_owned(), OptionValue::Size(1)),
-        ("duration".to_owned(), OptionValue::Duration(Duration::from_secs(1))),
+        (
+            "duration".to_owned(),
+            OptionValue::Duration(Duration::from_secs(1)),
+        ),
         ("text".to_owned(), OptionValue::List(vec!["a".into()])),
     ]);
     let lines: Arc<dyn Lines> = Arc::new(Nobody);
@@ -95,20 +116,37 @@ async fn made(bytes: Vec<u8>) -> Box<dyn Callback> {
 /// Goes through every entry point.
 async fn runs(version: &str, bytes: Vec<u8>) {
     let mut contract = made(bytes).await;
-    assert_eq!(contract.start().await.expect("it starts"), Some(2), "{version}");
+    assert_eq!(
+        contract.start().await.expect("it starts"),
+        Some(2),
+        "{version}"
+    );
     gathers(&mut contract).await;
-    let woken = contract.wait(Duration::from_secs(1), Arc::new(Notify::new())).await;
+    let woken = contract
+        .wait(Duration::from_secs(1), Arc::new(Notify::new()))
+        .await;
     assert!(woken.expect("an answer"));
     judges(&mut contract).await;
     moves(&mut contract).await;
     let front = Arc::new(Front::default());
-    let answer = asked(&mut contract, "/in", front.clone()).await.expect("an answer");
+    let answer = asked(&mut contract, "/in", front.clone())
+        .await
+        .expect("an answer");
     assert_eq!((answer.status, answer.headers.len()), (202, 1));
     assert_eq!(answer.body, b"POST q=1 127.0.0.1");
-    contract.line(7, "by line", desk(front.clone())).await.expect("taken");
-    contract.closed(7, desk(front.clone())).await.expect("taken");
+    contract
+        .line(7, "by line", desk(front.clone()))
+        .await
+        .expect("taken");
+    contract
+        .closed(7, desk(front.clone()))
+        .await
+        .expect("taken");
     let taken = front.taken.lock().expect("not poisoned").clone();
-    let taken: Vec<_> = taken.iter().map(|message| message.rel_path.as_str()).collect();
+    let taken: Vec<_> = taken
+        .iter()
+        .map(|message| message.rel_path.as_str())
+        .collect();
     assert_eq!(taken, ["in", "by line"]);
     contract.housekeeping(state()).await.expect("done");
     contract.stop().await;
@@ -122,7 +160,10 @@ async fn gathers(contract: &mut Box<dyn Callback>) {
     let outside = extra["outside"].as_str().expect("a text");
     let said: Vec<_> = outside.split(" | ").collect();
     assert_eq!(said.len(), 4, "{outside}");
-    assert!(said.iter().all(|text| text.starts_with("config: ")), "{outside}");
+    assert!(
+        said.iter().all(|text| text.starts_with("config: ")),
+        "{outside}"
+    );
 }
 
 async fn judges(contract: &mut Box<dyn Callback>) {
@@ -142,7 +183,15 @@ async fn judges(contract: &mut Box<dyn Callback>) {
     });
     contract.settled(&outcomes, state()).await.expect("heard");
     let paths = [
-        "keep", "update", "reject", "temporary", "permanent", "auth", "config", "replace", "add",
+        "keep",
+        "update",
+        "reject",
+        "temporary",
+        "permanent",
+        "auth",
+        "config",
+        "replace",
+        "add",
         "wait",
     ];
     let verdicts = judged(contract, &paths).await.expect("verdicts");
@@ -192,6 +241,9 @@ async fn moves(contract: &mut Box<dyn Callback>) {
         &verdicts.expect("verdicts")[0],
         Verdict::Add(messages) if messages[0].content.is_some()
     ));
-    let posted = contract.post(&items(&["x", "temporary"]), state()).await.expect("posted");
+    let posted = contract
+        .post(&items(&["x", "temporary"]), state())
+        .await
+        .expect("posted");
     assert!(posted[0].is_ok() && posted[1].is_err());
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flow_config::Flow;
-use flow_runtime::ports::{Callback, CallbackFactory, Content, Failure, HttpResponse, Lines, Verdict};
+use flow_runtime::ports::{
+    Callback, CallbackFactory, Content, Failure, HttpResponse, Lines, Verdict,
+};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -33,7 +35,11 @@ fn there() -> Arc<dyn Content> {
 #[tokio::test]
 async fn connections_are_counted_and_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port().to_string();
+    let port = listener
+        .local_addr()
+        .expect("an address")
+        .port()
+        .to_string();
     let accepting = tokio::spawn(async move {
         let mut peers = Vec::new();
         while peers.len() < 64 {
@@ -48,7 +54,10 @@ async fn connections_are_counted_and_closed() {
     let mut flow: Flow = flow("greedy", &[("port", &port)]);
     flow.allow.connect.push(format!("127.0.0.1:{port}"));
     let mut greedy = callback(&flow).await;
-    greedy.gather(60, state()).await.expect("it may have so many");
+    greedy
+        .gather(60, state())
+        .await
+        .expect("it may have so many");
     let refused = greedy.gather(60, state()).await;
     let Err(Failure::Permanent(text)) = refused else {
         panic!("not refused: {refused:?}")
@@ -76,7 +85,9 @@ async fn contents_that_are_never_closed_run_out() {
         );
     }
     // Those that are closed do not count, however many there were.
-    let verdicts = hold.after_work(&items(&["well-behaved"]), there(), state()).await;
+    let verdicts = hold
+        .after_work(&items(&["well-behaved"]), there(), state())
+        .await;
     assert!(matches!(verdicts.expect("an answer")[0], Verdict::Keep));
 }
 
@@ -90,20 +101,29 @@ async fn state_of_one_call_is_limited() {
         text.starts_with("plugin `stuff` wrote more than 64 MiB of state in one `after_accept`, the most that is possible [plugin/state-limit]"),
         "{text}"
     );
-    judged(&mut stuff, &["little"]).await.expect("the next call counts anew");
+    judged(&mut stuff, &["little"])
+        .await
+        .expect("the next call counts anew");
 }
 
 #[tokio::test]
 async fn a_huge_list_is_refused_before_it_is_had() {
     let mut avalanche = callback(&flow("avalanche", &[])).await;
     let text = plugin_failure(judged(&mut avalanche, &["1000"]).await);
-    assert!(text.contains("gave 1000 answers in `after_accept`; it was asked for 1 [plugin/wrong-count]"), "{text}");
+    assert!(
+        text.contains(
+            "gave 1000 answers in `after_accept`; it was asked for 1 [plugin/wrong-count]"
+        ),
+        "{text}"
+    );
     let text = plugin_failure(judged(&mut avalanche, &["500000"]).await);
     assert!(
         text.contains("[plugin/output]") || text.contains("[plugin/wrong-count]"),
         "{text}"
     );
-    let verdicts = judged(&mut avalanche, &["1"]).await.expect("the next is fine");
+    let verdicts = judged(&mut avalanche, &["1"])
+        .await
+        .expect("the next is fine");
     assert!(matches!(verdicts[0], Verdict::Keep));
 }
 
@@ -114,12 +134,18 @@ async fn handles_are_not_to_be_made_up() {
         let made = forger.after_work(&items(&[path]), there(), state()).await;
         let text = plugin_failure(made);
         assert!(
-            text.starts_with("plugin `forger` crashed in `after_work`: ") && text.contains("handle"),
+            text.starts_with("plugin `forger` crashed in `after_work`: ")
+                && text.contains("handle"),
             "{path}: {text}"
         );
     }
-    let verdicts = forger.after_work(&items(&["honest"]), there(), state()).await;
-    assert!(matches!(verdicts.expect("a fresh instance")[0], Verdict::Keep));
+    let verdicts = forger
+        .after_work(&items(&["honest"]), there(), state())
+        .await;
+    assert!(matches!(
+        verdicts.expect("a fresh instance")[0],
+        Verdict::Keep
+    ));
 }
 
 #[tokio::test]
@@ -127,10 +153,15 @@ async fn a_guest_ends_itself_and_no_more() {
     let mut quit = callback(&flow("quit", &[])).await;
     for code in ["0", "1"] {
         let text = plugin_failure(judged(&mut quit, &[code]).await);
-        assert!(text.starts_with("plugin `quit` crashed in `after_accept`: "), "{text}");
+        assert!(
+            text.starts_with("plugin `quit` crashed in `after_accept`: "),
+            "{text}"
+        );
         assert!(text.contains("it ended itself"), "{text}");
     }
-    judged(&mut quit, &["stay"]).await.expect("a fresh instance");
+    judged(&mut quit, &["stay"])
+        .await
+        .expect("a fresh instance");
 }
 
 #[tokio::test]
@@ -140,20 +171,32 @@ async fn values_of_any_size_and_shape_are_checked() {
     let mut monster = plugins.create(0, 0).await.expect("an instance");
     for (path, said) in [
         ("deep", "header `deep` is no JSON: recursion limit exceeded"),
-        ("long-path", "it has 200001 bytes, 4096 are possible [plugin/unsafe-path]"),
-        ("line-in-name", "`a\\r\\nb` is no name of a header [plugin/wrong-value]"),
+        (
+            "long-path",
+            "it has 200001 bytes, 4096 are possible [plugin/unsafe-path]",
+        ),
+        (
+            "line-in-name",
+            "`a\\r\\nb` is no name of a header [plugin/wrong-value]",
+        ),
     ] {
         let verdicts = judged(&mut monster, &[path]).await.expect("an answer");
         let text = reason(&verdicts[0]);
         assert!(text.contains(said), "{path}: {text}");
     }
-    judged(&mut monster, &["many-names"]).await.expect("an answer");
+    judged(&mut monster, &["many-names"])
+        .await
+        .expect("an answer");
     assert_eq!(plugins.metrics().snapshot().len(), 256);
     let verdicts = judged(&mut monster, &["reason"]).await.expect("an answer");
     let Verdict::Reject(rejection) = &verdicts[0] else {
         panic!("{verdicts:?}")
     };
-    assert!(rejection.reason.len() <= (4 << 10) + 10, "{}", rejection.reason.len());
+    assert!(
+        rejection.reason.len() <= (4 << 10) + 10,
+        "{}",
+        rejection.reason.len()
+    );
     assert!(!rejection.reason.contains(['\u{1b}', '\r']));
     assert!(!log.text().contains('\u{1b}'));
 }
@@ -171,7 +214,9 @@ async fn who_nags_the_host_for_ever_is_ended() {
         let ended = tokio::time::timeout(Duration::from_secs(120), call).await;
         let text = plugin_failure(ended.unwrap_or_else(|_| panic!("{path} goes on for ever")));
         assert!(
-            text.starts_with("plugin `nag` ran past its 100ms limit in `request` [plugin/deadline]"),
+            text.starts_with(
+                "plugin `nag` ran past its 100ms limit in `request` [plugin/deadline]"
+            ),
             "{path}: {text}"
         );
     }
@@ -193,10 +238,22 @@ async fn nothing_is_smuggled_into_an_answer() {
     let mut answer = async |path| asked(&mut smuggler, path, Front::default()).await;
     for (path, said) in [
         ("/value", "the header `x-note` is none [plugin/wrong-value]"),
-        ("/name", "the header `x-note: a\\r\\nset-cookie` is none [plugin/wrong-value]"),
-        ("/status", "99 is no status of an answer [plugin/wrong-value]"),
-        ("/continue", "101 is no status of an answer [plugin/wrong-value]"),
-        ("/line", "plugin `smuggler` wrote a line with a line end in it [plugin/wrong-value]"),
+        (
+            "/name",
+            "the header `x-note: a\\r\\nset-cookie` is none [plugin/wrong-value]",
+        ),
+        (
+            "/status",
+            "99 is no status of an answer [plugin/wrong-value]",
+        ),
+        (
+            "/continue",
+            "101 is no status of an answer [plugin/wrong-value]",
+        ),
+        (
+            "/line",
+            "plugin `smuggler` wrote a line with a line end in it [plugin/wrong-value]",
+        ),
     ] {
         match answer(path).await {
             Err(Failure::Permanent(text)) => assert!(text.contains(said), "{path}: {text}"),
@@ -204,7 +261,10 @@ async fn nothing_is_smuggled_into_an_answer() {
         }
     }
     let text = plugin_failure(answer("/huge").await);
-    assert!(text.contains("handed back more than 16MiB in `request` [plugin/output]"), "{text}");
+    assert!(
+        text.contains("handed back more than 16MiB in `request` [plugin/output]"),
+        "{text}"
+    );
     let fine: HttpResponse = answer("/").await.expect("an answer");
     assert_eq!((fine.status, fine.body.as_slice()), (200, &b"fine"[..]));
     assert!(lines.0.lock().expect("not poisoned").is_empty());

@@ -4,7 +4,7 @@ use flow_host::FlowPlugins;
 use flow_runtime::ports::CallbackFactory;
 use flow_runtime::usage::{EntryUse, PluginUse};
 
-use crate::support::{Log, World, asked, catalogue, flow, judged, limited, Front};
+use crate::support::{Front, Log, World, asked, catalogue, flow, judged, limited};
 
 fn plugins(guest: &str) -> FlowPlugins {
     let flow = limited(flow(guest, &[]), |limits| {
@@ -34,7 +34,9 @@ async fn calls_and_how_they_ended_are_counted() {
     // Two instances of one callback.
     for instance in 0..2 {
         let mut trap = plugins.create(0, instance).await.expect("an instance");
-        judged(&mut trap, &["fine", "fine"]).await.expect("an answer");
+        judged(&mut trap, &["fine", "fine"])
+            .await
+            .expect("an answer");
         judged(&mut trap, &["boom"]).await.expect_err("it crashes");
     }
     let used = used(&plugins);
@@ -42,7 +44,13 @@ async fn calls_and_how_they_ended_are_counted() {
     assert!(used.memory >= 1 << 16, "at least a page: {used:?}");
     let accept = entry(&used, "after_accept");
     assert_eq!(
-        (accept.calls, accept.traps, accept.failures, accept.deadlines, accept.messages),
+        (
+            accept.calls,
+            accept.traps,
+            accept.failures,
+            accept.deadlines,
+            accept.messages
+        ),
         (4, 2, 0, 0, 6)
     );
     assert!(accept.time >= accept.longest && accept.longest >= accept.time / 4);
@@ -62,13 +70,17 @@ async fn deadlines_failures_and_refusals_are_told_apart() {
 
     let miscount = plugins("miscount");
     let mut callback = miscount.create(0, 0).await.expect("an instance");
-    judged(&mut callback, &["a"]).await.expect_err("it can't count");
+    judged(&mut callback, &["a"])
+        .await
+        .expect_err("it can't count");
     let used_up = used(&miscount);
     assert_eq!(entry(&used_up, "after_accept").traps, 1);
 
     let desk = plugins("desk");
     let mut callback = desk.create(0, 0).await.expect("an instance");
-    asked(&mut callback, "/busy", Front::default()).await.expect_err("it is busy");
+    asked(&mut callback, "/busy", Front::default())
+        .await
+        .expect_err("it is busy");
     let used_up = used(&desk);
     let request = entry(&used_up, "request");
     assert_eq!((request.calls, request.failures, request.traps), (1, 1, 0));
@@ -86,5 +98,9 @@ async fn a_fresh_instance_has_no_new_allowance_to_talk() {
     let used = used(&plugins);
     assert!(used.silenced > 100_000, "{}", used.silenced);
     // Each line was said or counted; those about what was left out come on top.
-    assert!((300_000..301_000).contains(&(said + used.silenced)), "{said} {}", used.silenced);
+    assert!(
+        (300_000..301_000).contains(&(said + used.silenced)),
+        "{said} {}",
+        used.silenced
+    );
 }

@@ -120,7 +120,11 @@ pub(super) fn families(page: &mut Page, flows: &[(&str, &Figures)]) {
     for (flow, figures) in flows {
         for (name, value) in &figures.numbers {
             let name = name.strip_prefix("plugin_").unwrap_or(name);
-            page.line("flow_plugin_number", &[("flow", flow), ("name", name)], *value);
+            page.line(
+                "flow_plugin_number",
+                &[("flow", flow), ("name", name)],
+                *value,
+            );
         }
     }
 }
