@@ -249,7 +249,9 @@ impl Guest {
 
     /// Notes how a call ended, and what it took.
     pub(crate) fn note(&self, entry_point: &str, end: End) {
-        let time = (self.meter.elapsed(), self.meter.used());
+        // In this order: what was computed is never more than the whole.
+        let computing = self.meter.used();
+        let time = (self.meter.elapsed(), computing);
         let usage = &self.setup.usage;
         usage.ended(entry_point, end, time, self.limiter.used);
     }
