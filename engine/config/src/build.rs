@@ -13,6 +13,7 @@ mod filters;
 mod limits;
 mod listening;
 mod lists;
+mod pins;
 mod posting;
 mod running;
 mod unknown;

@@ -238,6 +238,18 @@ The two are brought together by scheme, host, port and user. Special characters 
 percent-encoded (`#` is `%23`, `@` is `%40`, `/` is `%2F`). Change a password that was committed.
 A password is refused also when it comes in by a variable of the environment.
 ";
+    PLUGIN_CHANGED = "config/plugin-changed", "\
+The flow names the one file the plugin may be by its SHA-256, and the file that is there is another
+one. It was not looked into, nothing of it ran, and the flow does not start.
+
+    callbacks:
+      - plugin: partner-fetch
+        sha256: 5c1f…          # 64 digits, as `flow plugin show partner-fetch` prints them
+
+If nobody changed the plugin on purpose, find out who did, and put the former file back. If the new
+one is meant, look at what it asks for (`flow plugin show`), then write its number into the flow.
+A shipped plugin changes with every version of flow; pin those only if you want to be asked then.
+";
     PLUGIN_UNUSABLE = "config/plugin-unusable", "\
 The plugin is there and can't be used: it does not load, or what it says of itself is wrong. That
 is for the plugin's author to fix; the message is what to send along.

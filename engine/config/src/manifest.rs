@@ -8,6 +8,21 @@ pub trait Plugins {
     fn names(&self) -> Vec<String>;
     /// What the plugin says of itself; none: there is no such plugin; an error: it can't be loaded.
     fn manifest(&self, name: &str) -> Option<Result<Manifest, String>>;
+    /// The file behind the name, read but not loaded; none: there is no such plugin, or its file
+    /// can't be read.
+    fn artefact(&self, name: &str) -> Option<Artefact> {
+        let _ = name;
+        None
+    }
+}
+
+/// The file of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artefact {
+    /// SHA-256 of its bytes, hexadecimal in lower case.
+    pub sha256: String,
+    /// Where it is, in words that fit after "plugin `x` in".
+    pub place: String,
 }
 
 impl Plugins for BTreeMap<String, Manifest> {

@@ -155,3 +155,51 @@ error[config/bad-value]: `header` can't set `size`
 ",
     );
 }
+
+#[test]
+fn a_pinned_plugin_is_that_file_or_none() {
+    use common::{Pinned, load_pinned};
+    let pinned = Pinned(common::plugins());
+    let file =
+        |pin: &str| format!("exchange: x\ncallbacks:\n  - plugin: decode\n    sha256: {pin}\n");
+    // Upper case is the same number.
+    let loaded = load_pinned("flow/x", &file(&"AB".repeat(32)), &pinned).expect("it is the one");
+    assert_eq!(
+        loaded.flow.callbacks[0].sha256.as_deref(),
+        Some("ab".repeat(32).as_str())
+    );
+    let shown = loaded.flow.settings.iter();
+    let mut shown = shown.filter(|setting| setting.name == "callbacks[0].sha256");
+    assert_eq!(shown.next().expect("shown").value, "ab".repeat(32));
+    let refused = |pin: &str| {
+        let report = load_pinned("flow/x", &file(pin), &pinned).expect_err("refused");
+        report.render(false)
+    };
+    assert_eq!(
+        refused(&"cd".repeat(32)),
+        format!(
+            "\
+error[config/plugin-changed]: plugin `decode` is not the file this flow asks for
+  --> flow/x.yaml:4:13
+    |
+  4 |     sha256: {wanted}
+    |             {carets} the flow asks for this one
+    = note: the one in /plugins/decode.wasm has the sha256 {there}
+    = hint: put the former file back; or, if the new one is meant, look at what it asks for (`flow plugin show`) and write its number here
+",
+            wanted = "cd".repeat(32),
+            there = "ab".repeat(32),
+            carets = "^".repeat(64),
+        )
+    );
+    assert_eq!(
+        refused("latest"),
+        "\
+error[config/bad-value]: `sha256` is 64 hexadecimal digits, and this is something else
+  --> flow/x.yaml:4:13
+    |
+  4 |     sha256: latest
+    |             ^^^^^^ write what `flow plugin show decode` prints
+"
+    );
+}

@@ -103,6 +103,7 @@ impl Chain {
                 options: BTreeMap::new(),
                 filters: None,
                 limits: Limits::default(),
+                sha256: None,
                 origin: flow.file.display().to_string(),
             }));
         let carrier = Carrier::new(settings(flow, variables)?, Arc::new(credentials));

@@ -1,18 +1,18 @@
 //! One configuration directory, its state, and everything that can be done with both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{
-    Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings,
+    Asks, Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings,
     World,
 };
 use flow_listen::Doors;
-use flow_runtime::ports::{CallbackFactory, Clock, Observer};
+use flow_runtime::ports::{CallbackFactory, Clock, Event, Observer};
 use flow_runtime::{Drain, Links, Options, Ports, Store, Summary, SystemClock, Worker};
 
 use crate::Error;
@@ -71,6 +71,8 @@ struct Inner {
     doors: Doors,
     // Starting wasmtime takes a moment that `flow list` should not pay.
     catalogue: OnceLock<Result<Catalogue, flow_host::Error>>,
+    /// What was said of plugins that are not shipped, and in which flow.
+    introduced: Arc<Mutex<BTreeSet<(String, Asks)>>>,
 }
 
 impl Engine {
@@ -89,6 +91,7 @@ impl Engine {
             embedded: Place::default(),
             doors: Doors::default(),
             catalogue: OnceLock::new(),
+            introduced: Arc::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -104,6 +107,7 @@ impl Engine {
             embedded: self.inner.embedded.clone(),
             doors: self.inner.doors.clone(),
             catalogue: OnceLock::new(),
+            introduced: Arc::clone(&self.inner.introduced),
         };
         Self {
             inner: Arc::new(inner),
@@ -371,6 +375,8 @@ impl Engine {
                 }
                 let plugins =
                     FlowPlugins::with_lines(catalogue, &flow, &surroundings, lines.as_ref())?;
+                observer.event(&Event::Plugins(&plugins.usage()));
+                self.introduce(&flow);
                 Some(Arc::new(plugins))
             }
         };
@@ -436,6 +442,40 @@ impl Engine {
             return Ok(false);
         }
         Ok(self.any_does(flow, "line", None)? && !self.any_does(flow, "gather", None)?)
+    }
+
+    /// What the plugins of `flow` that are not shipped ask for, and what it allows them.
+    ///
+    /// # Errors
+    /// One of them can't be loaded.
+    pub fn strangers(&self, flow: &Flow) -> Result<Vec<Asks>, Error> {
+        let mut strangers: Vec<Asks> = Vec::new();
+        for spec in &flow.callbacks {
+            let catalogue = self.catalogue()?;
+            if !matches!(catalogue.source(&spec.plugin), Some(PluginSource::File(_))) {
+                continue;
+            }
+            if let Some(plugin) = catalogue.plugin(&spec.plugin) {
+                let asks = Asks::new(&*plugin?, flow);
+                if !strangers.contains(&asks) {
+                    strangers.push(asks);
+                }
+            }
+        }
+        Ok(strangers)
+    }
+
+    /// Says in the log what plugins that are not shipped may do, once for each file and flow.
+    fn introduce(&self, flow: &Flow) {
+        // Whether they load is known by now.
+        for asks in self.strangers(flow).unwrap_or_default() {
+            let flow = flow.name.to_string();
+            let known = &self.inner.introduced;
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.insert((flow.clone(), asks.clone())) {
+                tracing::info!(flow, "{asks}");
+            }
+        }
     }
 
     /// What plugins of `flow` do themselves.

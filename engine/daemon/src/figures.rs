@@ -11,21 +11,25 @@
 //!   than that is measured since its start.
 
 mod link;
+mod plugins;
 mod recent;
 mod together;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow_runtime::SystemClock;
 use flow_runtime::ports::{Clock, Event, Observer, PassCounts, Side};
+use flow_runtime::usage::{self, PluginUse, Uses};
 use serde::{Deserialize, Serialize};
 
 use link::History;
 use recent::Ring;
 
 pub use link::Link;
+pub use plugins::{Entry, Plugin};
 pub use recent::Recent;
 pub use together::Together;
 
@@ -62,6 +66,10 @@ pub struct Figures {
     pub trouble: Option<Trouble>,
     /// Whether it is finishing what is in hand.
     pub draining: bool,
+    /// What its plugins used.
+    pub plugins: Vec<Plugin>,
+    /// The numbers its plugins keep themselves, by name.
+    pub numbers: BTreeMap<String, f64>,
 }
 
 /// What was counted.
@@ -181,6 +189,10 @@ struct Inner {
     origin: Option<History>,
     trouble: Option<Trouble>,
     draining: bool,
+    /// What the plugins of this run use.
+    uses: Option<Arc<dyn Uses>>,
+    /// What those of earlier runs used.
+    used: Vec<PluginUse>,
 }
 
 impl Meter {
@@ -217,6 +229,11 @@ impl Meter {
             origin: inner.origin.as_ref().map(|history| history.link(at)),
             trouble: inner.trouble.clone(),
             draining: inner.draining,
+            plugins: inner.plugins().into_iter().map(Plugin::from).collect(),
+            numbers: match &inner.uses {
+                Some(uses) => uses.numbers(),
+                None => BTreeMap::new(),
+            },
         }
     }
 
@@ -244,6 +261,12 @@ impl Inner {
             self.last_transfer = Some(now);
         }
         self.trouble = None;
+    }
+
+    /// What plugins used, this run and those before.
+    fn plugins(&self) -> Vec<PluginUse> {
+        let now = self.uses.iter().flat_map(|uses| uses.uses());
+        usage::sum(self.used.iter().cloned().chain(now))
     }
 
     fn connection(&mut self, side: Side, up: bool, now: i64) {
@@ -300,6 +323,11 @@ impl Observer for Meter {
                     retry: *retry,
                     dead: *dead,
                 };
+            }
+            Event::Plugins(uses) => {
+                let mut inner = self.lock();
+                inner.used = inner.plugins();
+                inner.uses = Some(Arc::clone(uses));
             }
             Event::Draining => self.lock().draining = true,
             Event::Stopped => {

@@ -2,7 +2,7 @@
 //!
 //! A process whose flows have no plugins never pays for it, in memory, in time or in wake-ups.
 
-use flow_config::{Manifest, Plugins};
+use flow_config::{Artefact, Manifest, Plugins};
 
 use crate::Engine;
 
@@ -23,5 +23,9 @@ impl Plugins for Lazy<'_> {
             Ok(catalogue) => catalogue.manifest(name),
             Err(error) => Some(Err(error.to_string())),
         }
+    }
+
+    fn artefact(&self, name: &str) -> Option<Artefact> {
+        self.0.catalogue().ok()?.artefact(name)
     }
 }

@@ -27,7 +27,7 @@ pub struct PluginInfo {
     pub sha256: String,
     /// Interfaces it imports: its request.
     pub imports: Vec<String>,
-    /// The version of the contract it was made for, as this host has it.
+    /// The version of the contract it was made for.
     pub contract: String,
 }
 
@@ -39,7 +39,7 @@ impl PluginInfo {
             size: plugin.size(),
             sha256: plugin.sha256().to_owned(),
             imports: plugin.imports().to_vec(),
-            contract: flow_host::CONTRACT.to_owned(),
+            contract: plugin.contract(),
         }
     }
 }

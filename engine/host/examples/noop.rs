@@ -66,6 +66,7 @@ fn flow() -> Flow {
             options: Default::default(),
             filters: None,
             limits: Limits::default(),
+            sha256: None,
             origin: String::new(),
         }],
         concurrency: 1,

@@ -34,7 +34,14 @@ pub(crate) struct GuestCallback {
     live: Option<Live>,
 }
 
+/// An answer as a whole is larger than it may be.
+fn too_much(guest: &Guest, entry_point: &str) -> Failure {
+    guest.setup.usage.refused(entry_point);
+    trap::too_much(guest, entry_point).of_plugin()
+}
+
 fn wrong_count(guest: &Guest, entry_point: &str, got: usize, expected: &str) -> Failure {
+    guest.setup.usage.refused(entry_point);
     let text = format!(
         "plugin `{}` gave {got} answers in `{entry_point}`; it was asked for {expected}",
         guest.setup.plugin
@@ -109,7 +116,7 @@ impl GuestCallback {
             .map(|(item, given)| convert(&mut answer, item.id, given))
             .collect();
         if answer.too_much() {
-            return Err(trap::too_much(guest, entry_point).of_plugin());
+            return Err(too_much(guest, entry_point));
         }
         self.live = Some(live);
         Ok(converted)
@@ -180,8 +187,9 @@ impl Callback for GuestCallback {
             }
         }
         if answer.too_much() {
-            return Err(trap::too_much(guest, "gather").of_plugin());
+            return Err(too_much(guest, "gather"));
         }
+        guest.setup.usage.gathered(messages.len());
         self.live = Some(live);
         Ok(Gathered {
             messages,

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flow_config::{Manifest, Plugins};
+use flow_config::{Artefact, Manifest, Plugins};
 
 use crate::engine::Host;
 use crate::error::Error;
-use crate::plugin::Plugin;
+use crate::plugin::{self, Plugin};
 
 /// Bytes of a plugin file, at most: none of any use is larger.
 const LARGEST: u64 = 256 << 20;
@@ -78,11 +78,7 @@ impl Catalogue {
     fn load(&self, name: &str, source: &Source) -> Result<Plugin, Error> {
         match source {
             Source::Carried => {
-                let bytes = self
-                    .carried
-                    .iter()
-                    .find(|(known, _)| *known == name)
-                    .map(|(_, bytes)| *bytes);
+                let bytes = self.carried_bytes(name);
                 self.host
                     .load(name, bytes.expect("the source was found by this name"))
             }
@@ -97,6 +93,13 @@ impl Catalogue {
                     .hint(format!("rename the file to `{own}.wasm`")))
             }
         }
+    }
+
+    fn carried_bytes(&self, name: &str) -> Option<&'static [u8]> {
+        let mut carried = self.carried.iter();
+        carried
+            .find(|(known, _)| *known == name)
+            .map(|(_, bytes)| *bytes)
     }
 
     /// The files in the directory by the names they stand for.
@@ -160,5 +163,21 @@ impl Plugins for Catalogue {
                 .map(|plugin| plugin.manifest().clone())
                 .map_err(|error| error.to_string()),
         )
+    }
+
+    fn artefact(&self, name: &str) -> Option<Artefact> {
+        let source = self.source(name)?;
+        // One that is loaded is what runs, whatever is in its place by now.
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let sha256 = match (loaded.get(name), &source) {
+            (Some(Ok(plugin)), _) => plugin.sha256().to_owned(),
+            (_, Source::Carried) => plugin::sha256(self.carried_bytes(name)?),
+            (_, Source::File(path)) => plugin::sha256(&read(path).ok()?),
+        };
+        let place = match source {
+            Source::Carried => "this flow program".to_owned(),
+            Source::File(path) => path.display().to_string(),
+        };
+        Some(Artefact { sha256, place })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use flow_config::{CallbackSpec, Filters, Flow, OptionValue};
 use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure, Lines, Observer};
+use flow_runtime::usage::Uses;
 
 use crate::callback::GuestCallback;
 use crate::catalogue::Catalogue;
@@ -18,6 +19,7 @@ use crate::plugin::Plugin;
 use crate::secrets::Secrets;
 use crate::store::{Metrics, Setup};
 use crate::tls::Trust;
+use crate::usage::{Book, Usage};
 use crate::web::Web;
 
 /// What the plugins of a flow stand in.
@@ -79,6 +81,11 @@ impl FlowPlugins {
             let plugin = catalogue
                 .plugin(&spec.plugin)
                 .unwrap_or_else(|| Err(catalogue.unknown(&spec.plugin)))?;
+            if let Some(pin) = &spec.sha256
+                && pin != plugin.sha256()
+            {
+                return Err(changed(&plugin, pin));
+            }
             let shared = (&trust, &metrics, catalogue.host().web());
             let setup = setup(&plugin, flow, spec, surroundings, shared, lines);
             Ok(Arc::new(Use {
@@ -97,10 +104,29 @@ impl FlowPlugins {
         })
     }
 
+    /// What the plugins of the flow use, from now on.
+    pub fn usage(&self) -> Arc<dyn Uses> {
+        let callbacks = self.uses.iter().map(|used| Arc::clone(&used.setup.usage));
+        Arc::new(Book {
+            callbacks: callbacks.collect(),
+            metrics: self.metrics(),
+        })
+    }
+
     /// The numbers the plugins of the flow keep.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
+}
+
+/// The file changed between the check of the flow and now.
+fn changed(plugin: &Plugin, pin: &str) -> Error {
+    let name = &plugin.manifest().name;
+    let text = format!("plugin `{name}` is not the file this flow asks for");
+    Error::new("plugin/changed", text)
+        .note(format!("it has the sha256 {}", plugin.sha256()))
+        .note(format!("the flow asks for  {pin}"))
+        .hint("put the former file back, or write the new number into the flow if the new one is meant")
 }
 
 pub(crate) fn setup(
@@ -130,6 +156,8 @@ pub(crate) fn setup(
         clock: Arc::clone(&surroundings.clock),
         redactor,
         metrics: Arc::clone(metrics),
+        usage: Arc::new(Usage::new(&plugin.manifest().name)),
+        pace: Arc::default(),
         directories: directories(flow),
         lines: lines.map(Arc::clone),
         swap: Mutex::new(()),

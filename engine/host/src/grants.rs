@@ -60,6 +60,16 @@ impl Grants {
         }
     }
 
+    /// Every place there is a grant for, once.
+    pub(crate) fn places(&self) -> Vec<String> {
+        let lists = [&self.connect, &self.http, &self.secrets];
+        let patterns = lists.into_iter().flatten().flatten();
+        let mut places: Vec<String> = patterns.map(ToString::to_string).collect();
+        places.sort();
+        places.dedup();
+        places
+    }
+
     /// Whether `plugin` may connect.
     pub(crate) fn connect(&self, plugin: &str, host: &str, port: u16) -> Result<(), Error> {
         reach(self.connect.as_deref(), CONNECT, plugin, host, port).map(drop)

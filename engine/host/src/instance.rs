@@ -15,10 +15,12 @@ use crate::bindings::flow::plugin::types as wit;
 use crate::convert::incoming::Answer;
 use crate::convert::outgoing;
 use crate::factory::Use;
+use crate::meter::DeadlineReached;
 use crate::outside::Place;
 use crate::plugin::Exports;
 use crate::store::{Call, Guest};
 use crate::trap::{self, About};
+use crate::usage::End;
 
 /// An instance that was started.
 pub(crate) struct Live {
@@ -61,6 +63,7 @@ pub(crate) fn finish<T>(
     about: About<'_>,
 ) -> Result<(Result<T, Failure>, Live), Failure> {
     let guest = live.store.data_mut();
+    guest.note(entry_point, end(&result));
     guest.end();
     match result {
         Ok(Ok(answer)) => Ok((Ok(answer), live)),
@@ -81,6 +84,22 @@ pub(crate) fn finish<T>(
     }
 }
 
+fn end<T>(result: &wasmtime::Result<Result<T, wit::Failure>>) -> End {
+    match result {
+        Ok(Ok(_)) => End::Answer,
+        Ok(Err(_)) => End::Failure,
+        Err(error) => ended_by(error),
+    }
+}
+
+fn ended_by(error: &wasmtime::Error) -> End {
+    if error.is::<DeadlineReached>() {
+        End::Deadline
+    } else {
+        End::Trap
+    }
+}
+
 impl Live {
     /// Makes an instance and starts it.
     pub(crate) async fn make(used: &Use, place: &Place, instance: u32) -> Result<Self, Failure> {
@@ -93,7 +112,9 @@ impl Live {
         let meter = Arc::clone(&store.data().meter);
         let instantiated = meter.watch(plugin.instantiate(&mut store)).await;
         let exports = instantiated.map_err(|error| {
-            trap::explain(&error, store.data(), "start", About::Nothing).of_plugin()
+            let guest = store.data();
+            guest.note("start", ended_by(&error));
+            trap::explain(&error, guest, "start", About::Nothing).of_plugin()
         })?;
         let mut live = Self {
             store,
@@ -102,6 +123,7 @@ impl Live {
         };
         let Self { store, exports, .. } = &mut live;
         let Some(guest) = &exports.lifecycle else {
+            store.data().note("start", End::Answer);
             store.data_mut().end();
             return Ok(live);
         };

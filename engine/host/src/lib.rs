@@ -15,6 +15,7 @@
 //! Words: a *plugin* is the artefact, a *guest* a running instance of it, a *callback* its use in
 //! one flow. *Granted* is what the manifest asks for and the flow allows.
 
+mod asks;
 mod bindings;
 mod cache;
 mod callback;
@@ -40,9 +41,11 @@ mod store;
 mod surface;
 mod tls;
 mod trap;
+mod usage;
 mod voice;
 mod web;
 
+pub use asks::Asks;
 pub use catalogue::{Catalogue, Source};
 pub use engine::{Host, HostOptions};
 pub use error::Error;
@@ -55,6 +58,4 @@ pub use record::{Recorder, Recording};
 pub use replay::{Played, ReplayOptions, ReplaySummary, Session};
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;
-/// The version of the contract this host understands; a plugin of another does not load.
-pub use surface::VERSION as CONTRACT;
 pub use web::Proxies;

@@ -4,6 +4,8 @@ use crate::error::Error;
 
 /// Bytes of one path element, as file systems have it.
 const LONGEST: usize = 255;
+/// Bytes of a whole path, as Linux has it.
+const LONGEST_PATH: usize = 4096;
 
 /// Checks one path element: what a file may be called.
 pub(crate) fn check_element(name: &str) -> Result<(), String> {
@@ -38,6 +40,12 @@ pub(crate) fn check_path(path: &str) -> Result<(), String> {
     }
     if path.chars().any(char::is_control) {
         return Err("it has control characters".into());
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(format!(
+            "it has {} bytes, {LONGEST_PATH} are possible",
+            path.len()
+        ));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::grants::Grants;
 use crate::outside::Place;
 use crate::secrets::{Credential, Secrets};
 use crate::store::{Call, Guest, Metrics, Setup};
-use crate::surface::{Surface, VERSION};
+use crate::surface::{Surface, VERSION, Version};
 use crate::tls::Trust;
 use crate::trap::About;
 use crate::{manifest, trap};
@@ -36,6 +36,7 @@ pub struct Plugin {
     manifest: Manifest,
     entry_points: EntryPoints,
     imports: Vec<String>,
+    contract: Version,
     sha256: String,
     size: u64,
     pre: InstancePre<Guest>,
@@ -106,17 +107,18 @@ impl Host {
     /// It is no component, was made for another version of the contract, needs or exports what this
     /// version does not have, or describes itself wrongly. Codes `plugin/…`.
     pub fn load(&self, origin: &str, bytes: &[u8]) -> Result<Plugin, Error> {
-        let sha256 = hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        let sha256 = sha256(bytes);
         let component = self.compile(origin, bytes, &sha256)?;
         let surface = Surface::of(&component, self.engine());
         surface.check(origin)?;
+        let contract = surface.version.unwrap_or(VERSION);
         let pre = self
             .linker()
             .instantiate_pre(&component)
-            .map_err(|error| mismatch(origin, &error))?;
-        let indices =
-            Indices::new(&pre, &surface.entry_points).map_err(|error| mismatch(origin, &error))?;
-        let manifest = self.describe(origin, &pre, &indices)?;
+            .map_err(|error| mismatch(origin, contract, &error))?;
+        let indices = Indices::new(&pre, &surface.entry_points)
+            .map_err(|error| mismatch(origin, contract, &error))?;
+        let manifest = self.describe(origin, contract, &pre, &indices)?;
         let manifest = manifest::read(manifest, surface.entry_points.clone());
         let findings = manifest::findings(&manifest);
         if !findings.is_empty() {
@@ -133,6 +135,7 @@ impl Host {
             entry_points: entry_points(&surface.entry_points),
             manifest,
             imports: surface.imports,
+            contract,
             sha256,
             size: bytes.len() as u64,
             pre,
@@ -170,12 +173,13 @@ impl Host {
     fn describe(
         &self,
         origin: &str,
+        contract: Version,
         pre: &InstancePre<Guest>,
         indices: &Indices,
     ) -> Result<exports::describe::Manifest, Error> {
         let setup = Setup::of_nobody(self, origin);
-        let describe =
-            exports::describe::GuestIndices::new(pre).map_err(|error| mismatch(origin, &error))?;
+        let describe = exports::describe::GuestIndices::new(pre)
+            .map_err(|error| mismatch(origin, contract, &error))?;
         let work = async {
             let mut store = Guest::store(self.engine(), &setup, &Place::default(), 0);
             store.data_mut().begin(Call {
@@ -201,7 +205,7 @@ impl Host {
             store.data_mut().end();
             result.map_err(|error| {
                 if error.is::<Mismatch>() {
-                    mismatch(origin, &error)
+                    mismatch(origin, contract, &error)
                 } else {
                     trap::explain(&error, store.data(), "describe", About::Nothing)
                 }
@@ -255,6 +259,11 @@ impl Plugin {
         &self.imports
     }
 
+    /// The version of the contract it was made for.
+    pub fn contract(&self) -> String {
+        self.contract.to_string()
+    }
+
     /// Fingerprint of the component, hexadecimal.
     pub fn sha256(&self) -> &str {
         &self.sha256
@@ -283,10 +292,30 @@ fn not_a_component(origin: &str) -> Error {
     )
 }
 
-fn mismatch(origin: &str, error: &wasmtime::Error) -> Error {
-    Error::new("plugin/contract-mismatch", format!("plugin `{origin}` says it follows version {VERSION} of the plugin contract, but does not"))
-        .note(trap::first_line(error))
-        .hint("build it anew against this version's plugin kit")
+fn mismatch(origin: &str, version: Version, error: &wasmtime::Error) -> Error {
+    let mismatch = |text: String, hint| {
+        Error::new("plugin/contract-mismatch", text)
+            .note(trap::first_line(error))
+            .hint(hint)
+    };
+    if version > VERSION {
+        let text = format!(
+            "plugin `{origin}` was made for version {version} of the plugin contract, and needs what version {VERSION}, which this flow has, does not have"
+        );
+        return mismatch(
+            text,
+            "install a newer flow, or a version of the plugin made for this one",
+        );
+    }
+    let text = format!(
+        "plugin `{origin}` says it follows version {version} of the plugin contract, but does not"
+    );
+    mismatch(text, "build it anew against this version's plugin kit")
+}
+
+/// The fingerprint of a component, hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -343,6 +372,8 @@ impl Setup {
             clock: Arc::new(Nobody),
             redactor: Arc::default(),
             metrics: Arc::new(Metrics::default()),
+            usage: Arc::default(),
+            pace: Arc::default(),
             directories: Vec::new(),
             lines: None,
             swap: std::sync::Mutex::new(()),

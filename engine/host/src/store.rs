@@ -14,6 +14,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::error::Error;
 use crate::grants::Grants;
 use crate::imports::content::{Reader, Writer};
 use crate::imports::http::BODY;
@@ -23,13 +24,20 @@ use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::senses;
 use crate::tls::Trust;
-use crate::voice::{Printer, Stream, Voice};
+use crate::usage::{End, Usage};
+use crate::voice::{Pace, Printer, Stream, Voice};
 use crate::web::Web;
 
 /// Elements of all tables; a guest's functions and handles.
 const TABLE_ELEMENTS: usize = 100_000;
-/// Connections, readers and writers an instance may hold.
+/// Modules, memories and tables of one component: toolchains make less than ten of each.
+const PARTS: usize = 100;
+/// Whatever the host keeps for an instance, WASI's own included.
 const RESOURCES: usize = 1024;
+/// Connections an instance may have open: each takes a file of the process.
+const CONNECTIONS: usize = 64;
+/// Content readers and writers an instance may have open.
+const CONTENTS: usize = 256;
 /// What one call from the guest may hand over, at least: a guest with a small `limits.output` still
 /// writes content in chunks of its liking, and makes requests of the size it may.
 const LEAST_HANDOVER: usize = BODY + (1 << 20);
@@ -48,6 +56,9 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) usage: Arc<Usage>,
+    /// How much it may say.
+    pub(crate) pace: Arc<Pace>,
     /// Below these a plugin may choose directories.
     pub(crate) directories: Vec<PathBuf>,
     /// Who reads lines of this flow.
@@ -97,6 +108,33 @@ pub(crate) struct Guest {
     /// What stands around it in place of the real world.
     pub(crate) place: Place,
     pub(crate) call: Call,
+    /// What it holds open.
+    pub(crate) connections: Held<CONNECTIONS>,
+    pub(crate) contents: Held<CONTENTS>,
+}
+
+/// How many of a kind of thing an instance holds, `MOST` being possible.
+#[derive(Debug, Default)]
+pub(crate) struct Held<const MOST: usize>(usize);
+
+impl<const MOST: usize> Held<MOST> {
+    /// Whether there is room for one more; if not, the error that says so.
+    pub(crate) fn room(&self, plugin: &str, what: &str) -> Result<(), Error> {
+        if self.0 < MOST {
+            return Ok(());
+        }
+        let text = format!("plugin `{plugin}` has {MOST} {what} open, the most there may be");
+        Err(Error::new("plugin/too-many", text)
+            .hint("this is for the plugin's author to correct: close those that are done with"))
+    }
+
+    pub(crate) fn one_more(&mut self) {
+        self.0 += 1;
+    }
+
+    pub(crate) fn one_less(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
 }
 
 /// What the call at hand brought, and what the guest did in it.
@@ -117,6 +155,8 @@ pub(crate) struct Call {
     pub(crate) opened: Vec<u32>,
     /// Messages whose download was finished.
     pub(crate) downloaded: Vec<u64>,
+    /// Bytes of state it wrote.
+    pub(crate) state_bytes: usize,
     /// Handles of derived content, each good for one message.
     pub(crate) derived: Vec<u64>,
     /// Fires when the host needs the instance during `wake.wait`.
@@ -161,6 +201,8 @@ impl Guest {
             &setup.plugin,
             instance,
             Arc::clone(&setup.redactor),
+            Arc::clone(&setup.usage),
+            Arc::clone(&setup.pace),
         );
         // Clocks and randomness are what is left: no files, environment, arguments or sockets.
         let mut wasi = WasiCtxBuilder::new();
@@ -189,6 +231,7 @@ impl Guest {
             limiter: Limiter {
                 memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
                 used: 0,
+                elements: 0,
                 denied: false,
             },
             meter: Arc::clone(&meter),
@@ -196,6 +239,8 @@ impl Guest {
             setup: Arc::clone(setup),
             place: place.clone(),
             call: Call::default(),
+            connections: Held::default(),
+            contents: Held::default(),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.limiter);
@@ -222,10 +267,20 @@ impl Guest {
     /// A call begins.
     pub(crate) fn begin(&mut self, call: Call) {
         self.voice.enter(call.entry_point);
+        self.setup.usage.begun(call.entry_point, call.ids.len());
         let number = self.call.number + 1;
         self.call = Call { number, ..call };
         self.limiter.denied = false;
         self.meter.start();
+    }
+
+    /// Notes how a call ended, and what it took.
+    pub(crate) fn note(&self, entry_point: &str, end: End) {
+        // In this order: what was computed is never more than the whole.
+        let computing = self.meter.used();
+        let time = (self.meter.elapsed(), computing);
+        let usage = &self.setup.usage;
+        usage.ended(entry_point, end, time, self.limiter.used);
     }
 
     /// A call ended: content handles the guest kept are of no use any more.
@@ -254,6 +309,8 @@ pub(crate) struct Limiter {
     memory: usize,
     /// Bytes of all its memories; a component may have several.
     used: usize,
+    /// Elements of all its tables.
+    elements: usize,
     /// It asked for more than it may have.
     pub(crate) denied: bool,
 }
@@ -276,10 +333,91 @@ impl ResourceLimiter for Limiter {
 
     fn table_growing(
         &mut self,
-        _: usize,
+        current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum))
+        let total = self.elements - current.min(self.elements) + desired;
+        if total > TABLE_ELEMENTS || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        PARTS
+    }
+
+    fn tables(&self) -> usize {
+        PARTS
+    }
+
+    fn memories(&self) -> usize {
+        PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::ResourceLimiter;
+
+    use super::{Held, Limiter, TABLE_ELEMENTS};
+
+    fn limiter() -> Limiter {
+        Limiter {
+            memory: 10 << 16,
+            used: 0,
+            elements: 0,
+            denied: false,
+        }
+    }
+
+    #[test]
+    fn memories_count_together() {
+        let mut limiter = limiter();
+        let mut grow = |from: usize, to: usize| {
+            let grown = limiter.memory_growing(from << 16, to << 16, None);
+            (grown.expect("an answer"), limiter.denied)
+        };
+        assert_eq!(grow(0, 4), (true, false));
+        assert_eq!(grow(0, 4), (true, false));
+        assert_eq!(grow(4, 7), (false, true), "a page more than all may have");
+        assert_eq!(grow(4, 6), (true, true));
+        assert_eq!(limiter.used, 10 << 16);
+        assert!(
+            !limiter
+                .memory_growing(0, 1 << 16, Some(1))
+                .expect("an answer")
+        );
+    }
+
+    #[test]
+    fn tables_count_together() {
+        let mut limiter = limiter();
+        let half = TABLE_ELEMENTS / 2;
+        for (from, to, grown) in [
+            (0, half, true),
+            (0, half, true),
+            (0, 1, false),
+            (half, half + 1, false),
+        ] {
+            let answer = limiter.table_growing(from, to, None).expect("an answer");
+            assert_eq!(answer, grown, "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn who_gives_back_may_take_again() {
+        let mut held = Held::<2>::default();
+        held.one_more();
+        held.one_more();
+        let error = held.room("p", "connections").expect_err("both are taken");
+        assert_eq!(
+            error.to_string().lines().next(),
+            Some("plugin `p` has 2 connections open, the most there may be [plugin/too-many]")
+        );
+        held.one_less();
+        assert!(held.room("p", "connections").is_ok());
     }
 }

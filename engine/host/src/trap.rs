@@ -154,7 +154,10 @@ fn what(error: &wasmtime::Error) -> String {
         }
         Some(Trap::MemoryOutOfBounds) => "it reached out of its memory".into(),
         Some(trap) => trap.to_string(),
-        None => first_line(error),
+        None => match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            Some(exit) => format!("it ended itself with exit status {}", exit.0),
+            None => first_line(error),
+        },
     }
 }
 

@@ -14,6 +14,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::redact::Redactor;
+use crate::usage::Usage;
 
 /// Bytes of one line that reach the log.
 const LONGEST_LINE: usize = 8 << 10;
@@ -30,19 +31,70 @@ pub(crate) struct Voice {
     plugin: String,
     instance: u32,
     redactor: Arc<Redactor>,
+    usage: Arc<Usage>,
+    pace: Arc<Pace>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     entry_point: &'static str,
-    /// Lines that may be said now.
-    allowance: f64,
-    refilled: Instant,
-    suppressed: u64,
     /// The ends of stdout and stderr that no line end came for yet.
     partial: [Vec<u8>; 2],
     tail: VecDeque<String>,
+}
+
+/// How much all instances of a callback may say: a fresh one after a crash gets no new allowance.
+#[derive(Debug)]
+pub(crate) struct Pace(Mutex<Allowance>);
+
+#[derive(Debug)]
+struct Allowance {
+    /// Lines that may be said now.
+    lines: f64,
+    refilled: Instant,
+    suppressed: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(Mutex::new(Allowance {
+            lines: BURST,
+            refilled: Instant::now(),
+            suppressed: 0,
+        }))
+    }
+}
+
+impl Pace {
+    fn refilled(&self, now: Instant) -> MutexGuard<'_, Allowance> {
+        let mut allowance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refill = now.duration_since(allowance.refilled).as_secs_f64() * PER_SECOND;
+        allowance.lines = (allowance.lines + refill).min(BURST);
+        allowance.refilled = now;
+        allowance
+    }
+
+    /// Whether a line may be said; if so, how many were not before it.
+    fn take(&self, now: Instant) -> Option<u64> {
+        let mut allowance = self.refilled(now);
+        if allowance.lines < 1.0 {
+            allowance.suppressed += 1;
+            return None;
+        }
+        allowance.lines -= 1.0;
+        Some(std::mem::take(&mut allowance.suppressed))
+    }
+
+    /// How many lines were not said, where that may be said now.
+    fn owed(&self, now: Instant) -> u64 {
+        let mut allowance = self.refilled(now);
+        if allowance.suppressed == 0 || allowance.lines < 1.0 {
+            return 0;
+        }
+        allowance.lines -= 1.0;
+        std::mem::take(&mut allowance.suppressed)
+    }
 }
 
 /// Which of the two streams.
@@ -58,12 +110,11 @@ impl Voice {
         plugin: &str,
         instance: u32,
         redactor: Arc<Redactor>,
+        usage: Arc<Usage>,
+        pace: Arc<Pace>,
     ) -> Arc<Self> {
         let state = State {
             entry_point: "describe",
-            allowance: BURST,
-            refilled: Instant::now(),
-            suppressed: 0,
             partial: [Vec::new(), Vec::new()],
             tail: VecDeque::new(),
         };
@@ -72,6 +123,8 @@ impl Voice {
             plugin: plugin.into(),
             instance,
             redactor,
+            usage,
+            pace,
             state: Mutex::new(state),
         })
     }
@@ -94,6 +147,9 @@ impl Voice {
                 self.printed(&mut state, stream, &rest);
             }
         }
+        // Who goes silent after too much has nothing more to say it with.
+        let suppressed = self.pace.owed(Instant::now());
+        self.confess(state.entry_point, suppressed);
     }
 
     /// The last lines of stderr.
@@ -110,25 +166,24 @@ impl Voice {
         if !enabled(level) {
             return;
         }
-        let now = Instant::now();
-        let refill = now.duration_since(state.refilled).as_secs_f64() * PER_SECOND;
-        state.allowance = (state.allowance + refill).min(BURST);
-        state.refilled = now;
-        if state.allowance < 1.0 {
-            state.suppressed += 1;
+        let Some(suppressed) = self.pace.take(Instant::now()) else {
+            self.usage.silenced();
             return;
-        }
-        state.allowance -= 1.0;
-        let suppressed = std::mem::take(&mut state.suppressed);
-        if suppressed > 0 {
-            let text = format!("{suppressed} lines of this plugin were left out: it logs too much");
-            self.emit(state.entry_point, Level::WARN, &text);
-        }
+        };
+        self.confess(state.entry_point, suppressed);
         self.emit(
             state.entry_point,
             level,
             &presentable(&self.redactor.clean(text)),
         );
+    }
+
+    /// Says what was not said.
+    fn confess(&self, entry_point: &'static str, suppressed: u64) {
+        if suppressed > 0 {
+            let text = format!("{suppressed} lines of this plugin were left out: it logs too much");
+            self.emit(entry_point, Level::WARN, &text);
+        }
     }
 
     fn emit(&self, entry_point: &'static str, level: Level, text: &str) {
@@ -269,7 +324,22 @@ impl Pollable for Printer {
 
 #[cfg(test)]
 mod tests {
-    use super::presentable;
+    use std::time::{Duration, Instant};
+
+    use super::{Pace, presentable};
+
+    #[test]
+    fn what_is_not_said_is_counted_and_said_later() {
+        let pace = Pace::default();
+        let now = Instant::now();
+        let said = (0..700).filter(|_| pace.take(now).is_some()).count();
+        assert_eq!(said, 500);
+        assert_eq!(pace.owed(now), 0, "there is no line to say it with");
+        let later = now + Duration::from_secs(1);
+        assert_eq!(pace.owed(later), 200);
+        assert_eq!(pace.owed(later), 0);
+        assert_eq!(pace.take(later), Some(0));
+    }
 
     #[test]
     fn a_line_is_one_line() {

@@ -52,6 +52,7 @@ mod store;
 mod team;
 mod tell;
 mod timetable;
+pub mod usage;
 mod verdict;
 mod waiting;
 mod work;

@@ -605,6 +605,8 @@ pub enum Event<'a> {
         wait: Duration,
     },
     Draining,
+    /// The plugins of this run were made: from now on they tell what they use.
+    Plugins(&'a Arc<dyn crate::usage::Uses>),
     Stopped,
     /// The flow works elsewhere, on the machine that has one of these addresses; here it waits.
     Standby {

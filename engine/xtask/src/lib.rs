@@ -5,7 +5,9 @@
 //! and an inner one never wait for the same target directory.
 
 mod embed;
+mod freeze;
 mod guests;
 
 pub use embed::{Embedded, embed_catalogue, embed_plugins, embed_texts};
+pub use freeze::{Frozen, contract_changes, freeze_contract};
 pub use guests::{GUEST_TARGET, Profile, build_example_guests, build_guests, rerun_if_changed};

@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use flow_config::{Finding, Report};
+use flow_daemon::Engine;
 
 use crate::args::{FormatArg, SetArg};
 use crate::context::Context;
 use crate::passed_over;
-use crate::render::plural;
+use crate::render::{plural, printable};
 use crate::stop::Exit;
 
 /// Arguments of `flow check`.
@@ -18,7 +19,8 @@ reports everything it finds: unknown options, wrong units, rules that can't matc
 credentials. Nothing is started and nothing is asked over the network. With no names, files that look \
 like flows and are passed over (`.yml`, `.conf`, a directory that is no kind) are named on stderr.
 
-Findings go to stdout, the summary to stderr. With --format json, stdout is one array of
+Findings go to stdout, the summary to stderr; with it, for each plugin that is not shipped, what it \
+asks for and what the flow allows it. With --format json, stdout is one array of
 {\"flow\", \"code\", \"severity\", \"file\", \"line\", \"column\", \"length\", \"message\", \"label\", \"notes\", \"hints\"}; \
 `severity` is `error` or `warning`, `line` and `column` count from 1 and may be null.
 
@@ -81,6 +83,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             .collect();
         context.console.print(&texts.join("\n"))?;
     }
+    for (name, report) in &checked {
+        if report.errors() == 0 {
+            introduce(&engine, name, args, context)?;
+        }
+    }
     let (exit, summary) = summary(&checked);
     context.console.talk(&summary);
     Ok(exit)
@@ -97,6 +104,20 @@ fn unsaid(report: &Report, checked: &[(String, Report)]) -> Report {
     };
     let findings = report.findings().iter().filter(|finding| !said(finding));
     Report::from(findings.cloned().collect::<Vec<_>>())
+}
+
+/// Says what the plugins of a flow that are not shipped may do in it.
+fn introduce(engine: &Engine, name: &str, args: &Args, context: &Context) -> anyhow::Result<()> {
+    let Ok((flow, _)) = engine.read(&name.parse()?, &args.set.set) else {
+        return Ok(());
+    };
+    for asks in engine.strangers(&flow)? {
+        let text = asks.to_string();
+        context
+            .console
+            .talk(&format!("{name}: {}", printable(&text)));
+    }
+    Ok(())
 }
 
 fn rows(checked: &[(String, Report)]) -> serde_json::Result<Vec<serde_json::Value>> {

@@ -26,6 +26,8 @@ line per event, progress of long work on a terminal. Ctrl-C or SIGTERM finishes 
 stops; a second one stops at once. Either way nothing is lost: what was not finished is done again \
 at the next start.
 
+At --log-level debug it ends with what each plugin used.
+
 --trace adds every step of every message: which rule accepted it, what each plugin decided, how long \
 it took, which fields changed. Which events have a line, and from which level on, is `logEvents` \
 and `logLevel` of the flow; --log-level goes before. Rejected messages have one unless the flow says \

@@ -133,6 +133,7 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
         | Event::Settled { .. }
         | Event::Connection { .. }
         | Event::Housekeeping
+        | Event::Plugins(_)
         | Event::Waiting { .. }
         | Event::Progress { .. } => return None,
     };

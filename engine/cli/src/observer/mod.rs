@@ -10,11 +10,12 @@ mod totals;
 mod trace;
 mod wanted;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use flow_config::Flow;
 use flow_runtime::ports::{Event, Observer};
+use flow_runtime::usage::Uses;
 
 use crate::args::LogLevel;
 use crate::console::Console;
@@ -35,6 +36,8 @@ pub(crate) struct Foreground {
     started: Instant,
     totals: Mutex<Totals>,
     progress: Mutex<Progress>,
+    /// Who knows what the plugins used.
+    uses: Mutex<Option<Arc<dyn Uses>>>,
     /// Set with `--trace`.
     book: Option<Mutex<Book>>,
 }
@@ -53,6 +56,7 @@ impl Foreground {
             started: Instant::now(),
             totals: Mutex::default(),
             progress: Mutex::new(progress),
+            uses: Mutex::default(),
             book: trace.then(Mutex::default),
         }
     }
@@ -61,6 +65,12 @@ impl Foreground {
     pub(crate) fn finish(&self) -> Totals {
         lock(&self.progress).finish();
         self.console.hide_bars();
+        for used in lock(&self.uses).iter().flat_map(|uses| uses.uses()) {
+            self.say(
+                LogLevel::Debug,
+                &lines::columns("used", &totals::used(&used)),
+            );
+        }
         let mut totals = *lock(&self.totals);
         totals.elapsed = self.started.elapsed();
         totals
@@ -81,6 +91,9 @@ impl Observer for Foreground {
             let mut totals = lock(&self.totals);
             totals.add(counts);
             lock(&self.progress).status(&totals);
+        }
+        if let Event::Plugins(uses) = event {
+            *lock(&self.uses) = Some(Arc::clone(uses));
         }
         if let Event::Progress {
             what,

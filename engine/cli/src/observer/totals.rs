@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use flow_runtime::ports::PassCounts;
+use flow_runtime::usage::PluginUse;
 
-use crate::render::{bytes, count, elapsed};
+use crate::render::{bytes, count, elapsed, plural, printable};
 
 /// The sum of all passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,9 +53,64 @@ impl Totals {
     }
 }
 
+/// What a plugin used in a run, in one line.
+pub(super) fn used(used: &PluginUse) -> String {
+    let mut calls = 0;
+    let mut bad = 0;
+    let (mut time, mut computing) = (Duration::ZERO, Duration::ZERO);
+    for entry in &used.entries {
+        calls += entry.calls;
+        bad += entry.traps + entry.deadlines;
+        time += entry.time;
+        computing += entry.computing;
+    }
+    let mut line = format!(
+        "{}  {} in {}, {} of it computing, {} of memory at most",
+        printable(&used.plugin),
+        plural(calls, "call"),
+        elapsed(time),
+        elapsed(computing),
+        bytes(used.memory)
+    );
+    if used.received + used.sent > 0 {
+        let (came, went) = (bytes(used.received), bytes(used.sent));
+        line.push_str(&format!(", {came} received, {went} sent"));
+    }
+    if bad > 0 {
+        line.push_str(&format!(", {} without an answer", plural(bad, "call")));
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
+    use flow_runtime::usage::EntryUse;
+
     use super::*;
+
+    #[test]
+    fn what_a_plugin_used_is_one_line() {
+        let entry = |name: &str, traps| EntryUse {
+            entry: name.into(),
+            calls: 6,
+            traps,
+            time: Duration::from_millis(700),
+            computing: Duration::from_millis(20),
+            ..EntryUse::default()
+        };
+        let mail = PluginUse {
+            plugin: "mail".into(),
+            memory: 3 << 20,
+            received: 2048,
+            entries: vec![entry("gather", 0), entry("download", 1)],
+            ..PluginUse::default()
+        };
+        assert_eq!(
+            used(&mail),
+            "mail  12 calls in 1.40s, 40ms of it computing, 3.0 MiB of memory at most, \
+             2.0 KiB received, 0 B sent, 1 call without an answer"
+        );
+    }
 
     #[test]
     fn totals_add_up_and_leave_zeros_out() {

@@ -17,7 +17,7 @@ use crate::yaml::{Entry, Node, Value};
 use crate::{Origin, SafeUrl, Secret};
 
 /// Keys of an entry that are never options of a plugin.
-const RESERVED: [&str; 3] = ["plugin", "filters", "limits"];
+const RESERVED: [&str; 4] = ["plugin", "filters", "limits", "sha256"];
 
 impl Builder<'_> {
     pub(super) fn callbacks(&mut self, accept_unmatched: bool) -> Vec<CallbackSpec> {
@@ -80,6 +80,8 @@ impl Builder<'_> {
                 }
             });
         let limits = self.limits(&at, entries.iter().find(|entry| entry.key == "limits"));
+        let pin = entries.iter().find(|entry| entry.key == "sha256");
+        let sha256 = self.pin(&at, &name, pin).ok()?;
         let manifest = self.manifest(&name, place)?;
         let mut options = BTreeMap::new();
         let given: Vec<&Entry> = entries
@@ -105,6 +107,7 @@ impl Builder<'_> {
             options,
             filters,
             limits,
+            sha256,
             origin,
         })
     }

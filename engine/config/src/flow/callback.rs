@@ -17,6 +17,8 @@ pub struct CallbackSpec {
     pub filters: Option<Filters>,
     /// Ceilings.
     pub limits: Limits,
+    /// The only file it may be: SHA-256, hexadecimal in lower case.
+    pub sha256: Option<String>,
     /// `file:line` of the entry.
     pub origin: String,
 }

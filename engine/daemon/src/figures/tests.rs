@@ -186,3 +186,37 @@ fn observers_together_want_what_one_of_them_wants() {
     both.event(&Event::Pass(&pass()));
     assert_eq!(meter.figures().counts.passes, 1);
 }
+
+#[derive(Debug)]
+struct Used(u64);
+
+impl Uses for Used {
+    fn uses(&self) -> Vec<PluginUse> {
+        vec![PluginUse {
+            plugin: "mail".into(),
+            received: self.0,
+            ..PluginUse::default()
+        }]
+    }
+
+    fn numbers(&self) -> BTreeMap<String, f64> {
+        [("plugin_n".to_owned(), self.0 as f64)].into()
+    }
+}
+
+#[test]
+fn what_plugins_used_before_a_restart_counts() {
+    let (_, meter) = meter();
+    assert!(meter.figures().plugins.is_empty());
+    let run = |bytes| meter.event(&Event::Plugins(&(Arc::new(Used(bytes)) as Arc<dyn Uses>)));
+    run(7);
+    run(5);
+    let figures = meter.figures();
+    assert_eq!(
+        (figures.plugins.len(), figures.plugins[0].bytes_in),
+        (1, 12)
+    );
+    // Asked twice, they are counted once.
+    assert_eq!(meter.figures().plugins[0].bytes_in, 12);
+    assert_eq!(figures.numbers["plugin_n"], 5.0);
+}

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::figures::{Counts, Link, Waiting};
+use crate::figures::{Counts, Entry, Link, Plugin, Waiting};
 use crate::health::State;
 
 struct Fixed(Vec<Sample>);
@@ -36,6 +36,19 @@ fn samples() -> Vec<Sample> {
             since: 0,
             percent: 50.0,
         }),
+        plugins: vec![Plugin {
+            plugin: "mail".into(),
+            memory_peak: 3 << 20,
+            entries: vec![Entry {
+                entry: "gather".into(),
+                calls: 4,
+                traps: 1,
+                time: 2.5,
+                ..Entry::default()
+            }],
+            ..Plugin::default()
+        }],
+        numbers: [("plugin_folders".to_owned(), 3.0)].into(),
         ..Figures::default()
     };
     let health = |state, reason: Option<&str>| Health {
@@ -107,6 +120,23 @@ fn a_scraper_reads_every_line() {
         ("flow_state{flow=\"subscribe/b\",state=\"failed\"}", 1.0),
         ("flow_state{flow=\"subscribe/b\",state=\"running\"}", 0.0),
         ("flow_connection_up{flow=\"poll/a\",side=\"input\"}", 1.0),
+        (
+            "flow_plugin_calls_total{flow=\"poll/a\",plugin=\"mail\",entry=\"gather\"}",
+            4.0,
+        ),
+        (
+            "flow_plugin_traps_total{flow=\"poll/a\",plugin=\"mail\",entry=\"gather\"}",
+            1.0,
+        ),
+        (
+            "flow_plugin_call_seconds_total{flow=\"poll/a\",plugin=\"mail\",entry=\"gather\"}",
+            2.5,
+        ),
+        (
+            "flow_plugin_memory_peak_bytes{flow=\"poll/a\",plugin=\"mail\"}",
+            3_145_728.0,
+        ),
+        ("flow_plugin_number{flow=\"poll/a\",name=\"folders\"}", 3.0),
         (
             "flow_connection_up_ratio{flow=\"poll/a\",side=\"input\"}",
             0.5,

@@ -3,6 +3,8 @@
 //! Names follow the rules of Prometheus: a prefix, base units (seconds, bytes), `_total` for counters.
 //! Every flow has the label `flow`. A metric is left out for flows it is unknown of.
 
+mod plugins;
+
 use std::fmt::Write;
 
 use serde_json::json;
@@ -190,6 +192,7 @@ pub(super) fn metrics(samples: &[Sample]) -> String {
             }
         }
     }
+    plugins::families(&mut page, running().collect::<Vec<_>>().as_slice());
     page.links(running().collect::<Vec<_>>().as_slice());
     page.0
 }

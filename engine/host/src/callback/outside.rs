@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use reqwest::header::{HeaderName, HeaderValue};
+
 use flow_runtime::ports::{Callback as _, Desk, Failure, HttpRequest, HttpResponse, Item, State};
 
-use super::{GuestCallback, about};
+use super::{GuestCallback, about, too_much};
 use crate::bindings::exports::flow::plugin::request as wit;
 use crate::convert::outgoing::Texts;
 use crate::error::Error;
@@ -19,6 +21,11 @@ fn from_outside(desk: Desk) -> Call {
         submit: Some(desk.submit),
         ..Call::default()
     }
+}
+
+/// Whether a header can be written without becoming two.
+fn is_header(name: &str, value: &str) -> bool {
+    HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok()
 }
 
 impl GuestCallback {
@@ -81,7 +88,18 @@ impl GuestCallback {
             sum + name.len() + value.len()
         });
         if size as u64 > guest.setup.limits.output {
-            return Err(trap::too_much(guest, "request").of_plugin());
+            return Err(too_much(guest, "request"));
+        }
+        let mut headers = response.headers.iter();
+        if let Some((name, _)) = headers.find(|(name, value)| !is_header(name, value)) {
+            let text = format!(
+                "plugin `{}` answered wrongly in `request`: the header `{}` is none",
+                guest.setup.plugin,
+                name.escape_debug()
+            );
+            let failure = Error::new("plugin/wrong-value", text).for_good();
+            self.live = Some(live);
+            return Err(failure);
         }
         if !(200..600).contains(&response.status) {
             let text = format!(

@@ -384,6 +384,9 @@ impl Host for Guest {
         if let Err(error) = setup.grants.connect(&setup.plugin, &host, port) {
             return Ok(Err(Failure::config(&error)));
         }
+        if let Err(error) = self.connections.room(&setup.plugin, "connections") {
+            return Ok(Err(Failure::misuse(&error)));
+        }
         let _away = self.meter.pause();
         let tls = matches!(security, Security::Tls);
         let connected = match &self.place.outside {
@@ -397,7 +400,11 @@ impl Host for Guest {
             }
         };
         match connected {
-            Ok(stream) => Ok(Ok(self.table.push(stream)?)),
+            Ok(stream) => {
+                let stream = self.table.push(stream)?;
+                self.connections.one_more();
+                Ok(Ok(stream))
+            }
             Err(failure) => Ok(Err(failure)),
         }
     }
@@ -415,6 +422,9 @@ impl HostStream for Guest {
         let max = usize::try_from(max).unwrap_or(CHUNK).clamp(1, CHUNK);
         let before = Instant::now();
         let result = unless(&mut self.call.interrupt, stream.receive(max)).await;
+        if let Ok(bytes) = &result {
+            self.setup.usage.received(bytes.len());
+        }
         // A peer may say as little as it likes while it is only listened to.
         if let (Ok(bytes), false) = (&result, waiting)
             && let Some(failure) = stream.too_slow(self.call.number, before.elapsed(), bytes.len())
@@ -430,7 +440,11 @@ impl HostStream for Guest {
         data: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Failure>> {
         let _away = self.meter.pause();
-        Ok(self.table.get_mut(&stream)?.transmit(&data).await)
+        let result = self.table.get_mut(&stream)?.transmit(&data).await;
+        if result.is_ok() {
+            self.setup.usage.sent(data.len() as u64);
+        }
+        Ok(result)
     }
 
     async fn start_tls(
@@ -456,6 +470,7 @@ impl HostStream for Guest {
 
     fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
         let mut stream = self.table.delete(stream)?;
+        self.connections.one_less();
         if let Channel::Tls(tls) = &mut stream.channel {
             // Says goodbye, if that needs no waiting.
             let _ = Pin::new(tls).poll_shutdown(&mut Context::from_waker(Waker::noop()));

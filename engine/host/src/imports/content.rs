@@ -71,6 +71,8 @@ impl Guest {
             );
             return Err(Failure::misuse(&Error::new("plugin/forged-id", text)));
         }
+        let room = self.contents.room(plugin, "contents");
+        room.map_err(|error| Failure::misuse(&error))?;
         Ok(port)
     }
 
@@ -114,6 +116,7 @@ impl Guest {
     /// Puts a resource into the table, to be closed when the call ends.
     fn keep<T: Send + 'static>(&mut self, resource: T) -> wasmtime::Result<Resource<T>> {
         let resource = self.table.push(resource)?;
+        self.contents.one_more();
         self.call.opened.push(resource.rep());
         Ok(resource)
     }
@@ -124,6 +127,7 @@ impl Guest {
         reader: Resource<Reader>,
     ) -> wasmtime::Result<Result<(Box<dyn ContentReader>, u64), Failure>> {
         let reader = self.table.delete(reader)?;
+        self.contents.one_less();
         let size = reader.size;
         Ok(match reader.inner {
             Some(inner) => Ok((inner, size)),
@@ -229,6 +233,7 @@ impl content::HostReader for Guest {
 
     fn drop(&mut self, reader: Resource<Reader>) -> wasmtime::Result<()> {
         self.table.delete(reader)?;
+        self.contents.one_less();
         Ok(())
     }
 }
@@ -240,6 +245,7 @@ impl content::HostWriter for Guest {
 
     fn finish(&mut self, writer: Resource<Writer>) -> wasmtime::Result<Result<u64, Failure>> {
         let writer = self.table.delete(writer)?;
+        self.contents.one_less();
         let _away = self.meter.pause();
         let Some(inner) = writer.inner else {
             return Ok(Err(self.closed("writer")));
@@ -258,6 +264,7 @@ impl content::HostWriter for Guest {
 
     fn drop(&mut self, writer: Resource<Writer>) -> wasmtime::Result<()> {
         self.table.delete(writer)?;
+        self.contents.one_less();
         Ok(())
     }
 }

@@ -275,6 +275,8 @@ impl Journey<'_> {
         let metrics = &self.setup.metrics;
         metrics.update("http_requests", |number| *number += 1.0);
         metrics.update("http_bytes_sent", |number| *number += self.sent as f64);
+        self.setup.usage.sent(self.sent);
+        self.setup.usage.received(body.len());
         metrics.update("http_bytes_received", |number| {
             *number += body.len() as f64;
         });

@@ -12,6 +12,8 @@ use crate::store::Guest;
 
 const LONGEST_KEY: usize = 1 << 10;
 const LARGEST_VALUE: usize = 1 << 20;
+/// Bytes of keys and values one call may write: they are held in memory until its batch is done.
+const MOST_WRITTEN: usize = 64 << 20;
 /// Keys in one answer of `list`.
 const LONGEST_LIST: usize = 10_000;
 
@@ -50,14 +52,31 @@ impl Guest {
         Ok(())
     }
 
+    /// Counts what is about to be written.
+    fn count(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), Failure> {
+        self.check_key(key)?;
+        self.check_value(value.unwrap_or_default())?;
+        let written = self.call.state_bytes + key.len() + value.map_or(0, <[u8]>::len);
+        if written > MOST_WRITTEN {
+            let text = format!(
+                "plugin `{}` wrote more than {} MiB of state in one `{}`, the most that is possible",
+                self.setup.plugin,
+                MOST_WRITTEN >> 20,
+                self.call.entry_point
+            );
+            return Err(Failure::misuse(&Error::new("plugin/state-limit", text)));
+        }
+        self.call.state_bytes = written;
+        Ok(())
+    }
+
     fn write(
-        &self,
+        &mut self,
         key: &str,
         value: Option<Vec<u8>>,
         ttl: Option<Duration>,
     ) -> Result<(), Failure> {
-        self.check_key(key)?;
-        self.check_value(value.as_deref().unwrap_or_default())?;
+        self.count(key, value.as_deref())?;
         let state = self.state()?;
         let _away = self.meter.pause();
         // A swap of another instance sees this write, or comes before it.
@@ -70,13 +89,12 @@ impl Guest {
     }
 
     fn exchange(
-        &self,
+        &mut self,
         key: &str,
         old: Option<&[u8]>,
         new: Option<Vec<u8>>,
     ) -> Result<bool, Failure> {
-        self.check_key(key)?;
-        self.check_value(new.as_deref().unwrap_or_default())?;
+        self.count(key, new.as_deref())?;
         let state = self.state()?;
         let _away = self.meter.pause();
         let _swap = self

@@ -81,7 +81,7 @@ fn what_is_no_component_is_refused() {
 fn a_plugin_of_another_contract_is_refused() {
     assert_eq!(
         refusal("tomorrow"),
-        "plugin `tomorrow` was made for version 0.2.0 of the plugin contract; this flow understands 0.1 [plugin/contract-version]\n  \
+        "plugin `tomorrow` was made for version 0.2.0 of the plugin contract; this flow has version 0.1.0, which runs plugins made for every 0.1 [plugin/contract-version]\n  \
          = hint: install a newer flow, or a version of the plugin made for this one"
     );
 }

@@ -2,13 +2,16 @@
 //!
 //! The guests are in `tests/guests` of the repository and are built by the first test to need one.
 
+mod compat;
 mod connections;
 mod contents;
+mod hostile;
 mod limits;
 mod loading;
 mod requests;
 mod secrets;
 mod states;
 mod support;
+mod used;
 mod verdicts;
 mod voices;

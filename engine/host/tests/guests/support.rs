@@ -15,8 +15,8 @@ use flow_host::{
 };
 use flow_message::{Message, Timestamp};
 use flow_runtime::ports::{
-    Callback, CallbackFactory, Clock, Content, ContentReader, ContentWriter, Edit, Event, Failure,
-    Item, Location, Observer, State, Verdict,
+    Callback, CallbackFactory, Clock, Content, ContentReader, ContentWriter, Desk, Edit, Event,
+    Failure, HttpRequest, HttpResponse, Item, Location, Observer, State, Submit, Verdict,
 };
 
 /// The guests of `tests/guests`, built once; the directory of their components.
@@ -68,6 +68,7 @@ pub(crate) fn flow(plugin: &str, options: &[(&str, &str)]) -> Flow {
         options,
         filters: None,
         limits: Limits::default(),
+        sha256: None,
         origin: "poll/test.yaml:3".into(),
     };
     let name = FlowName {
@@ -398,4 +399,55 @@ impl Log {
         })
         .collect()
     }
+}
+
+/// Takes messages from outside, or refuses them.
+#[derive(Default)]
+pub(crate) struct Front {
+    pub(crate) taken: Mutex<Vec<Message>>,
+    refuses: bool,
+}
+
+impl Front {
+    pub(crate) fn refusing() -> Arc<Self> {
+        Arc::new(Self {
+            refuses: true,
+            ..Self::default()
+        })
+    }
+}
+
+#[async_trait]
+impl Submit for Front {
+    async fn submit(&self, messages: Vec<Message>) -> Result<(), Failure> {
+        if self.refuses {
+            return Err(Failure::temporary("no more for now"));
+        }
+        self.taken.lock().expect("not poisoned").extend(messages);
+        Ok(())
+    }
+}
+
+pub(crate) fn desk(front: Arc<Front>) -> Desk {
+    Desk {
+        submit: front,
+        state: state(),
+    }
+}
+
+/// What a guest answers to a request.
+pub(crate) async fn asked(
+    callback: &mut Box<dyn Callback>,
+    path: &str,
+    front: impl Into<Arc<Front>>,
+) -> Result<HttpResponse, Failure> {
+    let request = HttpRequest {
+        method: "POST".into(),
+        path: path.into(),
+        query: "q=1".into(),
+        headers: vec![("x-asked".into(), "yes".into())],
+        body: b"body".to_vec(),
+        peer: "127.0.0.1".into(),
+    };
+    callback.request(&request, desk(front.into())).await
 }

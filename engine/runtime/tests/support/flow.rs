@@ -36,6 +36,7 @@ pub(crate) fn callback(plugin: &str) -> CallbackSpec {
         options: std::collections::BTreeMap::new(),
         filters: None,
         limits: Limits::default(),
+        sha256: None,
         origin: "flow/test.yaml:1".into(),
     }
 }

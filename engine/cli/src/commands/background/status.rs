@@ -1,5 +1,7 @@
 //! `flow status [FLOW…]`: is it healthy, how far behind, what is failing.
 
+mod used;
+
 use std::time::Duration;
 
 use flow_daemon::Engine;
@@ -36,10 +38,18 @@ RETRY are messages that wait to be tried again, QUEUE those that wait in the que
 messages are when they come, LAST when one last came, %REJ how many of a hundred its filters rejected; MSG/S and DATA/S are rates, all three of the last minute. \
 --full adds what was counted since the start.
 
+Of a single flow that is named, what its plugins used since the start follows: how often each entry \
+point was called, how many calls failed, trapped (crashed, or took more memory or handed back more \
+than they may) or were ended at the time limit, the messages they were about, how long they took in \
+all, on average and at most, and how much of it the plugin itself computed.
+
 With --format json, stdout is one object: \"process\" (null when there is none) with {\"pid\", \
 \"version\", \"since\", \"config\", \"memory\"}, and \"flows\", an array of {\"flow\", \"state\", \
 \"reason\", \"since\", \"restarts\", \"figures\"}. `since` is UTC, RFC 3339; times in figures are \
-milliseconds since 1970, rates per second, lag in seconds.
+milliseconds since 1970, rates per second, lag in seconds. \
+\"plugins\" in figures has {\"plugin\", \"memory_peak\", \"bytes_in\", \"bytes_out\", \"lines_dropped\", \
+\"entries\"}, each entry {\"entry\", \"calls\", \"failures\", \"traps\", \"deadlines\", \"messages\", \"time\", \
+\"longest\", \"computing\"}, times in seconds; \"numbers\" are those plugins keep themselves.
 
 Examples:
   flow status
@@ -69,7 +79,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.format.is_json() {
         console.print(&serde_json::to_string_pretty(&status)?)?;
     } else {
-        console.print(&text(context, &status, args.full))?;
+        console.print(&text(context, &status, args.full, &args.flows))?;
     }
     if status.flows.iter().any(|flow| !flow.state.is_well()) {
         Ok(Exit::No)
@@ -97,7 +107,7 @@ pub(super) fn look(
 }
 
 /// As a person reads it.
-pub(super) fn text(context: &Context, status: &Status, full: bool) -> String {
+pub(super) fn text(context: &Context, status: &Status, full: bool, asked: &[String]) -> String {
     let paint = context.console.paint();
     let now = Timestamp::now();
     let mut text = if full {
@@ -106,6 +116,12 @@ pub(super) fn text(context: &Context, status: &Status, full: bool) -> String {
         table(status).render(paint)
     };
     text.push_str(&foot(status, now));
+    // Of one that was asked for by its name, what its plugins used.
+    if let ([flow], false) = (status.flows.as_slice(), asked.is_empty())
+        && let Some(figures) = flow.figures.as_ref()
+    {
+        text.push_str(&used::text(&figures.plugins, paint));
+    }
     text
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
     let picture = || -> anyhow::Result<String> {
         let status = status::look(context, &engine, &args.flows)?;
-        Ok(status::text(context, &status, false))
+        Ok(status::text(context, &status, false, &args.flows))
     };
     if !context.is_terminal() {
         context.console.print(&picture()?)?;

@@ -1,0 +1,206 @@
+//! What an operator sees of a stranger's plugin: what it may do, that it is the file it was, what it
+//! uses, and that the flow goes on when it misbehaves.
+//!
+//! The guests are those of `tests/guests`, built by the first test to need them.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use flow_testkit::{Flow, wait};
+use flow_tests::queue;
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// An installation with a guest as its plugin, whose background process ends with the test.
+struct Scene {
+    flow: Flow,
+    file: PathBuf,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let text = std::fs::read_to_string(self.flow.state_dir().join("flow.lock"));
+        let pid = text.ok().and_then(|text| text.trim().parse().ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+impl Scene {
+    #[track_caller]
+    fn new(guest: &str) -> Self {
+        let flow = Flow::new();
+        let file = flow.config_dir().join(format!("plugins/{guest}.wasm"));
+        let directory = file.parent().expect("it has one");
+        std::fs::create_dir_all(directory).expect("the home is writable");
+        std::fs::copy(guests().join(format!("{guest}.wasm")), &file).expect("it was built");
+        Self { flow, file }
+    }
+
+    /// Adds a watch of `${HOME}/in` whose plugin is the guest, with further lines of its entry.
+    fn watch(&self, guest: &str, more: &str) {
+        std::fs::create_dir_all(self.flow.path("in")).expect("the home is writable");
+        let text = format!(
+            "path: ${{HOME}}/in\npost_exchange: xs_out\ncallbacks:\n  - plugin: {guest}\n{more}"
+        );
+        self.flow.add_flow("watch/a", &text);
+    }
+
+    /// The fingerprint `flow plugin show` prints.
+    #[track_caller]
+    fn sha256(&self, guest: &str) -> String {
+        let shown = self
+            .flow
+            .run(&["plugin", "show", guest, "--format", "json"]);
+        let shown: Value = serde_json::from_str(&shown.expect(0).stdout).expect("it is JSON");
+        shown["sha256"].as_str().expect("a text").to_owned()
+    }
+}
+
+fn guests() -> &'static Path {
+    static GUESTS: OnceLock<PathBuf> = OnceLock::new();
+    GUESTS.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+        let guests =
+            flow_xtask::build_example_guests(&workspace, &target, flow_xtask::Profile::Dev)
+                .expect("the guests build");
+        let (_, first) = guests.first().expect("there are guests");
+        first.parent().expect("a file has a parent").to_owned()
+    })
+}
+
+#[test]
+fn a_pinned_plugin_runs_and_a_swapped_one_does_not() {
+    let scene = Scene::new("trap");
+    let pin = scene.sha256("trap");
+    scene.watch("trap", &format!("    sha256: {pin}\n"));
+    let checked = scene.flow.run(&["check", "watch/a"]).expect(0);
+    let twelve = &pin[..12];
+    assert!(
+        checked.stderr.contains(&format!(
+            "watch/a: plugin `trap` (sha256 {twelve}…) asks for nothing beyond its messages"
+        )),
+        "{}",
+        checked.stderr
+    );
+    // Another file of the same name: not even what it describes is looked at.
+    std::fs::write(&scene.file, "anything").expect("the home is writable");
+    let refused = scene.flow.run(&["check", "watch/a"]).expect(1);
+    assert!(
+        refused.stdout.contains(
+            "error[config/plugin-changed]: plugin `trap` is not the file this flow asks for"
+        ) && refused.stdout.contains(&format!(
+            "the one in {} has the sha256 ",
+            scene.file.display()
+        )) && !refused.stdout.contains("plugin-unusable"),
+        "{}",
+        refused.stdout
+    );
+    let explained = scene
+        .flow
+        .run(&["explain", "config/plugin-changed"])
+        .expect(0);
+    assert!(
+        explained.stdout.contains("flow plugin show"),
+        "{}",
+        explained.stdout
+    );
+    let refused = scene
+        .flow
+        .run(&["foreground", "watch/a", "--once"])
+        .expect(2);
+    assert!(
+        refused.stderr.contains("config/plugin-changed"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn what_a_plugin_asks_for_and_gets_is_said_before_it_runs() {
+    let scene = Scene::new("dial");
+    let text = "post_exchange: xs_out\nallow:\n  connect: ['mail.example.com:993']\ncallbacks:\n  - plugin: dial\n    host: mail.example.com\n";
+    scene.flow.add_flow("flow/a", text);
+    let checked = scene.flow.run(&["check"]).expect(0);
+    assert!(
+        checked
+            .stderr
+            .contains("asks for connect; this flow allows mail.example.com:993"),
+        "{}",
+        checked.stderr
+    );
+}
+
+#[test]
+fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
+    let mut scene = Scene::new("trap");
+    queue::declare(&scene.flow, "xs_out");
+    scene.watch("trap", "");
+    scene.flow.env("FLOW_METRICS", "127.0.0.1:0");
+    scene.flow.run(&["start", "watch/a"]).expect(0);
+    let put = |name: &str| scene.flow.write(&format!("in/{name}"), b"x");
+    put("boom");
+    let entry = wait::until("a crash to be counted", SOON, || {
+        let used = used(&scene.flow)?;
+        (used["traps"].as_u64()? > 0).then_some(used)
+    });
+    assert!(entry["calls"].as_u64() >= Some(1), "{entry}");
+    // It goes on.
+    put("fine");
+    wait::until("a message to pass", SOON, || {
+        let used = used(&scene.flow)?;
+        (used["calls"].as_u64()? > used["traps"].as_u64()?).then_some(())
+    });
+    let status = scene.flow.run(&["status", "watch/a"]);
+    let table = &status.stdout;
+    assert!(
+        table.contains("PLUGIN  ENTRY")
+            && table.contains("after_accept")
+            && table.contains("of memory at most"),
+        "{table}"
+    );
+    let log = |name: &str| {
+        let path = scene.flow.state_dir().join(format!("log/{name}.log"));
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    let text = log("flow");
+    let (_, rest) = text.split_once("metrics at http://").expect("it is told");
+    let (address, _) = rest.split_once('/').expect("a path follows");
+    let metrics = page(address);
+    for line in [
+        "flow_plugin_traps_total{flow=\"watch/a\",plugin=\"trap\",entry=\"after_accept\"} ",
+        "flow_plugin_calls_total{flow=\"watch/a\",plugin=\"trap\",entry=\"start\"} ",
+        "flow_plugin_memory_peak_bytes{flow=\"watch/a\",plugin=\"trap\"} ",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    let own = log("watch/a");
+    let introduced = own.matches("asks for nothing beyond its messages").count();
+    assert_eq!(introduced, 1, "{own}");
+}
+
+/// What `after_accept` of the only plugin of the only flow used, once it was called.
+fn used(flow: &Flow) -> Option<Value> {
+    let status = flow.run(&["status", "--format", "json"]);
+    let status: Value = serde_json::from_str(&status.stdout).expect("it is JSON");
+    let plugins = &status["flows"][0]["figures"]["plugins"];
+    let entries = plugins[0]["entries"].as_array()?;
+    let mut entries = entries.iter();
+    entries
+        .find(|entry| entry["entry"] == "after_accept")
+        .cloned()
+}
+
+fn page(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("it is heard");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it is answered");
+    answer
+}
