@@ -131,6 +131,7 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
         Event::Gathered { .. }
         | Event::Judged { .. }
         | Event::Settled { .. }
+        | Event::Plugins(_)
         | Event::Connection { .. }
         | Event::Housekeeping
         | Event::Plugins(_)
@@ -172,6 +173,7 @@ pub(super) fn level(event: &Event<'_>) -> Option<LogLevel> {
         Event::Gathered { .. }
         | Event::Judged { .. }
         | Event::Settled { .. }
+        | Event::Plugins(_)
         | Event::Connection { .. }
         | Event::Housekeeping
         | Event::Waiting { .. }

@@ -12,7 +12,7 @@ use crate::convert::outgoing::Texts;
 use crate::error::Error;
 use crate::instance::{Live, answer, call};
 use crate::store::Call;
-use crate::trap::{self, About};
+use crate::trap::About;
 
 /// What a call from outside the loop brings.
 fn from_outside(desk: Desk) -> Call {

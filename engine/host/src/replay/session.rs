@@ -239,6 +239,7 @@ impl Session {
             options: options
                 .filter_map(|(name, value)| Some((name.clone(), form::read_option(value)?)))
                 .collect(),
+            sha256: None,
             filters: None,
             limits: Limits {
                 deadline: millis(limits.get("deadlineMs"))?,
