@@ -15,7 +15,7 @@ use crate::Error;
 use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
 use crate::embedded::Place;
-use crate::entrances::{self, Outside};
+use crate::entrances::{self, Out, Outside};
 use crate::lazy::Lazy;
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::posting::Paths;
@@ -47,8 +47,8 @@ pub(crate) struct Running {
     pub(crate) store: Store,
     /// In place of those the flow names.
     pub(crate) paths: Option<Paths>,
-    /// It is the helper of the program that started this process.
-    pub(crate) helper: bool,
+    /// It is the helper of the program that started this process, and writes here.
+    pub(crate) helper: Option<Out>,
 }
 
 /// The engine over one set of directories. Cheap to clone; starts nothing before it is asked to.
@@ -259,13 +259,13 @@ impl Engine {
         let running = Running {
             store: self.store(&flow.name)?,
             paths: None,
-            helper: false,
+            helper: None,
         };
         self.run_with(flow, options, observer, drain, running).await
     }
 
     /// Runs a flow as the helper of the program that started this process: lines come from stdin, and
-    /// go to stdout. It ends when stdin does, and what came in is worked off.
+    /// go to stdout, which `out` opens. It ends when stdin does, and what came in is worked off.
     ///
     /// # Errors
     /// As [`run`](Self::run); [`Error::NoHelper`] where no plugin of the flow takes lines.
@@ -277,6 +277,7 @@ impl Engine {
         flow: Flow,
         observer: Arc<dyn Observer>,
         drain: Drain,
+        out: fn() -> tokio::io::Stdout,
     ) -> Result<Summary, Error> {
         if !self.any_does(&flow, "line", None)? {
             return Err(Error::NoHelper(flow.name));
@@ -284,7 +285,7 @@ impl Engine {
         let running = Running {
             store: self.store(&flow.name)?,
             paths: None,
-            helper: true,
+            helper: Some(out),
         };
         let options = RunOptions::default();
         self.run_with(flow, options, observer, drain, running).await

@@ -69,7 +69,7 @@ impl Engine {
         let running = Running {
             store: Store::open(&file)?,
             paths,
-            helper: false,
+            helper: None,
         };
         let posted = self.run_with(flow, options, observer, drain, running).await;
         if !remembers {
