@@ -44,7 +44,7 @@ impl Engine {
         let running = Running {
             store: self.store(&flow.name)?,
             paths: None,
-            helper: false,
+            helper: None,
             debugging,
         };
         self.run_with(flow, options, observer, drain, running).await

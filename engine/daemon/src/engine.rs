@@ -20,7 +20,7 @@ use crate::brokers::{Brokers, open_embedded};
 use crate::builtin::{Chain, Taken};
 use crate::debug::Debugging;
 use crate::embedded::Place;
-use crate::entrances::{self, Outside};
+use crate::entrances::{self, Out, Outside};
 use crate::lazy::Lazy;
 use crate::plugins::{PluginInfo, PluginOrigin};
 use crate::posting::Paths;
@@ -52,8 +52,8 @@ pub(crate) struct Running {
     pub(crate) store: Store,
     /// In place of those the flow names.
     pub(crate) paths: Option<Paths>,
-    /// It is the helper of the program that started this process.
-    pub(crate) helper: bool,
+    /// It is the helper of the program that started this process, and writes here.
+    pub(crate) helper: Option<Out>,
     pub(crate) debugging: Debugging,
 }
 
@@ -279,7 +279,7 @@ impl Engine {
     }
 
     /// Runs a flow as the helper of the program that started this process: lines come from stdin, and
-    /// go to stdout. It ends when stdin does, and what came in is worked off.
+    /// go to stdout, which `out` opens. It ends when stdin does, and what came in is worked off.
     ///
     /// # Errors
     /// As [`run`](Self::run); [`Error::NoHelper`] where no plugin of the flow takes lines.
@@ -291,6 +291,7 @@ impl Engine {
         flow: Flow,
         observer: Arc<dyn Observer>,
         drain: Drain,
+        out: fn() -> tokio::io::Stdout,
     ) -> Result<Summary, Error> {
         if !self.any_does(&flow, "line", None)? {
             return Err(Error::NoHelper(flow.name));
@@ -298,7 +299,7 @@ impl Engine {
         let running = Running {
             store: self.store(&flow.name)?,
             paths: None,
-            helper: true,
+            helper: Some(out),
             debugging: Debugging::default(),
         };
         let options = RunOptions::default();

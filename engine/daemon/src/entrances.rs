@@ -16,8 +16,11 @@ pub(crate) struct Outside {
     pub(crate) entrance: Option<Box<dyn Entrance>>,
 }
 
+/// Opens where a helper writes to.
+pub(crate) type Out = fn() -> tokio::io::Stdout;
+
 /// Those of `flow`; as a `helper` it listens nowhere else.
-pub(crate) fn of(flow: &Flow, helper: bool, doors: &Doors) -> Outside {
+pub(crate) fn of(flow: &Flow, helper: Option<Out>, doors: &Doors) -> Outside {
     let name = flow.name.to_string();
     let with_lines = |make: &dyn Fn(Arc<Peers>) -> Box<dyn Entrance>| {
         let peers = Peers::new(flow.timeout);
@@ -26,8 +29,8 @@ pub(crate) fn of(flow: &Flow, helper: bool, doors: &Doors) -> Outside {
             entrance: Some(make(peers)),
         }
     };
-    if helper {
-        return with_lines(&|peers| Box::new(Stdio::new(peers, name.clone())));
+    if let Some(out) = helper {
+        return with_lines(&|peers| Box::new(Stdio::new(peers, name.clone(), out)));
     }
     match &flow.listen {
         None => Outside::default(),

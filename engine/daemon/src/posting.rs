@@ -70,7 +70,7 @@ impl Engine {
         let running = Running {
             store: Store::open(&file)?,
             paths,
-            helper: false,
+            helper: None,
             debugging: Debugging::default(),
         };
         let posted = self.run_with(flow, options, observer, drain, running).await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_runtime::ports::{EntryPoints, Failure};
 use flow_runtime::{Drain, Entrance, Front, Leave};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Stdout};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
@@ -30,16 +30,19 @@ const BREATH: Duration = Duration::from_millis(200);
 pub struct Stdio {
     peers: Arc<Peers>,
     flow: String,
+    out: fn() -> Stdout,
     /// Writes to stdout for as long as this lives.
     writing: JoinSet<()>,
 }
 
 impl Stdio {
-    /// For the flow called `flow`, whose answers go through `peers`.
-    pub fn new(peers: Arc<Peers>, flow: String) -> Self {
+    /// For the flow called `flow`, whose answers go through `peers` to `out`: this crate prints nothing
+    /// by itself.
+    pub fn new(peers: Arc<Peers>, flow: String, out: fn() -> Stdout) -> Self {
         Self {
             peers,
             flow,
+            out,
             writing: JoinSet::new(),
         }
     }
@@ -56,7 +59,7 @@ impl Entrance for Stdio {
     }
 
     async fn serve(&mut self, front: Arc<Front>, drain: Drain) -> Result<Leave, Failure> {
-        let (peer, writing) = self.peers.join(tokio::io::stdout());
+        let (peer, writing) = self.peers.join((self.out)());
         self.writing.spawn(writing);
         tracing::info!(flow = self.flow, "Serving lines on stdin and stdout.");
         converse(tokio::io::stdin(), peer, &front, &drain, &self.flow).await;

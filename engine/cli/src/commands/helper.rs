@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         // Only where something may be said.
         let console = args.stderr.then(|| context.console.clone());
         let signals = tokio::spawn(crate::signals::watch_with(drain.clone(), console)?);
-        let result = engine.help(flow, observer, drain).await;
+        let result = engine.help(flow, observer, drain, tokio::io::stdout).await;
         signals.abort();
         anyhow::Ok(result)
     });
