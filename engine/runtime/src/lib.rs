@@ -36,6 +36,7 @@ mod pass;
 mod places;
 pub mod ports;
 mod post;
+mod processors;
 pub mod retry;
 mod send;
 mod settle;
