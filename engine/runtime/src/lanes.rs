@@ -22,6 +22,7 @@ use flow_config::Flow;
 
 use crate::job::{Job, JobEnd};
 use crate::ports::{Callback, CallbackFactory, Failure};
+use crate::processors::Processors;
 use crate::shared::{Ability, Shared};
 use crate::state::Overlay;
 use crate::team::Seat;
@@ -34,7 +35,11 @@ const SHARE: usize = 8;
 const SHARES: usize = 4;
 /// After this long without an end in sight one more lane joins. A new lane may have to log in
 /// somewhere, which is not worth it for what is done in less.
-const JOIN: Duration = Duration::from_millis(20);
+const JOIN: Duration = Duration::from_millis(10);
+
+/// Processors that have to be unused for one more lane to join: where those at work compute all the
+/// time, another would only add its log-in.
+const ROOM: f64 = 0.75;
 
 /// One chain of instances.
 pub(crate) struct Lane {
@@ -190,6 +195,7 @@ impl Lanes {
         }
         let mut next = running.max(1);
         let clock = Arc::clone(&crew.shared.clock);
+        let mut processors = Processors::now();
         let mut jobs = Vec::new();
         let mut report = Report::default();
         loop {
@@ -197,6 +203,9 @@ impl Lanes {
                 biased;
                 done = tasks.join_next() => done,
                 () = clock.sleep(JOIN), if next < count && crew.has_work() => {
+                    if processors.left().is_some_and(|left| left < ROOM) {
+                        continue;
+                    }
                     match self.take(next).await {
                         Some(lane) => drop(tasks.spawn(crew.clone().work(next, lane))),
                         None => next = count,

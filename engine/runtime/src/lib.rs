@@ -41,6 +41,7 @@ mod places;
 pub mod ports;
 mod post;
 mod poster;
+mod processors;
 pub mod retry;
 mod send;
 mod settle;

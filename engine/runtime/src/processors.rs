@@ -1,0 +1,57 @@
+//! How much of the machine's processors this process leaves unused.
+//!
+//! Only its own computing counts: what other programs use, they may give up again.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment, and the computing up to it.
+pub(crate) struct Processors {
+    at: Instant,
+    used: Duration,
+}
+
+impl Processors {
+    pub(crate) fn now() -> Self {
+        // A clock that only counts up: never negative.
+        let used = Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
+        Self {
+            at: Instant::now(),
+            used,
+        }
+    }
+
+    /// Processors left unused since this was last asked; none where that is too short ago to tell.
+    pub(crate) fn left(&mut self) -> Option<f64> {
+        let now = Self::now();
+        let elapsed = now.at.duration_since(self.at);
+        let used = now.used.saturating_sub(self.used);
+        if elapsed < Duration::from_millis(1) {
+            return None;
+        }
+        *self = now;
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        Some(all as f64 - used.as_secs_f64() / elapsed.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Processors;
+
+    #[test]
+    fn what_is_computed_is_not_left() {
+        let mut processors = Processors::now();
+        std::thread::sleep(Duration::from_millis(30));
+        let idle = processors.left().expect("long enough");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(30) {
+            std::hint::black_box(start);
+        }
+        let busy = processors.left().expect("long enough");
+        assert!(busy < idle, "{busy} of {idle}");
+    }
+}
