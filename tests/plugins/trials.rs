@@ -49,7 +49,11 @@ steps:
 ";
     tried("delay", test).expect(0);
     let test = test.replace("after: 30s", "after: 31s");
-    differs("delay", &test, &["p/tests/one.yaml:9: ", "- \"31s\"", "+ \"30s\""]);
+    differs(
+        "delay",
+        &test,
+        &["p/tests/one.yaml:9: ", "- \"31s\"", "+ \"30s\""],
+    );
 }
 
 /// clamd, asked about `hello`.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use flow_broker::embedded::QueueStatus;
 use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
 use flow_host::{
-    Asks, Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource, Surroundings,
-    World,
+    Asks, Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource,
+    Surroundings, World,
 };
 use flow_listen::Doors;
 use flow_runtime::ports::{CallbackFactory, Clock, Event, Observer};

@@ -46,10 +46,13 @@ pub struct Place {
     pub tls: Option<Tls>,
 }
 
+/// Those of a process, by host and port.
+type Sites = HashMap<(String, u16), Arc<Site>>;
+
 /// The listening addresses of a process. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Doors {
-    sites: Arc<Mutex<HashMap<(String, u16), Arc<Site>>>>,
+    sites: Arc<Mutex<Sites>>,
 }
 
 /// An address and who is behind it.

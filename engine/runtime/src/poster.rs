@@ -127,9 +127,8 @@ impl Finisher {
                         reason = %failure,
                         "Nothing of a batch could be posted."
                     );
-                    for at in start..end {
-                        let end = JobEnd::Failed(failure.clone(), part.len());
-                        pass.jobs[owners[at]].finish(end);
+                    for &owner in &owners[start..end] {
+                        pass.jobs[owner].finish(JobEnd::Failed(failure.clone(), part.len()));
                     }
                     self.heed_post(&failure);
                 }

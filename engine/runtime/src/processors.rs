@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn what_is_computed_is_not_left() {
         let mut processors = Processors::now();
-        std::thread::sleep(Duration::from_millis(30));
+        std::thread::park_timeout(Duration::from_millis(30));
         let idle = processors.left().expect("long enough");
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(30) {

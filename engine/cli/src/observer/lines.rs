@@ -134,7 +134,6 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
         | Event::Plugins(_)
         | Event::Connection { .. }
         | Event::Housekeeping
-        | Event::Plugins(_)
         | Event::Waiting { .. }
         | Event::Progress { .. } => return None,
     };

@@ -289,9 +289,9 @@ fn dialled(node: &Node) -> Read<Dialled> {
     known(node, &["to", "tls", "script"], "an entry of `connections`")?;
     let to = need(node, "to")?;
     let place = text(to, "to")?;
-    if !place
+    if place
         .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        .is_none_or(|(_, port)| port.parse::<u16>().is_err())
     {
         return wrong(
             to.line,

@@ -68,13 +68,16 @@ impl Observer for Nobody {
     fn event(&self, _: &Event<'_>) {}
 }
 
+/// Messages, and lines with whom they are for.
+type Came = (Vec<Message>, Vec<(u64, String)>);
+
 /// Takes what is submitted, and lines, and keeps both to be looked at.
 #[derive(Debug, Default)]
-pub(super) struct Counter(Mutex<(Vec<Message>, Vec<(u64, String)>)>);
+pub(super) struct Counter(Mutex<Came>);
 
 impl Counter {
     /// What came since it was last asked.
-    pub(super) fn take(&self) -> (Vec<Message>, Vec<(u64, String)>) {
+    pub(super) fn take(&self) -> Came {
         std::mem::take(&mut *lock(&self.0))
     }
 }

@@ -44,6 +44,9 @@ impl Writer {
     }
 }
 
+/// The content of a reader, and its size.
+type Taken = (Box<dyn ContentReader>, u64);
+
 impl Guest {
     /// The content port, where `what` is allowed and `id` is a message in hand.
     fn content(
@@ -125,7 +128,7 @@ impl Guest {
     pub(crate) fn take_reader(
         &mut self,
         reader: Resource<Reader>,
-    ) -> wasmtime::Result<Result<(Box<dyn ContentReader>, u64), Failure>> {
+    ) -> wasmtime::Result<Result<Taken, Failure>> {
         let reader = self.table.delete(reader)?;
         self.contents.one_less();
         let size = reader.size;

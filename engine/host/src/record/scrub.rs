@@ -209,7 +209,7 @@ fn clean_run(run: &[u8], forms: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
         }
         let mut text = engine.encode(cleaned);
         // What fills its last group may have been padded, had it been longer.
-        if !padded && (end - start) % 4 != 0 {
+        if !padded && !(end - start).is_multiple_of(4) {
             text.truncate(text.trim_end_matches('=').len());
         }
         // What is cut at its end may have become longer; a replay writes the same.

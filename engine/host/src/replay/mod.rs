@@ -13,6 +13,7 @@ mod player;
 mod session;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,7 +113,7 @@ impl Session {
             let Some(made) = self.instances.get(&call.instance) else {
                 continue;
             };
-            if !actors.contains_key(&call.instance) {
+            if let Entry::Vacant(place) = actors.entry(call.instance) {
                 let name = self.plugin_name(made)?;
                 let plugin = match plugins.get(&name) {
                     Some(plugin) => Arc::clone(plugin),
@@ -124,7 +125,7 @@ impl Session {
                     }
                 };
                 let used = Arc::new(self.used(catalogue, made, &plugin)?);
-                actors.insert(call.instance, actor(self, made, &used));
+                place.insert(actor(self, made, &used));
             }
             let actor = actors
                 .get_mut(&call.instance)

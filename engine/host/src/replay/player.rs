@@ -101,7 +101,7 @@ fn plain(failed: Failed) -> Failure {
     }
 }
 
-fn missing(what: String) -> Failure {
+fn missing(what: &str) -> Failure {
     Failure::temporary(format!("the recording has nothing for this: {what}"))
 }
 
@@ -274,7 +274,7 @@ impl Outside for Player {
             let how = if tls { " by TLS" } else { "" };
             let what = format!("connected to {peer}{how}");
             script.differs(format!("{what}, which it did not in the recording"));
-            return Err(missing(what).into());
+            return Err(missing(&what).into());
         };
         if found.get("interrupted").is_some() {
             return Err(Failed::Interrupted);
@@ -284,7 +284,7 @@ impl Outside for Player {
         }
         let number = found.get("stream").and_then(Value::as_u64).unwrap_or(0);
         let player = self.myself.upgrade();
-        let player = player.ok_or_else(|| missing(peer))?;
+        let player = player.ok_or_else(|| missing(&peer))?;
         Ok(Box::new(PlayedPeer { player, number }))
     }
 
@@ -299,7 +299,7 @@ impl Outside for Player {
         });
         let Some(found) = found else {
             script.differs(format!("asked {name}, which it did not in the recording"));
-            return Err(missing(name).into());
+            return Err(missing(&name).into());
         };
         let then = &found["http"];
         let now = json!({ "headers": request.headers });
@@ -395,7 +395,7 @@ impl Player {
         known.ok_or_else(|| {
             let what = format!("asked for the credentials of {url}");
             script.differs(format!("{what}, which it did not in the recording"));
-            missing(what)
+            missing(&what)
         })
     }
 }
@@ -510,7 +510,7 @@ impl Content for Player {
         let Some(found) = found else {
             let what = format!("read the content of `{name}`");
             script.differs(format!("{what}, which it did not in the recording"));
-            return Err(missing(what));
+            return Err(missing(&what));
         };
         if let Some(failed) = fails(&found) {
             return Err(plain(failed));
@@ -580,7 +580,7 @@ impl Player {
         then: Option<Value>,
     ) -> Result<Box<dyn ContentWriter>, Failure> {
         let player = self.myself.upgrade();
-        let player = player.ok_or_else(|| missing(name.clone()))?;
+        let player = player.ok_or_else(|| missing(&name))?;
         let fails = then.and_then(|then| form::read_failed(then.get("finishFails")?));
         Ok(Box::new(Writer {
             player,

@@ -383,6 +383,8 @@ impl Callback for FakeCallback {
             send: self.plugin.send.is_some(),
             after_work: self.plugin.after_work.is_some(),
             post: false,
+            request: false,
+            line: false,
         }
     }
 

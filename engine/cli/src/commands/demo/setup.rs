@@ -61,7 +61,7 @@ impl Setup {
             let path = self.path("config").join(example.file);
             files::write(
                 &path,
-                &edited(example, &address.to_string()),
+                edited(example, &address.to_string()),
                 0o644,
                 Existing::Keep,
             )?;
