@@ -190,11 +190,13 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
     assert_eq!(introduced, 1, "{own}");
 }
 
-/// What `after_accept` of the only plugin of the only flow used, once it was called.
+/// What `after_accept` of the plugin of `watch/a` used, once it was called.
 fn used(flow: &Flow) -> Option<Value> {
     let status = flow.run(&["status", "--format", "json"]);
     let status: Value = serde_json::from_str(&status.stdout).expect("it is JSON");
-    let plugins = &status["flows"][0]["figures"]["plugins"];
+    let mut flows = status["flows"].as_array()?.iter();
+    let own = flows.find(|flow| flow["flow"] == "watch/a")?;
+    let plugins = &own["figures"]["plugins"];
     let entries = plugins[0]["entries"].as_array()?;
     let mut entries = entries.iter();
     entries
