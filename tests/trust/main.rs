@@ -144,16 +144,21 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
     scene.watch("trap", "");
     scene.flow.env("FLOW_METRICS", "127.0.0.1:0");
     scene.flow.run(&["start", "watch/a"]).expect(0);
-    let put = |name: &str| scene.flow.write(&format!("in/{name}"), b"x");
-    put("boom");
+    // A file that was there when the watch began to look is none it announces: so there are more.
+    let mut number = 0;
+    let mut put = |name: &str| {
+        number += 1;
+        scene.flow.write(&format!("in/{number}-{name}"), b"x");
+    };
     let entry = wait::until("a crash to be counted", SOON, || {
+        put("boom");
         let used = used(&scene.flow)?;
         (used["traps"].as_u64()? > 0).then_some(used)
     });
     assert!(entry["calls"].as_u64() >= Some(1), "{entry}");
     // It goes on.
-    put("fine");
     wait::until("a message to pass", SOON, || {
+        put("fine");
         let used = used(&scene.flow)?;
         (used["calls"].as_u64()? > used["traps"].as_u64()?).then_some(())
     });
@@ -185,11 +190,13 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
     assert_eq!(introduced, 1, "{own}");
 }
 
-/// What `after_accept` of the only plugin of the only flow used, once it was called.
+/// What `after_accept` of the plugin of `watch/a` used, once it was called.
 fn used(flow: &Flow) -> Option<Value> {
     let status = flow.run(&["status", "--format", "json"]);
     let status: Value = serde_json::from_str(&status.stdout).expect("it is JSON");
-    let plugins = &status["flows"][0]["figures"]["plugins"];
+    let mut flows = status["flows"].as_array()?.iter();
+    let own = flows.find(|flow| flow["flow"] == "watch/a")?;
+    let plugins = &own["figures"]["plugins"];
     let entries = plugins[0]["entries"].as_array()?;
     let mut entries = entries.iter();
     entries
