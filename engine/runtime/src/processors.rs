@@ -45,13 +45,17 @@ mod tests {
     #[test]
     fn what_is_computed_is_not_left() {
         let mut processors = Processors::now();
+<<<<<<< HEAD
         std::thread::park_timeout(Duration::from_millis(30));
         let idle = processors.left().expect("long enough");
+=======
+>>>>>>> i7-mailspeed
         let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(30) {
+        while start.elapsed() < Duration::from_millis(20) {
             std::hint::black_box(start);
         }
-        let busy = processors.left().expect("long enough");
-        assert!(busy < idle, "{busy} of {idle}");
+        let left = processors.left().expect("long enough to tell");
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(left < all as f64, "{left} of {all}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Builder;
 use super::values::{Scalar, one_of};
-use crate::collect::Span;
+use crate::collect::{Collector, Span};
 use crate::explain as code;
 use crate::flow::{CallbackSpec, Filters, OptionValue, Placement};
 use crate::manifest::{Manifest, OptionKind, OptionSpec};
@@ -13,7 +13,7 @@ use crate::options::option;
 use crate::source::items;
 use crate::suggest::closest;
 use crate::units::{self, Wrong};
-use crate::yaml::{Entry, Node, Value};
+use crate::yaml::{self, Entry, Node, Value};
 use crate::{Origin, SafeUrl, Secret};
 
 /// Keys of an entry that are never options of a plugin.
@@ -386,10 +386,24 @@ fn default_value(spec: &OptionSpec, text: &str) -> Result<OptionValue, Wrong> {
     }
 }
 
-/// A list as a manifest writes its default: one item in a line, or separated by commas.
+/// A list as a manifest writes its default: as in a flow, or one item in a line, or separated by commas.
 fn list_default(default: &str) -> Vec<String> {
-    let inner = default.trim().trim_start_matches('[').trim_end_matches(']');
-    inner
+    let mut aside = Collector::default();
+    let file = aside.add("", default);
+    if let Ok(Some(Node {
+        value: Value::List(items),
+        ..
+    })) = yaml::parse(&mut aside, file)
+    {
+        let texts = items.into_iter().map(|item| match item.value {
+            Value::Scalar(text, _) => Some(text),
+            _ => None,
+        });
+        if let Some(texts) = texts.collect() {
+            return texts;
+        }
+    }
+    default
         .split([',', '\n'])
         .map(str::trim)
         .filter(|item| !item.is_empty())
@@ -428,4 +442,23 @@ fn flaw(manifest: &Manifest) -> Option<String> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::list_default;
+
+    #[test]
+    fn the_default_of_a_list_reads_as_in_a_flow() {
+        let check = |default: &str, expected: &[&str]| {
+            assert_eq!(list_default(default), expected, "{default}");
+        };
+        check("[.tmp, .part]", &[".tmp", ".part"]);
+        check("['.tmp', \"a, b\"]", &[".tmp", "a, b"]);
+        check("- one\n- two\n", &["one", "two"]);
+        check("[]", &[]);
+        check("", &[]);
+        check("one, two", &["one", "two"]);
+        check("one\ntwo", &["one", "two"]);
+    }
 }
