@@ -380,6 +380,7 @@ impl Callback for FakeCallback {
             send: self.plugin.send.is_some(),
             after_work: self.plugin.after_work.is_some(),
             post: false,
+            ..EntryPoints::default()
         }
     }
 
