@@ -171,6 +171,12 @@ remove this. In an included file that several flows share it is left alone.
     NO_SUCH_FLOW = "config/no-such-flow", "\
 There is no file `<config>/<kind>/<name>.yaml`. `flow list` shows the flows there are.
 ";
+    NOBODY_ANSWERS = "config/nobody-answers", "\
+The flow listens, but none of its plugins answers there. Requests at `listen: http:` and `https:` go
+to the plugin with the entry point `request`, lines at `listen: unix:` to the one with `line`.
+
+`flow plugin show NAME` lists the entry points of a plugin.
+";
     NOBODY_SENDS = "config/nobody-sends", "\
 `sendTo` names a scheme that is not built in, and no plugin of the flow sends to. Built in are
 `file:`, `ftp:`, `ftps:`, `sftp:`, `s3:`, `azure:` and `gs:`. A plugin that sends is named under
@@ -197,6 +203,12 @@ The option is known and its value is sound, but this version of flow does not ca
 setting without effect would only look as if it had one, so the flow does not start. Remove it, if
 the flow can do without for now.
 ";
+    NOTHING_GATHERS = "config/nothing-gathers", "\
+No message can ever come into this flow: it consumes no queue (`exchange`), and no callback of it
+gathers from somewhere else. Name a plugin that does under `callbacks`, or an `exchange`.
+
+`flow plugin show NAME` lists the entry points of a plugin; the one that counts is `gather`.
+";
     NOTHING_LISTENS = "config/nothing-listens", "\
 A plugin of the flow answers HTTP requests and does nothing else, but nothing says where they come
 in. Add the option `listen`:
@@ -204,18 +216,6 @@ in. Add the option `listen`:
     listen: http://127.0.0.1:8080/hooks
 
 Only flows of kind `flow` listen.
-";
-    NOBODY_ANSWERS = "config/nobody-answers", "\
-The flow listens, but none of its plugins answers there. Requests at `listen: http:` and `https:` go
-to the plugin with the entry point `request`, lines at `listen: unix:` to the one with `line`.
-
-`flow plugin show NAME` lists the entry points of a plugin.
-";
-    NOTHING_GATHERS = "config/nothing-gathers", "\
-No message can ever come into this flow: it consumes no queue (`exchange`), and no callback of it
-gathers from somewhere else. Name a plugin that does under `callbacks`, or an `exchange`.
-
-`flow plugin show NAME` lists the entry points of a plugin; the one that counts is `gather`.
 ";
     NOWHERE_TO_POST = "config/nowhere-to-post", "\
 The flow tells nobody of its messages: it has no `post_exchange`, and no callback that sends or

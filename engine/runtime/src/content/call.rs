@@ -215,10 +215,13 @@ impl Content for CallContent {
             let length = bytes.len() as u64;
             return Ok((Box::new(BytesReader::new(Arc::new(bytes))), length));
         }
-        Err(Failure::Permanent(format!(
-            "the content of `{}` is not here: this flow does not download it",
-            source.message.rel_path
-        )))
+        let path = &source.message.rel_path;
+        Err(Failure::Permanent(match self.flow.send_to {
+            Some(_) => format!(
+                "there is no content for `{path}`: it is no file of this machine; `baseDir` would say where such files are here"
+            ),
+            None => format!("the content of `{path}` is not here: this flow does not download it"),
+        }))
     }
 
     fn create(&self, id: u64) -> Result<Box<dyn ContentWriter>, Failure> {
