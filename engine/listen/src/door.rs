@@ -46,10 +46,13 @@ pub struct Place {
     pub tls: Option<Tls>,
 }
 
+/// By host, in lower case, and port.
+type Sites = HashMap<(String, u16), Arc<Site>>;
+
 /// The listening addresses of a process. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Doors {
-    sites: Arc<Mutex<HashMap<(String, u16), Arc<Site>>>>,
+    sites: Arc<Mutex<Sites>>,
 }
 
 /// An address and who is behind it.
@@ -90,7 +93,7 @@ pub(crate) struct Door {
 }
 
 impl Doors {
-    fn sites(&self) -> MutexGuard<'_, HashMap<(String, u16), Arc<Site>>> {
+    fn sites(&self) -> MutexGuard<'_, Sites> {
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -127,9 +127,9 @@ impl Finisher {
                         reason = %failure,
                         "Nothing of a batch could be posted."
                     );
-                    for at in start..end {
+                    for owner in &owners[start..end] {
                         let end = JobEnd::Failed(failure.clone(), part.len());
-                        pass.jobs[owners[at]].finish(end);
+                        pass.jobs[*owner].finish(end);
                     }
                     self.heed_post(&failure);
                 }

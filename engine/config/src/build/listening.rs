@@ -84,7 +84,7 @@ impl Builder<'_> {
 
     /// A listener needs a plugin that answers, a plugin that answers a listener.
     pub(super) fn check_listener(&mut self, flow: &Flow) {
-        if self.given.get("listen").is_none() {
+        if !self.given.contains_key("listen") {
             for name in ["tlsCert", "tlsKey", "bodyMax"] {
                 self.no_effect(
                     name,

@@ -22,6 +22,9 @@ pub struct Reader {
     size: u64,
 }
 
+/// Content taken out of a reader, and its length.
+pub(crate) type Taken = (Box<dyn ContentReader>, u64);
+
 impl Reader {
     pub(crate) fn close(&mut self) {
         self.inner = None;
@@ -121,7 +124,7 @@ impl Guest {
     pub(crate) fn take_reader(
         &mut self,
         reader: Resource<Reader>,
-    ) -> wasmtime::Result<Result<(Box<dyn ContentReader>, u64), Failure>> {
+    ) -> wasmtime::Result<Result<Taken, Failure>> {
         let reader = self.table.delete(reader)?;
         let size = reader.size;
         Ok(match reader.inner {
