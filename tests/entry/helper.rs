@@ -161,7 +161,9 @@ fn a_flow_without_lines_is_no_helper_and_one_runs_once() {
     // The background leaves it to the program that needs it.
     flow.run(&["start", "flow/lines"]).expect(0);
     until("it is left alone", || {
-        flow.run(&["status", "flow/lines"]).stdout.contains("stopped")
+        flow.run(&["status", "flow/lines"])
+            .stdout
+            .contains("stopped")
     });
     let mut helper = Helper::start(&flow);
     helper.say("ping\n");

@@ -1,6 +1,6 @@
 //! HTTP, both sides, with nothing but sockets: a server that keeps what it is asked, and a client.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
