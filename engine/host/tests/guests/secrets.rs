@@ -59,7 +59,7 @@ async fn credentials_of_other_hosts_are_refused() {
         failure,
         Failure::Config(
             "plugin `blab` may not have the credentials for `amqp://root@broker.example/` [plugin/secret-denied]\n  \
-             = note: a flow gives its plugins the credentials for the hosts of its own URLs and of `allow.connect`\n  \
+             = note: a flow gives its plugins the credentials for the hosts of its own URLs, of `allow.connect` and of `allow.http`\n  \
              = hint: add `allow: { secrets: ['amqp://root@broker.example/'] }` to the flow if this plugin should have them"
                 .into()
         )
