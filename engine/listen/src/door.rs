@@ -46,7 +46,7 @@ pub struct Place {
     pub tls: Option<Tls>,
 }
 
-/// Those of a process, by host and port.
+/// By host, in lower case, and port.
 type Sites = HashMap<(String, u16), Arc<Site>>;
 
 /// The listening addresses of a process. Cheap to clone.
@@ -93,7 +93,7 @@ pub(crate) struct Door {
 }
 
 impl Doors {
-    fn sites(&self) -> MutexGuard<'_, HashMap<(String, u16), Arc<Site>>> {
+    fn sites(&self) -> MutexGuard<'_, Sites> {
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

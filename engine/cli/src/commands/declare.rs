@@ -19,8 +19,8 @@ that names the option.
 
 --users makes the users of <config>/users.yaml first, at RabbitMQ through its management API:
 
-    broker: amqps://admin@broker.example.org/   # who may make users, and the vhost
-    management: https://broker.example.org:15671/   # where the API is; this is the default
+    broker: amqps://admin@broker.example.org/     # who makes users; vhost
+    management: https://broker.example.org:15671/ # its API; the default
     users:
       feed: feeder          # everything in the vhost
       alice: source         # posts to xs_alice…, takes from what is public

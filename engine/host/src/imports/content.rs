@@ -23,6 +23,9 @@ pub struct Reader {
     size: u64,
 }
 
+/// Content taken out of a reader, and its length.
+pub(crate) type Taken = (Box<dyn ContentReader>, u64);
+
 impl Reader {
     pub(crate) fn close(&mut self) {
         self.inner = None;
