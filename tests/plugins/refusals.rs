@@ -178,7 +178,7 @@ fn a_plugin_from_a_server_is_taken_with_its_hash_only() {
         .expect(0);
     let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("it is JSON");
     let hash = shown["sha256"].as_str().expect("it has one");
-    assert_eq!(shown["contract"], "0.1");
+    assert_eq!(shown["contract"], "0.1.0");
     let url = served(bytes);
     refused(
         &flow,

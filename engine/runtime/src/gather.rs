@@ -20,7 +20,8 @@ use crate::pass::Pass;
 use crate::ports::{Event, Failure, Gathered, Item, Received, Side};
 use crate::state::Overlay;
 use crate::store::RetryRow;
-use crate::worker::{Running, Trouble};
+use crate::trouble::Trouble;
+use crate::worker::Running;
 
 /// So many empty pages in a row are asked for without much of a pause.
 const EMPTY_PAGES: u32 = 100;

@@ -11,7 +11,8 @@ use crate::clock::{later, until};
 use crate::error::Error;
 use crate::ports::{Clock, Consumer, Failure};
 use crate::store::Store;
-use crate::worker::{FAREWELL, Running, Trouble};
+use crate::trouble::Trouble;
+use crate::worker::{FAREWELL, Running};
 
 /// How often an idle flow looks for rows another process requeued.
 const RETRY_LOOK: Duration = Duration::from_secs(2);

@@ -53,6 +53,7 @@ mod store;
 mod team;
 mod tell;
 mod timetable;
+mod trouble;
 pub mod usage;
 mod verdict;
 mod waiting;

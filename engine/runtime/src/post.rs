@@ -22,7 +22,7 @@ use crate::finish::Finisher;
 use crate::job::{JobEnd, Live};
 use crate::pass::Pass;
 use crate::ports::{Confirm, Event, Failure, Outgoing, Side};
-use crate::worker::Trouble;
+use crate::trouble::Trouble;
 
 /// Takes the password out of a URL, and leaves the rest as written.
 pub(crate) fn without_password(url: String) -> String {

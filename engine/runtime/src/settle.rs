@@ -23,7 +23,7 @@ use crate::ports::{Failure, Fate, Rejection, Settlement};
 use crate::retry::{self, Next};
 use crate::shared::Ability;
 use crate::store::{Batch, DeadRow, Pending, RetryRow, Seen};
-use crate::worker::Trouble;
+use crate::trouble::Trouble;
 
 impl Finisher {
     /// Decides how everything in hand ends, and stores it.

@@ -14,7 +14,8 @@ use crate::ports::{Failure, Item, Outcome};
 use crate::settle::tells;
 use crate::state::Overlay;
 use crate::store::{Batch, Pending};
-use crate::worker::{Running, Trouble};
+use crate::trouble::Trouble;
+use crate::worker::Running;
 
 /// An outcome that made a plugin fall over so often is given up.
 const TELL_TRIES: u32 = 10;

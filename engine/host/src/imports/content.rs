@@ -47,9 +47,6 @@ impl Writer {
     }
 }
 
-/// The content of a reader, and its size.
-type Taken = (Box<dyn ContentReader>, u64);
-
 impl Guest {
     /// The content port, where `what` is allowed and `id` is a message in hand.
     fn content(
