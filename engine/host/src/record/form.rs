@@ -276,7 +276,8 @@ pub(crate) fn read_headers(value: &Value) -> Vec<(String, String)> {
 pub(crate) fn basic_password(told: &str) -> Option<String> {
     let decoded = STANDARD.decode(told.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    text.split_once(':').map(|(_, password)| password.to_owned())
+    text.split_once(':')
+        .map(|(_, password)| password.to_owned())
 }
 
 pub(crate) fn gathered(gathered: &Gathered) -> Value {

@@ -15,7 +15,9 @@ pub(super) fn left(event: &Value) -> Option<String> {
     }
     let peer = event.get("lineTo")?;
     let text = compare::show(&event["text"]);
-    Some(format!("did not write the line `{text}` to peer {peer} now"))
+    Some(format!(
+        "did not write the line `{text}` to peer {peer} now"
+    ))
 }
 
 /// Messages by their paths.
