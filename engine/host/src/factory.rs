@@ -212,16 +212,13 @@ impl CallbackFactory for FlowPlugins {
             return Ok(make(Place::default()));
         };
         let setup = &used.setup;
-        let network = Network {
-            timeout: setup.timeout,
-            trust: Arc::clone(&setup.trust),
-        };
         let real = Real {
             callback: index,
             instance,
-            outside: Arc::new(network),
+            outside: Arc::new(Network(Arc::clone(setup))),
             secrets: Arc::clone(&setup.secrets),
             clock: Arc::clone(&setup.clock),
+            lines: setup.lines.clone(),
         };
         Ok(world.place(real, &make))
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flow_runtime::ports::{Callback, Clock, Failure};
+use flow_runtime::ports::{Callback, Clock, Failure, Lines};
 
 use crate::bindings::flow::plugin::types as wit;
 use crate::secrets::Secrets;
@@ -79,6 +79,8 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// Empty: none.
     pub body: Vec<u8>,
+    /// The body is content, which a redirect is not given again.
+    pub once: bool,
     /// How long it may take; none: the flow's `timeout`.
     pub timeout: Option<Duration>,
 }
@@ -129,6 +131,8 @@ pub struct Place {
     pub secrets: Option<Arc<dyn Secrets>>,
     /// The time messages it makes get.
     pub clock: Option<Arc<dyn Clock>>,
+    /// Who reads the lines it writes.
+    pub lines: Option<Arc<dyn Lines>>,
     /// How the call at hand can be made again, for the error of a crash.
     pub again: Option<Arc<dyn Again>>,
 }
@@ -151,6 +155,8 @@ pub struct Real {
     pub secrets: Arc<dyn Secrets>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who reads lines of the flow, where somebody does.
+    pub lines: Option<Arc<dyn Lines>>,
 }
 
 /// What a flow's guests stand in, in place of the real world.

@@ -21,8 +21,8 @@ use crate::bindings::flow::plugin::connection::{Host, HostStream, Security};
 use crate::bindings::flow::plugin::types::Failure;
 use crate::error::Error;
 use crate::grants::Address;
-use crate::outside::{Failed, Outside, Peer};
-use crate::store::{Guest, Interrupt};
+use crate::outside::{Failed, HttpRequest, HttpResponse, Outside, Peer};
+use crate::store::{Guest, Interrupt, Setup};
 use crate::tls;
 
 /// Longest time limit a guest may set for a read or write: servers that push let half an hour pass.
@@ -230,17 +230,19 @@ async fn elsewhere(
 }
 
 /// The network itself, for what stands between it and a guest.
-pub(crate) struct Network {
-    pub(crate) timeout: Duration,
-    pub(crate) trust: Arc<tls::Trust>,
-}
+pub(crate) struct Network(pub(crate) Arc<Setup>);
 
 #[async_trait]
 impl Outside for Network {
     async fn connect(&self, host: &str, port: u16, tls: bool) -> Result<Box<dyn Peer>, Failed> {
-        let stream = open(host.to_owned(), port, tls, self.timeout, &self.trust).await?;
-        let trust = Arc::clone(&self.trust);
+        let Self(setup) = self;
+        let stream = open(host.to_owned(), port, tls, setup.timeout, &setup.trust).await?;
+        let trust = Arc::clone(&setup.trust);
         Ok(Box::new(Direct { stream, trust }))
+    }
+
+    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, Failed> {
+        Ok(super::http::whole(&self.0, request).await?)
     }
 }
 

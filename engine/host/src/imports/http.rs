@@ -67,6 +67,8 @@ const OWN: [&str; 7] = [
 enum Payload {
     None,
     Bytes(Bytes),
+    /// Content that was collected: not sent again either.
+    Once(Option<Bytes>),
     /// Can be sent once.
     Stream(Option<Stream>),
 }
@@ -133,6 +135,17 @@ struct Journey<'a> {
 }
 
 impl Journey<'_> {
+    /// Makes the request within a time limit.
+    async fn within(self, timeout: Duration) -> Result<Response, Failure> {
+        let peer = self.peer();
+        match tokio::time::timeout(timeout, self.run()).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::temporary(format!(
+                "`{peer}` did not answer within {timeout:?}"
+            ))),
+        }
+    }
+
     /// Makes the request, following redirects.
     async fn run(mut self) -> Result<Response, Failure> {
         for _ in 0..=REDIRECTS {
@@ -175,6 +188,12 @@ impl Journey<'_> {
                 self.sent += bytes.len() as u64;
                 request = request.body(bytes.clone());
             }
+            Payload::Once(bytes) => {
+                if let Some(bytes) = bytes.take() {
+                    self.sent += bytes.len() as u64;
+                    request = request.body(bytes);
+                }
+            }
             Payload::Stream(stream) => {
                 if let Some(stream) = stream.take() {
                     self.sent += stream.left;
@@ -195,7 +214,7 @@ impl Journey<'_> {
         };
         // A stream is gone by now: the guest decides what to do about the response.
         let keeps = matches!(status.as_u16(), 307 | 308);
-        if keeps && matches!(self.payload, Payload::Stream(_)) {
+        if keeps && matches!(self.payload, Payload::Stream(_) | Payload::Once(_)) {
             return Ok(None);
         }
         let next = location
@@ -379,9 +398,12 @@ async fn elsewhere(
         .http(&setup.plugin, &host, port)
         .map_err(|error| Failure::config(&error))?;
     request.body = match payload {
-        Payload::None => Vec::new(),
-        Payload::Bytes(bytes) => bytes.to_vec(),
-        Payload::Stream(stream) => collected(stream).await?,
+        Payload::None | Payload::Once(None) => Vec::new(),
+        Payload::Bytes(bytes) | Payload::Once(Some(bytes)) => bytes.to_vec(),
+        Payload::Stream(stream) => {
+            request.once = true;
+            collected(stream).await?
+        }
     };
     let answer = outside.http(request).await?;
     Ok(Response {
@@ -389,6 +411,54 @@ async fn elsewhere(
         headers: answer.headers,
         body: answer.body,
     })
+}
+
+/// Makes a request that is held as a whole, as [`Host::send`] makes it.
+pub(super) async fn whole(
+    setup: &Setup,
+    request: outside::HttpRequest,
+) -> Result<outside::HttpResponse, Failure> {
+    let (method, url, headers) = parts(&request.method, &request.url, request.headers)?;
+    let body = Bytes::from(request.body);
+    let payload = match (body.is_empty(), request.once) {
+        (_, true) => Payload::Once(Some(body)),
+        (true, false) => Payload::None,
+        (false, false) => Payload::Bytes(body),
+    };
+    let journey = Journey {
+        setup,
+        method,
+        url,
+        headers,
+        payload,
+        sent: 0,
+    };
+    let answer = journey.within(limit(setup, request.timeout)).await?;
+    Ok(outside::HttpResponse {
+        status: answer.status,
+        headers: answer.headers,
+        body: answer.body,
+    })
+}
+
+/// How long a request may take.
+fn limit(setup: &Setup, asked: Option<Duration>) -> Duration {
+    asked.unwrap_or(setup.timeout).min(LONGEST)
+}
+
+/// What a request is about, checked.
+fn parts(
+    method: &str,
+    url: &str,
+    given: Vec<(String, String)>,
+) -> Result<(Method, Url, HeaderMap), Failure> {
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| {
+        Failure::Permanent(format!("`{}` is no HTTP method", method.escape_debug()))
+    })?;
+    let url = Url::parse(url).map_err(|error| {
+        Failure::Permanent(format!("what is asked for over HTTP is no URL: {error}"))
+    })?;
+    Ok((method, url, headers(given)?))
 }
 
 /// A body that would have been streamed.
@@ -468,22 +538,11 @@ impl Host for Guest {
             Ok(payload) => payload,
             Err(failure) => return Ok(Err(failure)),
         };
-        let parts = || {
-            let method = Method::from_bytes(method.as_bytes()).map_err(|_| {
-                Failure::Permanent(format!("`{}` is no HTTP method", method.escape_debug()))
-            })?;
-            let url = Url::parse(&url).map_err(|error| {
-                Failure::Permanent(format!("what is asked for over HTTP is no URL: {error}"))
-            })?;
-            Ok((method, url, headers(given)?))
-        };
-        let (method, url, headers) = match parts() {
+        let (method, url, headers) = match parts(&method, &url, given) {
             Ok(parts) => parts,
             Err(failure) => return Ok(Err(failure)),
         };
-        let timeout = timeout_ms
-            .map_or(self.setup.timeout, Duration::from_millis)
-            .min(LONGEST);
+        let timeout = timeout_ms.map(Duration::from_millis);
         let _away = self.meter.pause();
         let setup = std::sync::Arc::clone(&self.setup);
         if let Some(outside) = self.place.outside.clone() {
@@ -491,8 +550,8 @@ impl Host for Guest {
                 method: method.as_str().to_owned(),
                 url: url.as_str().to_owned(),
                 headers: told(&headers),
-                body: Vec::new(),
-                timeout: timeout_ms.map(Duration::from_millis),
+                timeout,
+                ..outside::HttpRequest::default()
             };
             return Ok(elsewhere(&*outside, &setup, &url, request, payload).await);
         }
@@ -504,12 +563,6 @@ impl Host for Guest {
             payload,
             sent: 0,
         };
-        let peer = journey.peer();
-        Ok(match tokio::time::timeout(timeout, journey.run()).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::temporary(format!(
-                "`{peer}` did not answer within {timeout:?}"
-            ))),
-        })
+        Ok(journey.within(limit(&setup, timeout)).await)
     }
 }

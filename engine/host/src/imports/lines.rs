@@ -15,7 +15,8 @@ impl lines::Host for Guest {
             let error = Error::new("plugin/wrong-value", text);
             return Ok(Err(Failure::misuse(&error)));
         }
-        let Some(port) = self.setup.lines.as_ref().map(Arc::clone) else {
+        let port = self.place.lines.as_ref().or(self.setup.lines.as_ref());
+        let Some(port) = port.map(Arc::clone) else {
             let text =
                 format!("plugin `{plugin}` wrote a line, but nobody reads lines of this flow");
             let error = Error::new("plugin/no-peer", text).hint(

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use flow_runtime::ports::{
-    Callback, Content, EntryPoints, Failure, Gathered, Item, Outcome, State, Verdict, Worked,
+    Callback, Content, Desk, EntryPoints, Failure, Gathered, HttpRequest, HttpResponse, Item,
+    Outcome, State, Verdict, Worked,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::content::{self, Shelf};
-use super::{Instance, form};
+use super::{Instance, desk, form};
 
 pub(super) struct Recorded {
     inner: Box<dyn Callback>,
@@ -36,6 +37,17 @@ impl Recorded {
             shelf: Arc::clone(&shelf),
         };
         (Arc::new(content), shelf)
+    }
+
+    fn desk(&self, real: Desk) -> Desk {
+        let submit = desk::Submit {
+            real: real.submit,
+            instance: Arc::clone(&self.instance),
+        };
+        Desk {
+            submit: Arc::new(submit),
+            state: self.state(real.state),
+        }
     }
 
     fn end<T>(
@@ -167,6 +179,47 @@ impl Callback for Recorded {
         let state = self.state(state);
         let answer = self.inner.after_work(batch, content, state).await;
         self.end(call, &answer, |answer| verdicts(answer, &shelf));
+        answer
+    }
+
+    async fn post(
+        &mut self,
+        batch: &[Item],
+        state: Arc<dyn State>,
+    ) -> Result<Vec<Result<(), Failure>>, Failure> {
+        let call = self.begin("post", items(batch));
+        let answer = self.inner.post(batch, self.state(state)).await;
+        self.end(call, &answer, |answer| form::posts(answer));
+        answer
+    }
+
+    async fn request(
+        &mut self,
+        request: &HttpRequest,
+        desk: Desk,
+    ) -> Result<HttpResponse, Failure> {
+        let scrubber = self.instance.scrubber();
+        desk::learn(scrubber, request);
+        let told = form::request(request, &scrubber.clean(&request.body));
+        let call = self.begin("request", json!({ "request": told }));
+        let answer = self.inner.request(request, self.desk(desk)).await;
+        let scrubber = self.instance.scrubber();
+        let ok = |answer: &HttpResponse| form::response(answer, &scrubber.clean(&answer.body));
+        self.end(call, &answer, ok);
+        answer
+    }
+
+    async fn line(&mut self, peer: u64, text: &str, desk: Desk) -> Result<(), Failure> {
+        let call = self.begin("line", json!({ "peer": peer, "text": text }));
+        let answer = self.inner.line(peer, text, self.desk(desk)).await;
+        self.end(call, &answer, |()| Value::Null);
+        answer
+    }
+
+    async fn closed(&mut self, peer: u64, desk: Desk) -> Result<(), Failure> {
+        let call = self.begin("closed", json!({ "peer": peer }));
+        let answer = self.inner.closed(peer, self.desk(desk)).await;
+        self.end(call, &answer, |()| Value::Null);
         answer
     }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Instance, form};
 
 /// Bytes kept of content that is read.
-const MOST: u64 = 16 << 20;
+pub(crate) const MOST: u64 = 16 << 20;
 /// Bytes kept of content that is written.
 const HEAD: usize = 1 << 10;
 

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use flow_config::{OptionValue, Secret};
 use flow_message::{Identity, v03};
 use flow_runtime::ports::{
-    Edit, Failure, Fate, Gathered, Item, Location, NewMessage, Outcome, Rejection, Verdict, Worked,
+    Edit, Failure, Fate, Gathered, HttpRequest, HttpResponse, Item, Location, NewMessage, Outcome,
+    Rejection, Verdict, Worked,
 };
 use serde_json::{Map, Value, json};
 
@@ -222,6 +223,61 @@ pub(crate) fn worked(worked: &Worked) -> Value {
         Worked::Reject(reason) => json!({ "reject": rejection(reason) }),
         Worked::Fail(why) => json!({ "fail": failure(why) }),
     }
+}
+
+/// What became of posts.
+pub(crate) fn posts(posts: &[Result<(), Failure>]) -> Value {
+    let one = |post: &Result<(), Failure>| match post {
+        Ok(()) => json!("posted"),
+        Err(why) => json!({ "fail": failure(why) }),
+    };
+    posts.iter().map(one).collect()
+}
+
+/// A request made of the flow, with what is left of its body.
+pub(crate) fn request(request: &HttpRequest, body: &[u8]) -> Value {
+    json!({
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": request.headers,
+        "body": bytes(body),
+        "peer": request.peer,
+    })
+}
+
+pub(crate) fn read_request(value: &Value) -> Option<HttpRequest> {
+    Some(HttpRequest {
+        method: text(value, "method")?,
+        path: text(value, "path")?,
+        query: text(value, "query")?,
+        headers: read_headers(value),
+        body: read_bytes(value.get("body")?)?,
+        peer: text(value, "peer")?,
+    })
+}
+
+/// The answer to one, with what is left of its body.
+pub(crate) fn response(response: &HttpResponse, body: &[u8]) -> Value {
+    json!({ "status": response.status, "headers": response.headers, "body": bytes(body) })
+}
+
+/// The headers of a request or response, in order.
+pub(crate) fn read_headers(value: &Value) -> Vec<(String, String)> {
+    let headers = value.get("headers").and_then(Value::as_array);
+    let pair = |pair: &Value| {
+        let part = |index: usize| Some(pair.get(index)?.as_str()?.to_owned());
+        Some((part(0)?, part(1)?))
+    };
+    headers.into_iter().flatten().filter_map(pair).collect()
+}
+
+/// The password in what `Authorization: Basic` says.
+pub(crate) fn basic_password(told: &str) -> Option<String> {
+    let decoded = STANDARD.decode(told.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    text.split_once(':')
+        .map(|(_, password)| password.to_owned())
 }
 
 pub(crate) fn gathered(gathered: &Gathered) -> Value {

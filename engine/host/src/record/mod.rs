@@ -14,18 +14,20 @@
 //! {"return":N,"ok":…} or {"return":N,"fails":…}         what it answered; microseconds in "us"
 //! ```
 //!
-//! Within a call: `connect`, `read`, `wrote`, `startTls` (streams by number), `http`, `credential`,
-//! `bearerToken`, `state`, `open`, `create`, `derive`, `wall`, `monotonic`, `now`. Messages are as on
+//! Within a call: `connect`, `read`, `wrote`, `startTls` (streams by number), `http`, `submit`,
+//! `lineTo`, `credential`, `bearerToken`, `state`, `open`, `create`, `derive`, `wall`, `monotonic`,
+//! `now`. Messages are as on
 //! the wire; bytes are `{"text":…}` or `{"base64":…}`. Names that are not known are to be skipped.
 //!
 //! # Invariants
 //! - Credentials are never in it: see [`scrub`].
 //! - Recording changes nothing: what can't be written ends the recording, not the flow.
 //! - Of content that is written the size, the fingerprint and the beginning are kept; of content that
-//!   is read, 16 MiB.
+//!   is read or sent by HTTP, 16 MiB.
 
 mod callback;
 pub(crate) mod content;
+mod desk;
 pub(crate) mod form;
 mod peers;
 pub(crate) mod scrub;
@@ -249,11 +251,13 @@ impl World for Recording {
             streams: AtomicU64::new(0),
             pending: Mutex::default(),
         });
+        let lines = real.lines.map(|lines| desk::Lines::new(lines, &instance));
         let place = Place {
             outside: Some(Arc::new(peers::Recorded::new(real.outside, &instance))),
             senses: Some(Arc::new(senses::Senses::new(&instance))),
             secrets: Some(Arc::new(senses::Secrets::new(real.secrets, &instance))),
             clock: Some(Arc::new(senses::Clock::new(real.clock, &instance))),
+            lines: lines.map(|lines| Arc::new(lines) as _),
             again: Some(Arc::clone(&instance) as _),
         };
         Box::new(Recorded::new(make(place), instance))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Instance, form};
+use super::{Instance, content, form};
 use crate::outside::{Failed, HttpRequest, HttpResponse, Outside, Peer};
 
 /// Fields of a JSON answer that are credentials.
@@ -75,14 +75,21 @@ impl Outside for Recorded {
     }
 
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, Failed> {
+        let body = &request.body[..request.body.len().min(content::MOST as usize)];
         let asked = json!({
             "method": request.method,
             "url": request.url,
             "headers": request.headers,
-            "body": form::bytes(&self.instance.scrubber().clean(&request.body)),
+            "body": form::bytes(&self.instance.scrubber().clean(body)),
+            "size": request.body.len(),
+        });
+        let mut line = json!({ "http": asked });
+        let guard = Dropped::new(|| {
+            let given_up = json!({ "http": asked, "fails": { "interrupted": true } });
+            self.instance.note(given_up);
         });
         let answer = self.real.http(request).await;
-        let mut line = json!({ "http": asked });
+        guard.done();
         match &answer {
             Ok(response) => {
                 self.learn(response);

@@ -44,7 +44,8 @@ fn without_frames(answer: &Value) -> Value {
     }
 }
 
-fn differ(place: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
+/// Tells where `now` differs from `then`, which are at `place`.
+pub(super) fn differ(place: &str, then: &Value, now: &Value, found: &mut Vec<String>) {
     if then == now || found.len() >= MOST {
         return;
     }
@@ -95,6 +96,9 @@ pub(super) fn words(answer: &Value) -> String {
     };
     match ok {
         Value::Array(verdicts) => counted(verdicts),
+        Value::Object(response) if response.contains_key("status") => {
+            format!("status {}", response["status"])
+        }
         Value::Object(gathered) => {
             let count = gathered
                 .get("messages")

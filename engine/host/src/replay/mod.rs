@@ -8,6 +8,7 @@
 //! nothing for the calls after it, which get what they got in the recording.
 
 mod compare;
+mod desk;
 mod peer;
 mod player;
 mod session;
@@ -18,7 +19,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flow_runtime::ports::{Callback, Failure, Gathered, Item, Outcome, Verdict, Worked};
+use flow_runtime::ports::{
+    Callback, Desk, Failure, Gathered, HttpResponse, Item, Outcome, State, Verdict, Worked,
+};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -223,7 +226,12 @@ fn given(call: &Call) -> Given {
 /// Calls, and says what came back, as a recording has it.
 async fn ask(actor: &mut Actor, call: &Call, given: &Given) -> (Value, Option<String>) {
     let player = &actor.player;
-    let (state, content) = (Arc::clone(player) as _, Arc::clone(player) as _);
+    let state: Arc<dyn State> = Arc::clone(player) as _;
+    let content = Arc::clone(player) as _;
+    let desk = Desk {
+        submit: Arc::clone(player) as _,
+        state: Arc::clone(&state),
+    };
     let guest = &mut actor.callback;
     let number = |name: &str| call.given.get(name).and_then(Value::as_u64).unwrap_or(0);
     let items = &given.items;
@@ -247,6 +255,25 @@ async fn ask(actor: &mut Actor, call: &Call, given: &Given) -> (Value, Option<St
         "download" => works(guest.download(items, content, state).await),
         "send" => works(guest.send(items, content, state).await),
         "after_work" => verdicts(guest.after_work(items, content, state).await, player),
+        "post" => {
+            let posted = guest.post(items, state).await;
+            posted.map(|posted| form::posts(&posted))
+        }
+        "request" => {
+            let told = call.given.get("request").and_then(form::read_request);
+            let request = told.unwrap_or_default();
+            let answer: Result<HttpResponse, _> = guest.request(&request, desk).await;
+            answer.map(|answer| form::response(&answer, &answer.body))
+        }
+        "line" => {
+            let text = form::text(&call.given, "text").unwrap_or_default();
+            let taken = guest.line(number("peer"), &text, desk).await;
+            taken.map(|()| Value::Null)
+        }
+        "closed" => {
+            let taken = guest.closed(number("peer"), desk).await;
+            taken.map(|()| Value::Null)
+        }
         "housekeeping" => guest.housekeeping(state).await.map(|()| Value::Null),
         "stop" => {
             guest.stop().await;

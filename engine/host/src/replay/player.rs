@@ -15,10 +15,11 @@ use flow_runtime::ports::{Clock, Content, ContentReader, ContentWriter, Failure,
 use serde_json::{Value, json};
 
 use super::compare;
+use super::desk;
 use super::peer::{PlayedPeer, Tape};
 use super::session::{Call, Made, Session};
 use crate::outside::{Failed, HttpRequest, HttpResponse, Outside, Peer, Place, Senses};
-use crate::record::content::{Copy, Sum};
+use crate::record::content::{Copy, MOST, Sum};
 use crate::record::form::{self, Written};
 use crate::record::senses::public;
 use crate::secrets::{Credential, Secrets};
@@ -26,6 +27,8 @@ use crate::secrets::{Credential, Secrets};
 /// The world of one instance.
 pub(super) struct Player {
     seed: [u8; 32],
+    /// Somebody read lines of the flow.
+    lines: bool,
     script: Mutex<Script>,
     myself: std::sync::Weak<Player>,
 }
@@ -57,7 +60,7 @@ pub(super) struct Script {
 
 impl Script {
     /// Takes the first event of the call that `is` wanted.
-    fn take(&mut self, is: impl Fn(&Value) -> bool) -> Option<Value> {
+    pub(super) fn take(&mut self, is: impl Fn(&Value) -> bool) -> Option<Value> {
         let place = self.events.iter().position(is)?;
         self.events.remove(place)
     }
@@ -90,18 +93,18 @@ fn written_key(line: &Value, name: &str) -> String {
     }
 }
 
-fn fails(event: &Value) -> Option<Failed> {
+pub(super) fn fails(event: &Value) -> Option<Failed> {
     event.get("fails").and_then(form::read_failed)
 }
 
-fn plain(failed: Failed) -> Failure {
+pub(super) fn plain(failed: Failed) -> Failure {
     match failed {
         Failed::Failure(failure) => failure,
         Failed::Interrupted => Failure::temporary("interrupted"),
     }
 }
 
-fn missing(what: &str) -> Failure {
+pub(super) fn missing(what: &str) -> Failure {
     Failure::temporary(format!("the recording has nothing for this: {what}"))
 }
 
@@ -120,8 +123,13 @@ impl Player {
         script.now = own
             .flat_map(|call| &call.events)
             .find_map(|event| form::text(event, "now")?.parse().ok());
+        let of_lines = |call: &Call| {
+            let mut events = call.events.iter();
+            call.entry_point == "line" || events.any(|event| event.get("lineTo").is_some())
+        };
         Arc::new_cyclic(|myself| Self {
             seed: made.seed,
+            lines: session.calls.iter().any(of_lines),
             script: Mutex::new(script),
             myself: myself.clone(),
         })
@@ -133,6 +141,7 @@ impl Player {
             senses: Some(Arc::clone(self) as _),
             secrets: Some(Arc::clone(self) as _),
             clock: Some(Arc::clone(self) as _),
+            lines: self.lines.then(|| Arc::clone(self) as _),
             again: None,
         }
     }
@@ -207,6 +216,8 @@ impl Player {
                 found.push(format!("did not connect to {peer} now"));
             } else if let Some(request) = event.get("http") {
                 found.push(format!("did not ask {} now", request_name(request)));
+            } else {
+                found.extend(desk::left(&event));
             }
         }
         (std::mem::take(&mut script.asked), found)
@@ -226,6 +237,10 @@ fn summary(value: &Value) -> String {
         (Some(size), Some(head)) => format!("{size} bytes ({})", compare::show(head)),
         _ => compare::show(value),
     }
+}
+
+fn http_body(request: &Value) -> Vec<u8> {
+    form::read_bytes(&request["body"]).unwrap_or_default()
 }
 
 fn request_name(request: &Value) -> String {
@@ -292,11 +307,14 @@ impl Outside for Player {
         let mut script = self.script();
         let name = format!("{} {}", request.method, request.url);
         script.asked.push(name.clone());
-        let found = script.take(|event| {
-            event
-                .get("http")
-                .is_some_and(|then| request_name(then) == name)
-        });
+        let known = |event: &Value| {
+            let then = event.get("http")?;
+            (request_name(then) == name).then(|| http_body(then))
+        };
+        let body = &request.body[..request.body.len().min(MOST as usize)];
+        let found = script
+            .take(|event| known(event).is_some_and(|then| then == body))
+            .or_else(|| script.take(|event| known(event).is_some()));
         let Some(found) = found else {
             script.differs(format!("asked {name}, which it did not in the recording"));
             return Err(missing(&name).into());
@@ -310,20 +328,16 @@ impl Outside for Player {
             );
             script.differs(format!("{name} headers: {then}, now {now}"));
         }
-        let body = form::read_bytes(&then["body"]).unwrap_or_default();
-        if let Some(difference) = compare::bytes(&format!("{name} body"), &body, &request.body) {
+        if let Some(difference) = compare::bytes(&format!("{name} body"), &http_body(then), body) {
             script.differs(difference);
         }
         if let Some(failed) = fails(&found) {
             return Err(failed);
         }
         let gives = &found["gives"];
-        let headers = gives.get("headers").and_then(Value::as_array);
-        let pair =
-            |pair: &Value| Some((pair[0].as_str()?.to_owned(), pair[1].as_str()?.to_owned()));
         Ok(HttpResponse {
             status: gives["status"].as_u64().map_or(0, |status| status as u16),
-            headers: headers.into_iter().flatten().filter_map(pair).collect(),
+            headers: form::read_headers(gives),
             body: form::read_bytes(&gives["body"]).unwrap_or_default(),
         })
     }
