@@ -34,6 +34,7 @@ use crate::state::Overlay;
 use crate::store::Store;
 use crate::team::Seat;
 use crate::timetable::Timetable;
+use crate::trouble::Trouble;
 
 /// The longest a call to a plugin or a broker may take while everything shuts down.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
@@ -203,7 +204,7 @@ pub(crate) struct Running {
     /// Why and for how long the flow pauses before its next pass.
     pub(crate) pause: Option<(Failure, Duration)>,
     /// When plugins fell over, lately; milliseconds.
-    plugin_failures: VecDeque<i64>,
+    pub(crate) plugin_failures: VecDeque<i64>,
     /// When the next of each is due; milliseconds.
     pub(crate) next_gather: i64,
     pub(crate) next_receive: i64,
@@ -226,7 +227,7 @@ pub(crate) struct Running {
     pub(crate) gather_step: u32,
     pub(crate) receive_step: u32,
     pub(crate) tell_step: u32,
-    credentials_step: u32,
+    pub(crate) credentials_step: u32,
     start_step: u32,
     /// What a dry run's callbacks wrote, which goes nowhere.
     pub(crate) dry_overlay: Arc<Overlay>,
