@@ -8,6 +8,7 @@ mod contents;
 mod hostile;
 mod limits;
 mod loading;
+mod recorded;
 mod requests;
 mod secrets;
 mod states;

@@ -14,7 +14,7 @@ use crate::connections::certificates;
 use crate::support::{callback, flow, state};
 
 /// What a server was asked, head and body in one text.
-type Seen = Arc<Mutex<Vec<String>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<String>>>;
 
 /// Reads one request; none where the connection ends.
 async fn asked(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<String> {
@@ -84,7 +84,7 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, seen: Seen, other: St
 }
 
 /// A server on a free port; redirects of it lead to `other`.
-async fn serve(other: &str) -> (SocketAddr, Seen) {
+pub(crate) async fn serve(other: &str) -> (SocketAddr, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (seen, other) = (Seen::default(), other.to_owned());
@@ -98,7 +98,7 @@ async fn serve(other: &str) -> (SocketAddr, Seen) {
 }
 
 /// A flow that asks for a URL, and allows what is listed.
-fn asking(url: &str, allowed: &[String], options: &[(&str, &str)]) -> Flow {
+pub(crate) fn asking(url: &str, allowed: &[String], options: &[(&str, &str)]) -> Flow {
     let mut all = vec![("target", url)];
     all.extend(options);
     let mut flow = flow("ask", &all);
@@ -113,7 +113,7 @@ async fn ask(flow: &Flow) -> Result<Message, Failure> {
 }
 
 #[track_caller]
-fn text(result: Result<Message, Failure>) -> String {
+pub(crate) fn text(result: Result<Message, Failure>) -> String {
     match result.expect_err("it fails") {
         Failure::Temporary { reason, .. } => format!("temporary: {reason}"),
         Failure::Permanent(reason) => format!("permanent: {reason}"),
@@ -122,7 +122,7 @@ fn text(result: Result<Message, Failure>) -> String {
     }
 }
 
-fn taken(seen: &Seen) -> Vec<String> {
+pub(crate) fn taken(seen: &Seen) -> Vec<String> {
     std::mem::take(&mut seen.lock().expect("not poisoned"))
 }
 
