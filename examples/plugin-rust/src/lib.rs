@@ -157,6 +157,9 @@ mod tests {
     #[test]
     fn a_center_that_is_no_place_stops_the_start() {
         let failure = started(&[("center", "Montreal")]).err().expect("a failure");
-        assert!(failure.reason().contains("`Montreal` is no place"), "{failure:?}");
+        assert!(
+            failure.reason().contains("`Montreal` is no place"),
+            "{failure:?}"
+        );
     }
 }

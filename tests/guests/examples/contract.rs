@@ -87,7 +87,7 @@ fn outside() -> Vec<String> {
         connected.map_or_else(|f| text(&f), |bytes| format!("read {}", bytes.len())),
         answered.map_or_else(|f| text(&f), |answer| format!("status {}", answer.status)),
         credential.map_or_else(|f| text(&f), |found| found.user),
-        token.map_or_else(|f| text(&f), |token| token),
+        token.unwrap_or_else(|f| text(&f)),
     ]
 }
 /// Whether pairs are kept as the contract has it.
