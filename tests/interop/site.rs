@@ -277,11 +277,18 @@ fn becomes(what: &str, root: &Path, flows: &[&Running], wrong: impl Fn(&Tree) ->
     }
 }
 
-/// The end of what a flow said.
+/// The troubles of a flow, and the end of what it said.
 fn told(flow: &Running) -> String {
     let told = flow.stderr();
     let lines: Vec<&str> = told.lines().collect();
-    lines[lines.len().saturating_sub(200)..].join("\n")
+    let (before, end) = lines.split_at(lines.len().saturating_sub(200));
+    let trouble = |line: &&&str| {
+        [" WARN ", " ERROR ", "[WARNING]", "[ERROR]"]
+            .iter()
+            .any(|level| line.contains(level))
+    };
+    let shown: Vec<&str> = before.iter().filter(trouble).chain(end).copied().collect();
+    shown.join("\n")
 }
 
 fn differences(found: &Tree, expected: &Tree) -> Vec<String> {

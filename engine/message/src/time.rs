@@ -163,7 +163,9 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = ParseTimeError;
 
-    /// Reads `YYYYMMDDThhmmss[.f…]`; the `T` may be missing, as in v02.
+    /// Reads `YYYYMMDDThhmmss[.f…]`; the `T` may be missing, as in v02. A fraction below 0.0001 may
+    /// end in an exponent, which is how sr3 3.3.1 writes one: it prints `8.46687e-05`, takes the
+    /// first character for the zero before the point, and reads the rest, `.46687e-05`, as such.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         parse(text.as_bytes()).ok_or_else(|| ParseTimeError::of(text))
     }
@@ -173,6 +175,10 @@ fn parse(text: &[u8]) -> Option<Timestamp> {
     let (date, clock) = text.split_at_checked(8)?;
     let clock = clock.strip_prefix(b"T").unwrap_or(clock);
     let (clock, fraction) = clock.split_at_checked(6)?;
+    let (fraction, exponent) = match fraction {
+        [fraction @ .., b'e', b'-', tens, ones] => (fraction, digit(*tens)? * 10 + digit(*ones)?),
+        fraction => (fraction, 0),
+    };
     let fraction = match fraction.split_first() {
         None => &[],
         Some((b'.', digits)) => digits,
@@ -186,6 +192,9 @@ fn parse(text: &[u8]) -> Option<Timestamp> {
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
+    nanos /= 10i32
+        .checked_pow(exponent.unsigned_abs())
+        .unwrap_or(i32::MAX);
     civil(
         [&date[..4], &date[4..6], &date[6..]],
         [&clock[..2], &clock[2..4], &clock[4..]],

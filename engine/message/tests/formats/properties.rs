@@ -202,3 +202,34 @@ fn a_character_across_the_year_is_refused() {
     assert!("123é567T000000".parse::<Timestamp>().is_err());
     assert!("20261122T0152é".parse::<Timestamp>().is_err());
 }
+
+#[test]
+fn the_exponent_sr3_leaves_in_a_small_fraction_is_read_as_it_reads_it() {
+    // What `timeflt2str` of metpx-sr3 3.3.1 prints, and what its `timestr2flt` makes of that.
+    for (text, nanoseconds) in [
+        ("20261124T174155.84532928e-05", 8_453),
+        ("20261124T174155.00135803e-05", 13),
+        ("20261124T174155.38418579e-07", 38),
+        ("20261124T174155e-05", 0),
+        ("20261124174155.84532928e-05", 8_453),
+        ("20261124T174155.9e-99", 0),
+    ] {
+        let time: Timestamp = text.parse().expect(text);
+        let second: Timestamp = "20261124T174155".parse().expect("a second");
+        assert_eq!(
+            time.as_nanosecond() - second.as_nanosecond(),
+            nanoseconds,
+            "{text}"
+        );
+    }
+    for text in [
+        "20261124T174155.8e+05",
+        "20261124T174155.8e5",
+        "20261124T174155.8E-05",
+        "20261124T174155.8e-005",
+        "20261124T174155.8e-05e-05",
+        "20261124T174155e-0x",
+    ] {
+        assert!(text.parse::<Timestamp>().is_err(), "{text}");
+    }
+}
