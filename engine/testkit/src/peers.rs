@@ -2,6 +2,7 @@
 
 mod authority;
 mod azure;
+mod cache;
 mod dovecot;
 mod ftp;
 mod kits;
@@ -10,6 +11,7 @@ mod mosquitto;
 mod nginx;
 mod rabbitmq;
 mod s3;
+mod script;
 mod sftp;
 mod sr3;
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod error;
 pub mod file;
 pub mod ftp;
 pub mod http;
+mod object;
 mod path;
 mod poll;
 mod remote;

@@ -7,35 +7,22 @@
 
 mod support;
 
-use std::time::Duration;
-
 use flow_config::Inflight;
-use flow_message::{FileOp, Identity, Message, Timestamp};
-use flow_runtime::ports::{Callback, Edit, Fate, Outcome};
+use flow_runtime::ports::Callback;
 use flow_testkit::Azure;
-use flow_transfer::{Carrier, PollOptions, Settings};
-use serde_json::json;
+use flow_transfer::{Carrier, Settings};
+use support::objects::{
+    ENTRY, announced, assert_entry_is_told, assert_four_and_other, assert_names_are_fetched,
+    assert_noted, directory, found_new, operate, options, removal, rename, settle,
+};
 use support::{
-    carrier_with, download, download_one, edits, gather_all, message, noise, owning, poll, send,
-    settings, words,
+    carrier_with, download_one, gather_all, message, noise, owning, poll, send, settings, words,
 };
 
 const URL: &str = "azure://flowaccount/data";
 
 fn carrier(server: &Azure) -> Carrier {
     carrier_with(owning(URL), &server.credential())
-}
-
-fn announced(path: &str, content: &[u8]) -> Message {
-    let mut announced = message("file:///src", path);
-    announced.size = Some(content.len() as u64);
-    announced.mtime = Some("20200102T030405".parse().unwrap());
-    announced.content_type = Some("text/plain".into());
-    announced.identity = Some(Identity {
-        method: "sha512".into(),
-        value: "abc+/==".into(),
-    });
-    announced
 }
 
 #[tokio::test]
@@ -49,24 +36,11 @@ async fn blobs_of_all_names_are_fetched_with_what_the_metadata_says() {
         "gr\u{fc}n/\u{1f340}",
         "q?x=1&y#z",
     ];
-    let contents: Vec<Vec<u8>> = (0..names.len()).map(|n| noise(n * n * 9_973)).collect();
-    for (name, content) in names.iter().zip(&contents) {
-        server.put("data", name, content, &[]);
-    }
     let carrier = carrier(&server);
-    let messages = names.iter().map(|name| message(URL, name));
-    let (done, got) = download(&carrier, messages.collect()).await;
-    for (id, content) in (0..).zip(&contents) {
-        assert_eq!(words(&done[id as usize]), "done", "{}", names[id as usize]);
-        assert!(got.finished(id).as_ref() == Some(content), "{id}");
-    }
-    // As Python's `json.dumps` writes it.
-    let entry = "{\"identity\": {\"method\": \"md5\", \"value\": \"x\"}, \"mtime\": \
-                 \"20200102T030405.25\"}";
-    server.put("data", "noted", b"x", &[("sarracenia_v3", entry)]);
-    let (done, _) = download_one(&carrier, message(URL, "noted")).await;
-    let time: Timestamp = "20200102T030405.25".parse().unwrap();
-    assert!(edits(&done).contains(&Edit::Mtime(Some(time))), "{done:?}");
+    let put = |name: &str, content: &[u8]| server.put("data", name, content, &[]);
+    assert_names_are_fetched(&carrier, URL, &names, put).await;
+    server.put("data", "noted", b"x", &[ENTRY]);
+    assert_entry_is_told(&carrier, URL, "noted").await;
 }
 
 #[tokio::test]
@@ -151,15 +125,7 @@ async fn content_arrives_whole_with_what_sr3_wants_to_know() {
         assert!(stored.content == content, "{length}");
         assert_eq!(stored.content_type, "text/plain");
         assert_eq!(stored.blocks, blocks, "{length}");
-        let entry: serde_json::Value =
-            serde_json::from_str(&stored.metadata["sarracenia_v3"]).unwrap();
-        assert_eq!(
-            entry,
-            json!({
-                "identity": {"method": "sha512", "value": "abc+/=="},
-                "mtime": "20200102T030405",
-            })
-        );
+        assert_noted(&stored.metadata);
     }
     let names = ["0", "31000007", "8388607", "8388608"];
     assert_eq!(
@@ -193,21 +159,8 @@ async fn operations_are_carried_out_with_a_key_and_with_a_shared_signature() {
         server.put("data", "in/a+b \u{fc}", b"x", &[("sarracenia_v3", "{}")]);
         server.put("data", "full/x", b"x", &[]);
         let carrier = carrier_with(owning(URL), &line);
-        let run = async |path: &str, op: FileOp| {
-            let mut message = message("file:///src", path);
-            message.file_op = Some(op);
-            words(&send(&carrier, URL, vec![message], b"new").await[0])
-        };
-        let directory = |remove| FileOp {
-            directory: true,
-            remove,
-            ..FileOp::default()
-        };
-        let rename = FileOp {
-            rename: Some("in/a+b \u{fc}".into()),
-            ..FileOp::default()
-        };
-        assert_eq!(run("sub/new name", rename).await, "done");
+        let run = async |path, op| operate(&carrier, URL, path, op).await;
+        assert_eq!(run("sub/new name", rename("in/a+b \u{fc}")).await, "done");
         let renamed = server.get("data", "sub/new name");
         assert_eq!(renamed.content, b"x");
         assert_eq!(renamed.metadata["sarracenia_v3"], "{}");
@@ -217,12 +170,9 @@ async fn operations_are_carried_out_with_a_key_and_with_a_shared_signature() {
             run("full", directory(true)).await,
             "500 `azure://flowaccount/data/full`: it is not empty"
         );
-        let remove = FileOp {
-            remove: true,
-            ..FileOp::default()
-        };
-        assert_eq!(run("sub/new name", remove.clone()).await, "done");
-        assert_eq!(run("sub/new name", remove).await, "done");
+        for _ in 0..2 {
+            assert_eq!(run("sub/new name", removal()).await, "done");
+        }
         assert_eq!(server.keys("data"), ["full/x"]);
     }
 }
@@ -242,25 +192,10 @@ async fn listings_are_walked_and_what_they_announce_is_fetched() {
     server.put("data", "in/sub/deep/y+z & <q>", b"four", &[]);
     server.put("data", "other", b"", &[]);
     let carrier = carrier(&server);
-    let options = |recursive| PollOptions {
-        recursive,
-        ..PollOptions::default()
-    };
     let found = gather_all(&mut poll(&carrier, &format!("{URL}/in"), options(true)), 7).await;
     assert_eq!(found.len(), 21);
-    let deep = found.iter().find(|m| m.rel_path == "sub/deep/y+z & <q>");
-    let deep = deep.unwrap();
-    assert_eq!(deep.size, Some(4));
-    let age = Timestamp::from(jiff::Timestamp::now()).age_at(deep.mtime.unwrap());
-    assert!(age < Duration::from_secs(600), "{deep:?}");
-    let (done, got) = download_one(&carrier, deep.clone()).await;
-    assert_eq!(
-        (words(&done).as_str(), got),
-        ("done", Some(b"four".to_vec()))
-    );
-    let found = gather_all(&mut poll(&carrier, URL, options(false)), 64).await;
-    let names: Vec<&str> = found.iter().map(|m| m.rel_path.as_str()).collect();
-    assert_eq!(names, ["other"]);
+    let deep = found_new(&found, "sub/deep/y+z & <q>");
+    assert_four_and_other(&carrier, URL, deep).await;
     let mut none = poll(&carrier, "azure://flowaccount/none", options(true));
     let failure = none.gather(10, support::state()).await.unwrap_err();
     assert!(
@@ -275,11 +210,6 @@ async fn listings_are_walked_and_what_they_announce_is_fetched() {
         },
         &server.credential(),
     );
-    let outcome = Outcome {
-        item: support::item(1, message(URL, "other")),
-        fate: Fate::Posted,
-    };
-    let mut lane = removing.downloader(&[]);
-    lane.settled(&[outcome], support::state()).await.unwrap();
+    settle(&removing, URL, "other").await;
     assert!(!server.keys("data").contains(&"other".to_owned()));
 }

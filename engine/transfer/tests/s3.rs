@@ -10,31 +10,20 @@ mod support;
 use std::time::Duration;
 
 use flow_config::Inflight;
-use flow_message::{FileOp, Identity, Message, Timestamp};
+use flow_message::FileOp;
 use flow_runtime::ports::{Callback, Edit};
 use flow_testkit::{S3, wait};
 use flow_transfer::{Carrier, PollOptions, Settings, Tls};
-use serde_json::json;
+use support::objects::{
+    ENTRY, announced, assert_entry_is_told, assert_four_and_other, assert_names_are_fetched,
+    assert_noted, directory, found_new, operate, options, removal, rename, settle,
+};
 use support::{
-    carrier_with, download, download_one, edits, gather_all, message, noise, poll, send, settings,
-    words,
+    carrier_with, download_one, edits, gather_all, message, noise, poll, send, settings, words,
 };
 
 fn carrier(server: &S3, bucket: &str) -> Carrier {
     carrier_with(settings(), &server.credential("s3", bucket))
-}
-
-fn announced(path: &str, content: &[u8]) -> Message {
-    let mut announced = message("file:///src", path);
-    announced.size = Some(content.len() as u64);
-    announced.mtime = Some("20200102T030405".parse().unwrap());
-    announced.mode = Some(0o640);
-    announced.content_type = Some("text/plain".into());
-    announced.identity = Some(Identity {
-        method: "sha512".into(),
-        value: "abc+/==".into(),
-    });
-    announced
 }
 
 #[tokio::test]
@@ -49,31 +38,17 @@ async fn objects_of_all_sizes_and_names_are_fetched() {
         "q?x=1&y#z",
         "~(a)!'*,;:@$=",
     ];
-    let contents: Vec<Vec<u8>> = (0..names.len()).map(|n| noise(n * n * 9_973)).collect();
-    for (name, content) in names.iter().zip(&contents) {
-        server.put("data", name, content, &[]);
-    }
     let carrier = carrier(&server, "data");
-    let messages = names.iter().map(|name| message("s3://data/", name));
-    let (done, got) = download(&carrier, messages.collect()).await;
-    for (id, content) in (0..).zip(&contents) {
-        assert_eq!(words(&done[id as usize]), "done", "{}", names[id as usize]);
-        assert!(got.finished(id).as_ref() == Some(content), "{id}");
-    }
+    let put = |name: &str, content: &[u8]| server.put("data", name, content, &[]);
+    assert_names_are_fetched(&carrier, "s3://data/", &names, put).await;
 }
 
 #[tokio::test]
 async fn what_the_metadata_says_is_told() {
     let mut server = S3::start();
     server.make("data");
-    // As Python's `json.dumps` writes it.
-    let entry = "{\"identity\": {\"method\": \"md5\", \"value\": \"x\"}, \"mtime\": \
-                 \"20200102T030405.25\"}";
-    server.put("data", "a", b"x", &[("sarracenia_v3", entry)]);
-    let carrier = carrier(&server, "data");
-    let (done, _) = download_one(&carrier, message("s3://data/", "a")).await;
-    let time: Timestamp = "20200102T030405.25".parse().unwrap();
-    assert!(edits(&done).contains(&Edit::Mtime(Some(time))), "{done:?}");
+    server.put("data", "a", b"x", &[ENTRY]);
+    assert_entry_is_told(&carrier(&server, "data"), "s3://data/", "a").await;
 }
 
 #[tokio::test]
@@ -228,15 +203,7 @@ async fn content_arrives_whole_with_what_sr3_wants_to_know() {
         let object = server.get("data", &format!("in/{path}"));
         assert!(object.content == content, "{length}");
         assert_eq!(object.content_type, "text/plain");
-        let entry: serde_json::Value =
-            serde_json::from_str(&object.metadata["sarracenia_v3"]).unwrap();
-        assert_eq!(
-            entry,
-            json!({
-                "identity": {"method": "sha512", "value": "abc+/=="},
-                "mtime": "20200102T030405",
-            })
-        );
+        assert_noted(&object.metadata);
         assert_eq!(object.etag.contains('-'), length >= 5 << 20, "{length}");
     }
     assert_eq!(server.uploads("data"), 0);
@@ -301,20 +268,7 @@ async fn operations_are_carried_out() {
     server.put("data", "full/x", b"x", &[]);
     server.put("data", "empty/", b"", &[]);
     let carrier = carrier(&server, "data");
-    let run = async |path: &str, op: FileOp| {
-        let mut message = message("file:///src", path);
-        message.file_op = Some(op);
-        words(&send(&carrier, "s3://data/", vec![message], b"new").await[0])
-    };
-    let directory = |remove| FileOp {
-        directory: true,
-        remove,
-        ..FileOp::default()
-    };
-    let rename = |old: &str| FileOp {
-        rename: Some(old.into()),
-        ..FileOp::default()
-    };
+    let run = async |path, op| operate(&carrier, "s3://data/", path, op).await;
     assert_eq!(run("sub/new name", rename("in/a+b \u{fc}")).await, "done");
     let renamed = server.get("data", "sub/new name");
     assert_eq!(renamed.content, b"x");
@@ -333,12 +287,9 @@ async fn operations_are_carried_out() {
         run("full", directory(true)).await,
         "500 `s3://data/full/`: it is not empty"
     );
-    let remove = FileOp {
-        remove: true,
-        ..FileOp::default()
-    };
-    assert_eq!(run("sub/other", remove.clone()).await, "done");
-    assert_eq!(run("sub/other", remove).await, "done");
+    for _ in 0..2 {
+        assert_eq!(run("sub/other", removal()).await, "done");
+    }
     assert_eq!(server.keys("data"), ["full/x", "hard", "sub/new name"]);
 }
 
@@ -359,28 +310,14 @@ async fn listings_are_walked_page_by_page() {
     server.put("data", "in/sub/", b"", &[]);
     server.put("data", "other", b"", &[]);
     let carrier = carrier(&server, "data");
-    let options = |recursive| PollOptions {
-        recursive,
-        ..PollOptions::default()
-    };
     let found = gather_all(&mut poll(&carrier, "s3://data/in", options(true)), 64).await;
     assert_eq!(found.len(), 111);
-    let deep = found.iter().find(|m| m.rel_path == "sub/deep/y+z").unwrap();
-    assert_eq!((deep.size, &*deep.base_url), (Some(4), "s3://data/in"));
-    let age = Timestamp::from(jiff::Timestamp::now()).age_at(deep.mtime.unwrap());
-    assert!(age < Duration::from_secs(600), "{deep:?}");
+    let deep = found_new(&found, "sub/deep/y+z");
+    assert_eq!(&*deep.base_url, "s3://data/in");
     // A page of each: `in`, two of `many`, `sub`, `deep`.
     assert_eq!(server.requests().len(), 5, "{:?}", server.requests());
 
-    let found = gather_all(&mut poll(&carrier, "s3://data/", options(false)), 64).await;
-    let names: Vec<&str> = found.iter().map(|m| m.rel_path.as_str()).collect();
-    assert_eq!(names, ["other"]);
-    // What is announced can be fetched.
-    let (done, got) = download_one(&carrier, deep.clone()).await;
-    assert_eq!(
-        (words(&done).as_str(), got),
-        ("done", Some(b"four".to_vec()))
-    );
+    assert_four_and_other(&carrier, "s3://data/", deep).await;
     // Nothing there is nothing found.
     let none = gather_all(&mut poll(&carrier, "s3://data/none", options(true)), 64).await;
     assert_eq!(none, []);
@@ -396,11 +333,6 @@ async fn sources_are_removed_once_they_are_safe() {
         ..settings()
     };
     let carrier = carrier_with(settings, &server.credential("s3", "data"));
-    let outcome = flow_runtime::ports::Outcome {
-        item: support::item(1, message("s3://data/", "a")),
-        fate: flow_runtime::ports::Fate::Posted,
-    };
-    let mut lane = carrier.downloader(&[]);
-    lane.settled(&[outcome], support::state()).await.unwrap();
+    settle(&carrier, "s3://data/", "a").await;
     assert_eq!(server.keys("data"), Vec::<String>::new());
 }

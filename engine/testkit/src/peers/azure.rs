@@ -6,15 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rustix::fs::{FlockOperation, flock};
-use serde_json::{Value, json};
+use anyhow::Result;
+use serde_json::json;
+
+use super::cache;
+use super::script::Script;
 
 const SCRIPT: &str = include_str!("azure.js");
 const REQUIREMENTS: &str = include_str!("azure.txt");
@@ -25,10 +24,8 @@ const INSTALL: &str = "it is installed from npm, which needs `apt-get install no
 /// A running store without containers; stopped when dropped.
 #[derive(Debug)]
 pub struct Azure {
-    home: tempfile::TempDir,
+    script: Script,
     port: u16,
-    child: Child,
-    answers: BufReader<ChildStdout>,
 }
 
 /// A blob as Microsoft's client sees it.
@@ -67,25 +64,15 @@ impl Azure {
         let home = tempfile::Builder::new().prefix("flow-azure-").tempdir()?;
         let script = home.path().join("azure.js");
         fs::write(&script, SCRIPT)?;
-        let mut child = Command::new("node")
+        let mut command = Command::new("node");
+        command
             .arg(&script)
             .arg(&folder)
             .args([Self::ACCOUNT, Self::KEY])
-            .current_dir(home.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(home.path().join("error.log"))?)
-            .spawn()
-            .context("cannot run node")?;
-        let out = child.stdout.take().context("its output is a pipe")?;
-        let mut server = Self {
-            home,
-            port: 0,
-            child,
-            answers: BufReader::new(out),
-        };
-        server.port = server.line()?.parse()?;
-        Ok(server)
+            .current_dir(home.path());
+        let mut script = Script::start(home, &mut command)?;
+        let port = script.port()?;
+        Ok(Self { script, port })
     }
 
     /// `http://127.0.0.1:port/account`.
@@ -107,15 +94,13 @@ impl Azure {
     #[track_caller]
     pub fn make(&mut self, container: &str, public: bool) {
         let how = if public { "public" } else { "private" };
-        self.ask(&json!(["make", container, how]));
+        self.script.ask(&json!(["make", container, how]));
     }
 
     /// Writes a blob, with metadata.
     #[track_caller]
     pub fn put(&mut self, container: &str, name: &str, content: &[u8], metadata: &[(&str, &str)]) {
-        let metadata: BTreeMap<_, _> = metadata.iter().copied().collect();
-        let content = STANDARD.encode(content);
-        self.ask(&json!(["put", container, name, content, metadata]));
+        self.script.put(container, name, content, metadata);
     }
 
     /// Reads a blob.
@@ -124,73 +109,33 @@ impl Azure {
     /// When there is none.
     #[track_caller]
     pub fn get(&mut self, container: &str, name: &str) -> StoredBlob {
-        let found = self.ask(&json!(["get", container, name]));
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let metadata = found["metadata"].as_object().into_iter().flatten();
+        let found = self.script.get(container, name);
         StoredBlob {
-            content: STANDARD
-                .decode(text(&found["content"]))
-                .expect("the script encodes it"),
-            metadata: metadata.map(|(k, v)| (k.clone(), text(v))).collect(),
-            content_type: text(&found["type"]),
-            blocks: found["blocks"].as_u64().unwrap_or_default(),
+            content: found.content,
+            metadata: found.metadata,
+            content_type: found.content_type,
+            blocks: found.about["blocks"].as_u64().unwrap_or_default(),
         }
     }
 
     /// The names of the blobs of a container, in order.
     #[track_caller]
     pub fn keys(&mut self, container: &str) -> Vec<String> {
-        texts(&self.ask(&json!(["keys", container])))
+        self.script.texts(&json!(["keys", container]))
     }
 
     /// A shared access signature for a container, with these permissions (`rcwdl`).
     #[track_caller]
     pub fn share(&mut self, container: &str, permissions: &str) -> String {
-        let made = self.ask(&json!(["share", container, permissions]));
+        let made = self.script.ask(&json!(["share", container, permissions]));
         made.as_str().expect("it is a text").to_owned()
     }
 
     /// Requests so far, those of these functions among them: method, path, status.
     #[track_caller]
     pub fn requests(&mut self) -> Vec<String> {
-        texts(&self.ask(&json!(["requests", "none"])))
+        self.script.texts(&json!(["requests", "none"]))
     }
-
-    #[track_caller]
-    fn ask(&mut self, what: &Value) -> Value {
-        let mut asked = || {
-            let input = self.child.stdin.as_mut().context("its input is a pipe")?;
-            writeln!(input, "{what}")?;
-            let line = self.line()?;
-            let answer: Value = serde_json::from_str(&line).context(line)?;
-            ensure!(answer["error"].is_null(), "{}", answer["error"]);
-            Ok(answer)
-        };
-        asked().unwrap_or_else(|error| panic!("asked the store for {what}: {error:#}"))
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        if line.is_empty() {
-            let said = fs::read_to_string(self.home.path().join("error.log"))?;
-            anyhow::bail!("the store ended; it said:\n{said}");
-        }
-        Ok(line.trim().to_owned())
-    }
-}
-
-impl Drop for Azure {
-    fn drop(&mut self) {
-        // Its input ends, and with that it ends itself and its server.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    let texts = value.as_array().into_iter().flatten();
-    texts.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// The folder with `node_modules`.
@@ -198,43 +143,15 @@ fn installed() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("FLOW_AZURITE") {
         return Ok(folder.into());
     }
-    let test = std::env::current_exe()?;
-    // target/<profile>/deps/test
-    let profile = test.ancestors().nth(2);
-    let cache = profile
-        .context("the test has no target directory")?
-        .join("flow-test-cache");
-    fs::create_dir_all(&cache)?;
-    // Tests are processes that run side by side: one makes it, the others wait.
-    let lock = fs::File::create(cache.join("azurite.lock"))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    let folder = cache.join("azurite");
-    let done = folder.join("requirements.txt");
-    if fs::read_to_string(&done).is_ok_and(|have| have == REQUIREMENTS) {
-        return Ok(folder);
-    }
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
-    fs::create_dir_all(&folder)?;
-    let output = Command::new("npm")
-        .args([
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-            "--prefix",
-        ])
-        .arg(&folder)
-        .args(REQUIREMENTS.lines())
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run npm")?;
-    ensure!(
-        output.status.success(),
-        "npm failed:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    fs::write(&done, REQUIREMENTS)?;
+    let folder = cache::folder("azurite")?;
+    cache::install(&folder, REQUIREMENTS, || {
+        cache::run(
+            Command::new("npm")
+                .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
+                .arg("--prefix")
+                .arg(&folder)
+                .args(REQUIREMENTS.lines()),
+        )
+    })?;
     Ok(folder)
 }

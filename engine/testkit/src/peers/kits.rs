@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use rustix::fs::{FlockOperation, flock};
 
-use super::venv;
+use super::{cache, venv};
 
 const NPM: &str = "npm installs it, which needs `apt-get install nodejs npm` and a package index";
 
@@ -66,25 +65,14 @@ fn packages(text: &str) -> Result<PathBuf> {
     tools.remove("flow-plugin");
     let wanted = serde_json::json!({ "private": true, "devDependencies": tools }).to_string();
 
-    let cache = venv::cache()?;
-    let lock = fs::File::create(cache.join("npm.lock"))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    let directory = cache.join("npm");
-    let (modules, done) = (directory.join("node_modules"), directory.join("done.json"));
-    if fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
-        return Ok(modules);
-    }
-    if directory.exists() {
-        fs::remove_dir_all(&directory)?;
-    }
-    fs::create_dir_all(&directory)?;
-    fs::write(directory.join("package.json"), &wanted)?;
-    venv::run(
-        Command::new("npm")
-            .args(["install", "--silent", "--no-fund", "--no-audit"])
-            .current_dir(&directory),
-    )?;
-    // Last, so that one broken off on the way is made anew.
-    fs::write(&done, &wanted)?;
-    Ok(modules)
+    let directory = cache::folder("npm")?;
+    cache::install(&directory, &wanted, || {
+        fs::write(directory.join("package.json"), &wanted)?;
+        cache::run(
+            Command::new("npm")
+                .args(["install", "--silent", "--no-fund", "--no-audit"])
+                .current_dir(&directory),
+        )
+    })?;
+    Ok(directory.join("node_modules"))
 }

@@ -10,16 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use anyhow::Result;
+use serde_json::json;
 
 use super::authority::Authority;
+use super::script::{Script, text};
 use super::venv;
 
 const SCRIPT: &str = include_str!("s3.py");
@@ -28,12 +26,10 @@ const REQUIREMENTS: &str = include_str!("s3.txt");
 /// A running store without buckets; stopped when dropped.
 #[derive(Debug)]
 pub struct S3 {
-    home: tempfile::TempDir,
+    script: Script,
     authority: Authority,
     http: u16,
     https: u16,
-    child: Child,
-    answers: BufReader<ChildStdout>,
 }
 
 /// An object as boto3 sees it.
@@ -73,29 +69,20 @@ impl S3 {
         let bin = venv::environment("s3", REQUIREMENTS)?;
         let home = tempfile::Builder::new().prefix("flow-s3-").tempdir()?;
         let authority = Authority::create(home.path())?;
-        let mut child = Command::new(bin.join("python"))
+        let mut command = Command::new(bin.join("python"));
+        command
             .args(["-c", SCRIPT])
             .arg(home.path().join("requests.log"))
             .arg(authority.cert_file())
             .arg(authority.key_file())
-            .args([Self::KEY, Self::SECRET])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(home.path().join("error.log"))?)
-            .spawn()
-            .context("cannot run Python")?;
-        let out = child.stdout.take().context("its output is a pipe")?;
-        let mut server = Self {
-            home,
+            .args([Self::KEY, Self::SECRET]);
+        let mut script = Script::start(home, &mut command)?;
+        Ok(Self {
+            http: script.port()?,
+            https: script.port()?,
+            script,
             authority,
-            http: 0,
-            https: 0,
-            child,
-            answers: BufReader::new(out),
-        };
-        server.http = server.line()?.parse()?;
-        server.https = server.line()?.parse()?;
-        Ok(server)
+        })
     }
 
     /// `http://localhost:port`.
@@ -126,20 +113,13 @@ impl S3 {
     /// Makes a bucket.
     #[track_caller]
     pub fn make(&mut self, bucket: &str) {
-        self.ask(&json!(["make", bucket]));
+        self.script.ask(&json!(["make", bucket]));
     }
 
     /// Writes an object, with user metadata.
     #[track_caller]
     pub fn put(&mut self, bucket: &str, key: &str, content: &[u8], metadata: &[(&str, &str)]) {
-        let metadata: BTreeMap<_, _> = metadata.iter().copied().collect();
-        self.ask(&json!([
-            "put",
-            bucket,
-            key,
-            STANDARD.encode(content),
-            metadata
-        ]));
+        self.script.put(bucket, key, content, metadata);
     }
 
     /// Reads an object.
@@ -148,31 +128,25 @@ impl S3 {
     /// When there is none.
     #[track_caller]
     pub fn get(&mut self, bucket: &str, key: &str) -> Object {
-        let found = self.ask(&json!(["get", bucket, key]));
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let metadata = found["metadata"].as_object().into_iter().flatten();
+        let found = self.script.get(bucket, key);
         Object {
-            content: STANDARD
-                .decode(text(&found["content"]))
-                .expect("the script encodes it"),
-            metadata: metadata.map(|(k, v)| (k.clone(), text(v))).collect(),
-            content_type: text(&found["type"]),
-            etag: text(&found["etag"]),
+            content: found.content,
+            metadata: found.metadata,
+            content_type: found.content_type,
+            etag: text(&found.about["etag"]),
         }
     }
 
     /// The keys of a bucket, in order.
     #[track_caller]
     pub fn keys(&mut self, bucket: &str) -> Vec<String> {
-        let found = self.ask(&json!(["keys", bucket]));
-        let keys = found.as_array().into_iter().flatten();
-        keys.filter_map(Value::as_str).map(str::to_owned).collect()
+        self.script.texts(&json!(["keys", bucket]))
     }
 
     /// Uploads in parts that were begun, and neither completed nor given up.
     #[track_caller]
     pub fn uploads(&mut self, bucket: &str) -> u64 {
-        let found = self.ask(&json!(["uploads", bucket]));
+        let found = self.script.ask(&json!(["uploads", bucket]));
         found.as_u64().expect("the script counts them")
     }
 
@@ -182,38 +156,10 @@ impl S3 {
     /// # Panics
     /// When the log can't be read.
     pub fn requests(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.home.path().join("requests.log"));
+        let log = fs::read_to_string(self.script.home().join("requests.log"));
         log.expect("the server made its log")
             .lines()
             .map(str::to_owned)
             .collect()
-    }
-
-    #[track_caller]
-    fn ask(&mut self, what: &Value) -> Value {
-        let mut asked = || {
-            let input = self.child.stdin.as_mut().context("its input is a pipe")?;
-            writeln!(input, "{what}")?;
-            let line = self.line()?;
-            serde_json::from_str(&line).context(line)
-        };
-        asked().unwrap_or_else(|error| panic!("asked the store for {what}: {error:#}"))
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        if line.is_empty() {
-            let said = fs::read_to_string(self.home.path().join("error.log"))?;
-            anyhow::bail!("the store ended; it said:\n{said}");
-        }
-        Ok(line.trim().to_owned())
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

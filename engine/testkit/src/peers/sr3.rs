@@ -7,14 +7,13 @@
 //! that say their log on stderr: so one can be killed alone, and nothing else of this machine is touched.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{FlockOperation, flock};
+use anyhow::{Result, ensure};
 
 use super::authority::write_private;
+use super::{cache, venv};
 use crate::harness::{Finished, RUN_LIMIT, Running};
 
 const REQUIREMENTS: &str = include_str!("sr3.txt");
@@ -65,7 +64,8 @@ impl Sr3 {
     fn try_new() -> Result<Self> {
         let bin = match std::env::var_os("FLOW_SR3") {
             Some(bin) => PathBuf::from(bin),
-            None => environment()?,
+            // As `tests/run` makes it.
+            None => venv::environment_in(&cache::above_test(3)?.join("sr3"), REQUIREMENTS)?,
         };
         ensure!(
             bin.join("sr3_post").is_file(),
@@ -214,84 +214,6 @@ impl Sr3 {
             .stdin(Stdio::null());
         command
     }
-}
-
-/// The `bin` of the virtual environment in the target directory, made if it is not there yet.
-fn environment() -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    // target/<profile>/deps/test
-    let target = test
-        .ancestors()
-        .nth(3)
-        .context("the test has no target directory")?;
-    let directory = target.join("sr3");
-    let bin = directory.join("bin");
-    // Tests are processes that run side by side: one makes it, the others wait.
-    let lock = fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o644)
-        .open(target.join("sr3.lock"))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    let done = directory.join("requirements.txt");
-    if fs::read_to_string(&done).is_ok_and(|have| have == REQUIREMENTS) {
-        return Ok(bin);
-    }
-    if directory.exists() {
-        fs::remove_dir_all(&directory)?;
-    }
-    // The system's Python has `venv`; another one may have it too.
-    let mut last = None;
-    for python in ["/usr/bin/python3", "python3"] {
-        match said(Command::new(python).args(["-m", "venv"]).arg(&directory)) {
-            Ok(_) => {
-                last = None;
-                break;
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    if let Some(error) = last {
-        return Err(error);
-    }
-    let wanted = directory.join("wanted.txt");
-    fs::write(&wanted, REQUIREMENTS)?;
-    said(
-        Command::new(bin.join("python"))
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
-            .arg("--requirement")
-            .arg(&wanted),
-    )?;
-    // Last, so that one broken off on the way is made anew.
-    fs::rename(&wanted, &done)?;
-    Ok(bin)
-}
-
-fn said(command: &mut Command) -> Result<String> {
-    let shown = format!("{command:?}");
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {shown}"))?;
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&stdout),
-        String::from_utf8_lossy(&stderr),
-    );
-    if !status.success() {
-        bail!("{shown} failed ({status}):\n{stdout}{stderr}");
-    }
-    Ok(stdout.into_owned())
 }
 
 #[cfg(test)]

@@ -1,94 +1,46 @@
 //! What answers of a store mean: its word for an error, and what can be done about it.
 
-use flow_message::Timestamp;
-use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use crate::Kind;
+use crate::object::Refused;
+use crate::object::answer::{Answer, tag};
 
-use crate::http::failure::retry_after;
-use crate::s3::tag;
-use crate::{Error, Kind};
-
-/// A request that was not answered with a success.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) error: Error,
-    /// Of the answer, if there was one.
-    pub(super) status: Option<u16>,
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        refused.error
+/// What an answer that is no success means.
+pub(super) fn refused(answer: &Answer<'_>) -> Refused {
+    // In the text as well, which an answer to HEAD has not.
+    let code = answer
+        .headers
+        .get("x-ms-error-code")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
+        .or_else(|| tag(answer.text, "Code"));
+    let mut reason = answer.reason(code.as_deref());
+    let details = tag(answer.text, "AuthenticationErrorDetail").unwrap_or_default();
+    // How long a request is good for is what the server says when a clock is wrong.
+    if details.contains("Request date header too old") {
+        reason.push_str("; check the clock of this machine");
     }
-}
-
-impl Refused {
-    /// Without an answer.
-    pub(super) fn of(error: Error) -> Self {
-        Self {
-            error,
-            status: None,
+    let kind = match (code.as_deref().unwrap_or_default(), answer.status.as_u16()) {
+        ("BlobArchived" | "BlobBeingRehydrated", _) => {
+            reason.push_str("; it is archived, and has to be rehydrated there first");
+            Kind::Permanent
         }
-    }
-
-    /// From an answer about `what`; `signed` says whether the request was.
-    pub(super) fn read(
-        status: StatusCode,
-        headers: &HeaderMap,
-        text: &str,
-        what: &str,
-        signed: bool,
-    ) -> Self {
-        // In the text as well, which an answer to HEAD has not.
-        let code = headers
-            .get("x-ms-error-code")
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-            .or_else(|| tag(text, "Code"));
-        let mut reason = format!("{what}: the server says {}", status.as_u16());
-        match (&code, status.canonical_reason()) {
-            (Some(code), _) => reason.push_str(&format!(" {code}")),
-            (None, Some(words)) => reason.push_str(&format!(" {words}")),
-            (None, None) => {}
+        // What is not public is said not to be there to who does not say who it is.
+        ("ResourceNotFound" | "PublicAccessNotPermitted" | "NoAuthenticationInformation", _)
+            if !answer.signed =>
+        {
+            reason.push_str(answer.denied());
+            Kind::Auth
         }
-        let details = tag(text, "AuthenticationErrorDetail").unwrap_or_default();
-        // How long a request is good for is what the server says when a clock is wrong.
-        if details.contains("Request date header too old") {
-            reason.push_str("; check the clock of this machine");
+        (_, 401 | 403) => {
+            reason.push_str(answer.denied());
+            Kind::Auth
         }
-        let temporary = Kind::Temporary {
-            retry_after: retry_after(headers, Timestamp::from(jiff::Timestamp::now())),
-        };
-        let kind = match (code.as_deref().unwrap_or_default(), status.as_u16()) {
-            ("BlobArchived" | "BlobBeingRehydrated", _) => {
-                reason.push_str("; it is archived, and has to be rehydrated there first");
-                Kind::Permanent
-            }
-            // What is not public is said not to be there to who does not say who it is.
-            (
-                "ResourceNotFound" | "PublicAccessNotPermitted" | "NoAuthenticationInformation",
-                _,
-            ) if !signed => {
-                reason.push_str("; there are no credentials for it in credentials.conf");
-                Kind::Auth
-            }
-            (_, 401 | 403) => {
-                reason.push_str(match signed {
-                    true => "; the credentials in credentials.conf were refused",
-                    false => "; there are no credentials for it in credentials.conf",
-                });
-                Kind::Auth
-            }
-            ("LeaseIdMissing" | "ContainerBeingDeleted" | "LeaseAlreadyPresent", _)
-            | (_, 408 | 425 | 429 | 500..=599) => temporary,
-            (_, 404 | 410) => Kind::NotFound,
-            _ => Kind::Permanent,
-        };
-        Self {
-            error: Error::new(kind, reason),
-            status: Some(status.as_u16()),
-        }
-    }
+        ("LeaseIdMissing" | "ContainerBeingDeleted" | "LeaseAlreadyPresent", _)
+        | (_, 408 | 425 | 429 | 500..=599) => answer.temporary(),
+        (_, 404 | 410) => Kind::NotFound,
+        _ => Kind::Permanent,
+    };
+    answer.refused(kind, reason, code)
 }
 
 #[cfg(test)]
@@ -96,7 +48,7 @@ mod tests {
     use reqwest::StatusCode;
     use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::Refused;
+    use super::{Answer, refused};
     use crate::Kind;
 
     #[test]
@@ -113,13 +65,21 @@ mod tests {
             (503, "ServerBusy", true, temporary),
             (400, "InvalidUri", true, Kind::Permanent),
         ] {
-            let status = StatusCode::from_u16(status).unwrap();
             let name = HeaderName::from_static("x-ms-error-code");
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(code))]);
-            let refused = Refused::read(status, &headers, "", "`azure://a/c/k`", signed);
+            let read = |headers: &HeaderMap, text: &str| {
+                refused(&Answer {
+                    status: StatusCode::from_u16(status).unwrap(),
+                    headers,
+                    text,
+                    what: "`azure://a/c/k`",
+                    signed,
+                })
+            };
+            let refused = read(&headers, "");
             assert_eq!(refused.error.kind(), expected, "{code}");
             let text = format!("<Error><Code>{code}</Code></Error>");
-            let told = Refused::read(status, &HeaderMap::new(), &text, "`azure://a/c/k`", signed);
+            let told = read(&HeaderMap::new(), &text);
             assert_eq!(told.error, refused.error);
         }
     }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flow_message::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, Url};
 
-use super::answer::Refused;
+use super::answer;
 use super::place::{Place, Right};
 use crate::http::{as_http_date, failure};
+use crate::object::answer::{Answer, text};
+use crate::object::{PLAIN, Refused, Store, header};
 use crate::{Error, Site};
 
 /// The version of the service's interface that is asked for.
@@ -21,25 +23,12 @@ const DATE_HEADER: HeaderName = HeaderName::from_static("x-ms-date");
 /// Longest answer that is kept as text: a page of a listing is five thousand names of a KiB at most.
 const TEXT_MAX: usize = 32 << 20;
 
-/// What stands in a path as it is.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// Where requests go, and what signs them. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Door {
     client: Client,
     place: Arc<Place>,
-    site: Arc<str>,
-}
-
-/// A header of such a value.
-pub(super) fn header(value: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(value).map_err(|_| Error::permanent("a header can't carry its name"))
+    pub(super) site: Arc<str>,
 }
 
 impl Door {
@@ -51,15 +40,10 @@ impl Door {
         }
     }
 
-    /// A blob or container, for people.
-    pub(super) fn shown(&self, path: &str) -> String {
-        format!("`{}{path}`", self.site)
-    }
-
     /// The URL of `path`, container first, without what signs it.
     pub(super) fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let mut url = self.place.base.clone();
-        let whole = format!("{}{}", url.path(), utf8_percent_encode(path, PATH));
+        let whole = format!("{}{}", url.path(), utf8_percent_encode(path, PLAIN));
         url.set_path(&whole);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -104,10 +88,10 @@ impl Door {
             Right::Key(key) => {
                 let now = Timestamp::from(jiff::Timestamp::now());
                 let date = as_http_date(now).unwrap_or_default();
-                let date = header(&date).map_err(Refused::of)?;
+                let date = header(&date)?;
                 headers.insert(DATE_HEADER, date);
                 let signed = key.authorization(&method, &url, &headers);
-                let signed = header(&signed).map_err(Refused::of)?;
+                let signed = header(&signed)?;
                 headers.insert(AUTHORIZATION, signed);
             }
         }
@@ -116,7 +100,7 @@ impl Door {
             request = request.body(body);
         }
         let sent = request.send().await;
-        let response = sent.map_err(|error| Refused::of(failure::of_request(&error, &plain)))?;
+        let response = sent.map_err(|error| failure::of_request(&error, &plain))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -124,30 +108,18 @@ impl Door {
         let headers = response.headers().clone();
         // What can't be read says no more than the status does.
         let text = self.text(response).await.unwrap_or_default();
-        let signed = !matches!(self.place.right, Right::None);
-        let shown = self.shown(path);
-        Err(Refused::read(status, &headers, &text, &shown, signed))
+        Err(answer::refused(&Answer {
+            status,
+            headers: &headers,
+            text: &text,
+            what: &self.shown(path),
+            signed: !matches!(self.place.right, Right::None),
+        }))
     }
 
     /// An answer that is text.
-    pub(super) async fn text(&self, mut response: Response) -> Result<String, Error> {
-        let mut bytes = Vec::new();
-        while let Some(data) = response
-            .chunk()
-            .await
-            // The URL of the answer may hold a signature.
-            .map_err(|error| failure::of_body(&error, &self.place.base))?
-        {
-            if bytes.len() + data.len() > TEXT_MAX {
-                return Err(Error::permanent(format!(
-                    "`{}`: the server's answer is longer than any should be",
-                    self.site
-                )));
-            }
-            bytes.extend_from_slice(&data);
-        }
-        String::from_utf8(bytes).map_err(|_| {
-            Error::permanent(format!("`{}`: the server's answer is no text", self.site))
-        })
+    pub(super) async fn text(&self, response: Response) -> Result<String, Error> {
+        // The URL of the answer may hold a signature.
+        text(response, TEXT_MAX, &self.site, &self.place.base).await
     }
 }

@@ -1,20 +1,20 @@
 //! Listings: a page of up to five thousand names at a time.
 
-use std::collections::VecDeque;
-
 use instant_xml::FromXml;
 use percent_encoding::percent_decode_str;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 use super::door::Door;
+use crate::Error;
 use crate::http::http_date;
-use crate::{Entry, EntryKind, Error, RemotePath};
+use crate::object::listing::unreadable;
+use crate::object::{Page, Store};
 
 /// A page.
 #[derive(Debug, FromXml)]
 #[xml(rename = "EnumerationResults")]
-struct Page {
+struct Results {
     blobs: Blobs,
     #[xml(rename = "NextMarker")]
     next: Option<String>,
@@ -74,8 +74,7 @@ impl Name {
 }
 
 /// The container a path begins with, and the rest of the path.
-pub(super) fn split(path: &RemotePath) -> Result<(&str, &str), Error> {
-    let path = path.as_str();
+pub(super) fn split(path: &str) -> Result<(&str, &str), Error> {
     let (container, rest) = path.split_once('/').unwrap_or((path, ""));
     match container {
         "" => Err(Error::permanent("the path names no container")),
@@ -83,106 +82,40 @@ pub(super) fn split(path: &RemotePath) -> Result<(&str, &str), Error> {
     }
 }
 
-/// A directory being listed.
-pub(super) struct Listing {
-    container: String,
-    prefix: String,
-    ready: VecDeque<Entry>,
-    rest: Rest,
+/// A page of what is in a directory, container first.
+pub(super) async fn page(door: &Door, directory: &str, after: Option<&str>) -> Result<Page, Error> {
+    let (container, prefix) = split(directory)?;
+    let mut query = vec![
+        ("restype", "container"),
+        ("comp", "list"),
+        ("delimiter", "/"),
+    ];
+    if !prefix.is_empty() {
+        query.push(("prefix", prefix));
+    }
+    if let Some(mark) = after {
+        query.push(("marker", mark));
+    }
+    let url = door.url(container, &query);
+    let asked = door.send(Method::GET, url, HeaderMap::new(), None, directory);
+    let text = door.text(asked.await?).await?;
+    let found = read(&text).map_err(|error| unreadable(&door.shown(directory), &error))?;
+    let mut page = Page::new(prefix);
+    for found in found.blobs.prefixes {
+        page.directory(&found.name.plain());
+    }
+    for found in found.blobs.blobs {
+        // Directories that are kept as such are among the prefixes as well.
+        if found.properties.kind.as_deref() != Some("directory") {
+            let time = found.properties.modified.as_deref().and_then(http_date);
+            page.file(&found.name.plain(), found.properties.length, time);
+        }
+    }
+    page.next = found.next.filter(|mark| !mark.is_empty());
+    Ok(page)
 }
 
-enum Rest {
-    /// Nothing was asked yet.
-    All,
-    /// What follows this mark.
-    After(String),
-    Nothing,
-}
-
-impl Listing {
-    pub(super) fn new(directory: &RemotePath) -> Result<Self, Error> {
-        let (container, rest) = split(directory)?;
-        Ok(Self {
-            container: container.to_owned(),
-            prefix: match rest {
-                "" => String::new(),
-                rest => format!("{rest}/"),
-            },
-            ready: VecDeque::new(),
-            rest: Rest::All,
-        })
-    }
-
-    /// At most `limit` entries; none at the end.
-    pub(super) async fn next(&mut self, door: &Door, limit: usize) -> Result<Vec<Entry>, Error> {
-        // A page may have nothing but what stands for the directory itself, or nothing at all.
-        while self.ready.is_empty() && !matches!(self.rest, Rest::Nothing) {
-            self.fill(door).await?;
-        }
-        let count = limit.max(1).min(self.ready.len());
-        Ok(self.ready.drain(..count).collect())
-    }
-
-    /// Asks for the next page.
-    pub(super) async fn fill(&mut self, door: &Door) -> Result<(), Error> {
-        let mut query = vec![
-            ("restype", "container"),
-            ("comp", "list"),
-            ("delimiter", "/"),
-        ];
-        if !self.prefix.is_empty() {
-            query.push(("prefix", &self.prefix));
-        }
-        match &self.rest {
-            Rest::All => {}
-            Rest::After(mark) => query.push(("marker", mark)),
-            Rest::Nothing => return Ok(()),
-        }
-        let shown = format!("{}/{}", self.container, self.prefix);
-        let url = door.url(&self.container, &query);
-        let asked = door.send(Method::GET, url, HeaderMap::new(), None, &shown);
-        let text = door.text(asked.await?).await?;
-        let page = read(&text).map_err(|error| {
-            Error::temporary(format!(
-                "{}: the server's listing can't be read: {error}",
-                door.shown(&shown)
-            ))
-        })?;
-        for found in page.blobs.prefixes {
-            if let Some(name) = found.name.plain().strip_prefix(&self.prefix) {
-                self.ready.push_back(Entry {
-                    name: name.strip_suffix('/').unwrap_or(name).to_owned(),
-                    kind: EntryKind::Directory,
-                    ..Entry::default()
-                });
-            }
-        }
-        for found in page.blobs.blobs {
-            // Directories that are kept as such are among the prefixes as well.
-            if found.properties.kind.as_deref() == Some("directory") {
-                continue;
-            }
-            let whole = found.name.plain();
-            let name = whole.strip_prefix(&self.prefix);
-            if let Some(name) = name.filter(|name| !name.is_empty()) {
-                self.ready.push_back(Entry {
-                    name: name.to_owned(),
-                    kind: EntryKind::File,
-                    size: found.properties.length,
-                    mtime: found.properties.modified.as_deref().and_then(http_date),
-                    ..Entry::default()
-                });
-            }
-        }
-        self.rest = match page.next.filter(|mark| !mark.is_empty()) {
-            Some(mark) => Rest::After(mark),
-            None => Rest::Nothing,
-        };
-        Ok(())
-    }
-}
-
-fn read(text: &str) -> Result<Page, instant_xml::Error> {
+fn read(text: &str) -> Result<Results, instant_xml::Error> {
     instant_xml::from_str(text.trim_start_matches('\u{feff}'))
 }
 

@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 use super::sign::Key;
+use crate::object::Line;
 use crate::{Error, Site};
 
 /// An account, and the right to use it.
@@ -42,19 +43,12 @@ impl fmt::Debug for Right {
 
 impl Place {
     pub(super) fn new(site: &Site, credential: Option<&Credential>) -> Result<Self, Error> {
-        let wrong = |what: &str| Error::config(format!("credentials of `{site}`: {what}"));
-        let option = |name: &str| {
-            let value = credential?.option(name)?.expose().trim();
-            (!value.is_empty()).then(|| value.to_owned())
-        };
+        let line = Line { site, credential };
         if site.host.is_empty() {
             return Err(Error::config(format!("`{site}` names no account")));
         }
-        let endpoint = match option("azure_endpoint") {
-            Some(text) => Url::parse(&text)
-                .ok()
-                .filter(|url| matches!(url.scheme(), "http" | "https"))
-                .ok_or_else(|| wrong("`azure_endpoint` is no `http:` or `https:` URL"))?,
+        let endpoint = match line.endpoint("azure_endpoint")? {
+            Some(endpoint) => endpoint,
             None => official(site)?,
         };
         let base = with_slash(endpoint);
@@ -65,7 +59,7 @@ impl Place {
             "" => site.host.split('.').next().unwrap_or_default().to_owned(),
             user => user.to_owned(),
         };
-        let right = match (credential, option(GIVEN)) {
+        let right = match (credential, line.option(GIVEN)) {
             (None, _) => Right::None,
             (Some(credential), Some(given)) => match shared(&given) {
                 Some(query) => Right::Shared(query),
@@ -73,7 +67,7 @@ impl Place {
                     let given = percent_decode_str(&given).decode_utf8_lossy();
                     let key = Key::new(&account(credential), &given);
                     Right::Key(key.ok_or_else(|| {
-                        wrong("`azure_storage_credentials` is neither a signature nor a key")
+                        line.wrong("`azure_storage_credentials` is neither a signature nor a key")
                     })?)
                 }
             },
@@ -81,7 +75,9 @@ impl Place {
                 let password = credential.password.as_ref();
                 let secret = password.map_or("", |password| password.expose());
                 let key = Key::new(&account(credential), secret);
-                Right::Key(key.ok_or_else(|| wrong("the password is no key: a key is Base64"))?)
+                Right::Key(
+                    key.ok_or_else(|| line.wrong("the password is no key: a key is Base64"))?,
+                )
             }
         };
         Ok(Self { base, right })

@@ -8,10 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use tokio::task::JoinSet;
 
-use super::door::{Door, header};
-use crate::s3::{Pieces, metadata};
+use super::door::Door;
+use crate::object::{Pieces, Store, in_order, metadata, piece_size};
 use crate::{About, Chunks, Error};
 
 /// Bytes of a block, where as many as there may be are enough.
@@ -19,12 +18,6 @@ const BLOCK_MIN: u64 = 8 << 20;
 
 /// Most blocks of a blob.
 const BLOCKS_MAX: u64 = 50_000;
-
-/// Blocks of one upload that are on their way at the same time; each is in memory meanwhile.
-const OVERLAP: usize = 4;
-
-/// The header of sr3's entry in the metadata.
-pub(super) const NOTED: &str = "x-ms-meta-sarracenia_v3";
 
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-content-type");
 const BLOB_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-type");
@@ -38,8 +31,7 @@ pub(super) struct Upload<'a> {
 }
 
 fn block_size(size: Option<u64>) -> usize {
-    let wanted = size.unwrap_or_default().div_ceil(BLOCKS_MAX).max(BLOCK_MIN);
-    usize::try_from(wanted).unwrap_or(usize::MAX)
+    piece_size(size, BLOCKS_MAX, BLOCK_MIN)
 }
 
 /// Names of the blocks of one blob have one length.
@@ -66,41 +58,14 @@ impl Upload<'_> {
 
     /// What goes along with a blob.
     fn headers(&self) -> Result<HeaderMap, Error> {
-        let mut headers = HeaderMap::new();
-        let kind = self.about.content_type.as_deref();
-        if let Some(kind) = kind.and_then(|kind| HeaderValue::from_str(kind).ok()) {
-            headers.insert(CONTENT_TYPE, kind);
-        }
-        if let Some(noted) = metadata::write(self.about) {
-            headers.insert(NOTED, header(&noted)?);
-        }
-        Ok(headers)
+        metadata::headers(self.about, CONTENT_TYPE, Door::NOTED)
     }
 
-    async fn in_blocks(&self, first: Bytes, mut pieces: Pieces<'_>) -> Result<(), Error> {
-        let mut sending: JoinSet<Result<(), Error>> = JoinSet::new();
-        let ended = |done: Result<Result<(), Error>, tokio::task::JoinError>| {
-            done.map_err(|_| Error::temporary("the upload ended unexpectedly"))?
-        };
-        let mut piece = first;
-        let mut count: u64 = 0;
-        while !piece.is_empty() {
-            if sending.len() >= OVERLAP
-                && let Some(done) = sending.join_next().await
-            {
-                ended(done)?;
-            }
-            if count >= BLOCKS_MAX {
-                return Err(Error::temporary("the file became longer while it was sent"));
-            }
-            let (door, path) = (self.door.clone(), self.path.to_owned());
-            sending.spawn(send_block(door, path, count, piece));
-            count += 1;
-            piece = pieces.next().await?;
-        }
-        while let Some(done) = sending.join_next().await {
-            ended(done)?;
-        }
+    async fn in_blocks(&self, first: Bytes, pieces: Pieces<'_>) -> Result<(), Error> {
+        let sent = in_order(first, pieces, BLOCKS_MAX, |number, piece| {
+            send_block(self.door.clone(), self.path.to_owned(), number, piece)
+        });
+        let count = sent.await?.len() as u64;
         let mut list = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>");
         for number in 0..count {
             list.push_str(&format!("<Latest>{}</Latest>", block_name(number)));

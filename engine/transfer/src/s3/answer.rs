@@ -1,88 +1,40 @@
 //! What answers of a store mean: XML errors, and what can be done about them.
 
-use flow_message::Timestamp;
-use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
-use crate::http::failure::retry_after;
-use crate::{Error, Kind};
+use crate::Kind;
+use crate::object::Refused;
+use crate::object::answer::{Answer, tag};
 
-/// A request that was not answered with a success.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) error: Error,
-    /// Of the answer, if there was one.
-    pub(super) status: Option<u16>,
-    /// The server's word for it.
-    pub(super) code: Option<String>,
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        refused.error
+/// What an answer that is no success means.
+pub(super) fn refused(answer: &Answer<'_>) -> Refused {
+    let code = tag(answer.text, "Code");
+    let mut reason = answer.reason(code.as_deref());
+    if let Some(message) = tag(answer.text, "Message") {
+        reason.push_str(&format!(" ({message})"));
     }
-}
-
-impl Refused {
-    /// Without an answer.
-    pub(super) fn of(error: Error) -> Self {
-        Self {
-            error,
-            status: None,
-            code: None,
+    let kind = match (code.as_deref().unwrap_or_default(), answer.status.as_u16()) {
+        ("RequestTimeTooSkewed", _) => {
+            reason.push_str("; check the clock of this machine");
+            answer.temporary()
         }
-    }
-
-    /// From an answer about `what`; `signed` says whether the request was.
-    pub(super) fn read(
-        status: StatusCode,
-        headers: &HeaderMap,
-        text: &str,
-        what: &str,
-        signed: bool,
-    ) -> Self {
-        let code = tag(text, "Code");
-        let mut reason = format!("{what}: the server says {}", status.as_u16());
-        match (&code, status.canonical_reason()) {
-            (Some(code), _) => reason.push_str(&format!(" {code}")),
-            (None, Some(words)) => reason.push_str(&format!(" {words}")),
-            (None, None) => {}
+        ("InvalidObjectState", _) => {
+            reason.push_str("; it is archived, and has to be restored there first");
+            Kind::Permanent
         }
-        if let Some(message) = tag(text, "Message") {
-            reason.push_str(&format!(" ({message})"));
+        ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _)
+        | ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _)
+        | (_, 401 | 403) => {
+            reason.push_str(answer.denied());
+            Kind::Auth
         }
-        let retry_after = retry_after(headers, Timestamp::from(jiff::Timestamp::now()));
-        let temporary = Kind::Temporary { retry_after };
-        let kind = match (code.as_deref().unwrap_or_default(), status.as_u16()) {
-            ("RequestTimeTooSkewed", _) => {
-                reason.push_str("; check the clock of this machine");
-                temporary
-            }
-            ("InvalidObjectState", _) => {
-                reason.push_str("; it is archived, and has to be restored there first");
-                Kind::Permanent
-            }
-            ("InvalidAccessKeyId" | "SignatureDoesNotMatch", _)
-            | ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _)
-            | (_, 401 | 403) => {
-                reason.push_str(match signed {
-                    true => "; the credentials in credentials.conf were refused",
-                    false => "; there are no credentials for it in credentials.conf",
-                });
-                Kind::Auth
-            }
-            ("RequestTimeout", _) => Kind::Broken,
-            ("OperationAborted" | "ConditionalRequestConflict" | "SlowDown", _)
-            | (_, 408 | 423 | 425 | 429 | 500..=599) => temporary,
-            (_, 404 | 410) => Kind::NotFound,
-            _ => Kind::Permanent,
-        };
-        Self {
-            error: Error::new(kind, reason),
-            status: Some(status.as_u16()),
-            code,
-        }
-    }
+        ("RequestTimeout", _) => Kind::Broken,
+        ("OperationAborted" | "ConditionalRequestConflict" | "SlowDown", _)
+        | (_, 408 | 423 | 425 | 429 | 500..=599) => answer.temporary(),
+        (_, 404 | 410) => Kind::NotFound,
+        _ => Kind::Permanent,
+    };
+    answer.refused(kind, reason, code)
 }
 
 /// The region a bucket is in, where the server says so.
@@ -94,27 +46,6 @@ pub(super) fn region(headers: &HeaderMap, text: &str) -> Option<String> {
         .or_else(|| tag(text, "Region"))?;
     let by_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
     (!said.is_empty() && said.chars().all(by_name)).then_some(said)
-}
-
-/// Longest text of a server that is shown.
-const SHOWN_MAX: usize = 200;
-
-/// The text of the first element `name`, for people: errors are small and flat.
-pub(crate) fn tag(text: &str, name: &str) -> Option<String> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    let (value, _) = rest.split_once(&format!("</{name}>"))?;
-    let mut plain = value.to_owned();
-    for (escaped, c) in [
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&apos;", "'"),
-        ("&amp;", "&"),
-    ] {
-        plain = plain.replace(escaped, c);
-    }
-    let plain = plain.chars().filter(|c| !c.is_control());
-    Some(plain.take(SHOWN_MAX).collect())
 }
 
 /// The namespace of S3's answers.
@@ -155,12 +86,17 @@ mod tests {
     use reqwest::StatusCode;
     use reqwest::header::{HeaderMap, HeaderValue};
 
-    use super::{Refused, region, tag, with_namespace};
+    use super::{Answer, Refused, refused, region, with_namespace};
     use crate::Kind;
 
     fn read(status: u16, text: &str, signed: bool) -> Refused {
-        let status = StatusCode::from_u16(status).unwrap();
-        Refused::read(status, &HeaderMap::new(), text, "`s3://b/k`", signed)
+        refused(&Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: &HeaderMap::new(),
+            text,
+            what: "`s3://b/k`",
+            signed,
+        })
     }
 
     #[test]
@@ -201,8 +137,6 @@ mod tests {
             read(500, "<html>", true).error.to_string(),
             "`s3://b/k`: the server says 500 Internal Server Error"
         );
-        let long = format!("<Message>{}</Message>", "x".repeat(1000));
-        assert_eq!(tag(&long, "Message").unwrap().len(), 200);
     }
 
     #[test]

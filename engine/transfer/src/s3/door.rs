@@ -4,14 +4,16 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Client, Method, Response, Url};
 use rusty_s3::{Bucket, Credentials};
 
 use super::Regions;
-use super::answer::{self, Refused};
+use super::answer;
 use super::place::Place;
 use crate::http::failure;
+use crate::object::answer::{Answer, text};
+use crate::object::{Refused, Store};
 use crate::{Error, Site};
 
 /// How long a signature is good for; only the beginning of a request has to be within.
@@ -26,13 +28,10 @@ const TEXT_MAX: usize = 8 << 20;
 pub(super) struct Door {
     client: Client,
     place: Arc<Place>,
-    site: Arc<str>,
+    pub(super) site: Arc<str>,
     regions: Arc<Regions>,
-}
-
-/// A header of such a value.
-pub(super) fn header(value: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(value).map_err(|_| Error::permanent("a header can't carry its name"))
+    /// Whether a bucket that is not there is made for an upload, as sr3 does.
+    pub(super) may_make_bucket: bool,
 }
 
 impl Door {
@@ -42,6 +41,7 @@ impl Door {
             place: Arc::new(place),
             site: site.to_string().into(),
             regions: Arc::clone(regions),
+            may_make_bucket: site.scheme == "s3",
         }
     }
 
@@ -51,11 +51,6 @@ impl Door {
 
     pub(super) fn credentials(&self) -> Option<&Credentials> {
         self.place.credentials.as_ref()
-    }
-
-    /// An object, for people.
-    pub(super) fn shown(&self, key: &str) -> String {
-        format!("`{}{key}`", self.site)
     }
 
     /// Makes a request whose URL is signed. The answer is a success, or is an error about `key`.
@@ -74,7 +69,7 @@ impl Door {
             request = request.header(CONTENT_LENGTH, body.len()).body(body);
         }
         let sent = request.send().await;
-        let response = sent.map_err(|error| Refused::of(failure::of_request(&error, &plain)))?;
+        let response = sent.map_err(|error| failure::of_request(&error, &plain))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -91,38 +86,20 @@ impl Door {
             let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
             regions.insert(self.bucket().name().to_owned(), region);
             // Another connection, now, is made for that region.
-            return Err(Refused::of(Error::broken(reason)));
+            return Err(Error::broken(reason).into());
         }
-        let signed = self.credentials().is_some();
-        Err(Refused::read(
+        Err(answer::refused(&Answer {
             status,
-            &headers,
-            &text,
-            &self.shown(key),
-            signed,
-        ))
+            headers: &headers,
+            text: &text,
+            what: &self.shown(key),
+            signed: self.credentials().is_some(),
+        }))
     }
 
     /// An answer that is text.
-    pub(super) async fn text(&self, mut response: Response) -> Result<String, Error> {
-        let mut bytes = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(None) => break,
-                Ok(Some(data)) if bytes.len() + data.len() <= TEXT_MAX => {
-                    bytes.extend_from_slice(&data);
-                }
-                Ok(Some(_)) => {
-                    return Err(Error::permanent(format!(
-                        "`{}`: the server's answer is longer than any should be",
-                        self.site
-                    )));
-                }
-                Err(error) => return Err(failure::of_body(&error, response.url())),
-            }
-        }
-        String::from_utf8(bytes).map_err(|_| {
-            Error::permanent(format!("`{}`: the server's answer is no text", self.site))
-        })
+    pub(super) async fn text(&self, response: Response) -> Result<String, Error> {
+        let url = response.url().clone();
+        text(response, TEXT_MAX, &self.site, &url).await
     }
 }

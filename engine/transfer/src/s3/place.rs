@@ -9,6 +9,7 @@ use reqwest::Url;
 use rusty_s3::{Bucket, Credentials, UrlStyle};
 
 use super::Regions;
+use crate::object::Line;
 use crate::{Error, Site};
 
 /// The region of requests that name none.
@@ -27,11 +28,7 @@ impl Place {
         credential: Option<&Credential>,
         regions: &Regions,
     ) -> Result<Self, Error> {
-        let option = |name: &str| {
-            let value = credential?.option(name)?.expose().trim();
-            (!value.is_empty()).then(|| value.to_owned())
-        };
-        let wrong = |what: &str| Error::config(format!("credentials of `{site}`: {what}"));
+        let line = Line { site, credential };
         let name = site.host.clone();
         if name.is_empty() {
             return Err(Error::config(format!("`{site}` names no bucket")));
@@ -42,16 +39,8 @@ impl Place {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .get(&name)
             .cloned();
-        let endpoint = match option("s3_endpoint") {
-            Some(text) => Some(
-                Url::parse(&text)
-                    .ok()
-                    .filter(|url| matches!(url.scheme(), "http" | "https"))
-                    .ok_or_else(|| wrong("`s3_endpoint` is no `http:` or `https:` URL"))?,
-            ),
-            None => None,
-        };
-        let region = match (learnt.or_else(|| option("s3_region")), &endpoint) {
+        let endpoint = line.endpoint("s3_endpoint")?;
+        let region = match (learnt.or_else(|| line.option("s3_region")), &endpoint) {
             (Some(region), _) => region,
             (None, Some(endpoint)) => region_of(endpoint).unwrap_or(HOME).to_owned(),
             (None, None) if google => "auto".to_owned(),
@@ -59,7 +48,7 @@ impl Place {
         };
         let by_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
         if !region.chars().all(by_name) {
-            return Err(wrong("`s3_region` is no name of a region"));
+            return Err(line.wrong("`s3_region` is no name of a region"));
         }
         // A certificate for `*.s3…` is not for names with more dots.
         let style = match endpoint.is_some() || google || name.contains(['.', '_']) {
@@ -77,7 +66,7 @@ impl Place {
             .and_then(|credential| {
                 let secret = credential.password.as_ref()?.expose();
                 let user = credential.user.clone();
-                Some(match option("s3_session_token") {
+                Some(match line.option("s3_session_token") {
                     None => Credentials::new(user, secret),
                     // Written percent-encoded, as it may hold any character.
                     Some(token) => {

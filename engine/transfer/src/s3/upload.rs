@@ -3,19 +3,19 @@
 //! Until then nobody sees anything of it. What was begun and is not to be completed is given up, so
 //! that its parts cost nothing; after a crash the rule of the bucket that removes such uploads has to.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap};
 use rusty_s3::S3Action;
 use rusty_s3::actions::{
     AbortMultipartUpload, CompleteMultipartUpload, CompleteMultipartUploadResponse, CreateBucket,
     CreateMultipartUpload, UploadPart,
 };
-use tokio::task::JoinSet;
 
-use super::answer::{Refused, tag, with_namespace};
-use super::door::{Door, VALID, header};
-use super::metadata;
+use super::answer::with_namespace;
+use super::door::{Door, VALID};
+use crate::object::answer::tag;
+use crate::object::{Pieces, Refused, Store, in_order, metadata, piece_size};
 use crate::{About, Chunks, Error};
 
 /// Smallest part but for the last, as servers want it.
@@ -24,55 +24,16 @@ const PART_MIN: u64 = 5 << 20;
 /// Most parts of an upload.
 const PARTS_MAX: u64 = 10_000;
 
-/// Parts of one upload that are on their way at the same time; each is in memory meanwhile.
-const OVERLAP: usize = 4;
-
 /// An upload to be made.
 pub(super) struct Upload<'a> {
     pub(super) door: &'a Door,
     pub(super) key: &'a str,
     pub(super) about: &'a About,
-    /// Whether a bucket that is not there is made, as sr3 does.
-    pub(super) may_make_bucket: bool,
 }
 
 /// How much of a file of `size` bytes goes into a part.
 fn part_size(size: Option<u64>) -> usize {
-    let wanted = size.unwrap_or_default().div_ceil(PARTS_MAX).max(PART_MIN);
-    usize::try_from(wanted).unwrap_or(usize::MAX)
-}
-
-/// Takes content in pieces of one size.
-pub(crate) struct Pieces<'a> {
-    body: &'a mut dyn Chunks,
-    rest: Bytes,
-    size: usize,
-}
-
-impl<'a> Pieces<'a> {
-    pub(crate) fn new(body: &'a mut dyn Chunks, size: usize) -> Self {
-        Self {
-            body,
-            rest: Bytes::new(),
-            size,
-        }
-    }
-
-    /// As many bytes as a piece has; fewer at the end.
-    pub(crate) async fn next(&mut self) -> Result<Bytes, Error> {
-        let mut piece = BytesMut::new();
-        while piece.len() < self.size {
-            if self.rest.is_empty() {
-                match self.body.next().await? {
-                    Some(data) => self.rest = data,
-                    None => break,
-                }
-            }
-            let wanted = (self.size - piece.len()).min(self.rest.len());
-            piece.extend_from_slice(&self.rest.split_to(wanted));
-        }
-        Ok(piece.freeze())
-    }
+    piece_size(size, PARTS_MAX, PART_MIN)
 }
 
 impl Upload<'_> {
@@ -88,25 +49,19 @@ impl Upload<'_> {
 
     /// What goes along with an object: what the signature covers, and all of it.
     fn headers(&self) -> Result<(Option<String>, HeaderMap), Error> {
-        let mut headers = HeaderMap::new();
-        let kind = self.about.content_type.as_deref();
-        if let Some(kind) = kind.and_then(|kind| HeaderValue::from_str(kind).ok()) {
-            headers.insert(CONTENT_TYPE, kind);
-        }
-        let noted = metadata::write(self.about);
-        if let Some(noted) = &noted {
-            headers.insert(metadata::HEADER, header(noted)?);
-        }
-        Ok((noted, headers))
+        let headers = metadata::headers(self.about, CONTENT_TYPE, Door::NOTED)?;
+        let noted = headers.get(Door::NOTED);
+        let noted = noted.and_then(|noted| noted.to_str().ok());
+        Ok((noted.map(str::to_owned), headers))
     }
 
     async fn whole(&self, content: Bytes) -> Result<(), Error> {
         let put = async || {
             let (bucket, credentials) = (self.door.bucket(), self.door.credentials());
-            let (noted, headers) = self.headers().map_err(Refused::of)?;
+            let (noted, headers) = self.headers()?;
             let mut action = bucket.put_object(credentials, self.key);
             if let Some(noted) = noted {
-                action.headers_mut().insert(metadata::HEADER, noted);
+                action.headers_mut().insert(Door::NOTED, noted);
             }
             let (url, body) = (action.sign(VALID), Some(content.clone()));
             self.door
@@ -123,7 +78,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    async fn in_parts(&self, first: Bytes, mut pieces: Pieces<'_>) -> Result<(), Error> {
+    async fn in_parts(&self, first: Bytes, pieces: Pieces<'_>) -> Result<(), Error> {
         let begun = match self.begin().await {
             Err(refused) if self.lacks_bucket(&refused) => {
                 self.make_bucket().await?;
@@ -132,51 +87,29 @@ impl Upload<'_> {
             begun => begun,
         };
         let mut parts = begun?;
-        let mut tags: Vec<(u16, String)> = Vec::new();
-        let mut sending: JoinSet<Result<(u16, String), Error>> = JoinSet::new();
-        let mut keep = |done: Result<Result<_, Error>, tokio::task::JoinError>| {
-            let failed = |_| Error::temporary("the upload ended unexpectedly");
-            tags.push(done.map_err(failed)??);
-            Ok::<(), Error>(())
-        };
-        let mut piece = first;
-        let mut number: u16 = 0;
-        while !piece.is_empty() {
-            if sending.len() >= OVERLAP
-                && let Some(done) = sending.join_next().await
-            {
-                keep(done)?;
-            }
-            number += 1;
-            if u64::from(number) > PARTS_MAX {
-                return Err(Error::temporary("the file became longer while it was sent"));
-            }
+        let tags = in_order(first, pieces, PARTS_MAX, |number, piece| {
             let (door, key) = (self.door.clone(), self.key.to_owned());
-            sending.spawn(send_part(door, key, parts.id.clone(), number, piece));
-            piece = pieces.next().await?;
-        }
-        while let Some(done) = sending.join_next().await {
-            keep(done)?;
-        }
-        tags.sort_unstable();
+            send_part(door, key, parts.id.clone(), number, piece)
+        });
+        let tags = tags.await?;
         parts.complete(&tags).await
     }
 
     async fn begin(&self) -> Result<Parts, Refused> {
-        let (noted, headers) = self.headers().map_err(Refused::of)?;
+        let (noted, headers) = self.headers()?;
         let (bucket, credentials) = (self.door.bucket(), self.door.credentials());
         let mut action = CreateMultipartUpload::new(bucket, credentials, self.key);
         if let Some(noted) = noted {
-            action.headers_mut().insert(metadata::HEADER, noted);
+            action.headers_mut().insert(Door::NOTED, noted);
         }
         let (url, body) = (action.sign(VALID), Some(Bytes::new()));
         let answer = self
             .door
             .send(Method::POST, url, headers, body, self.key)
             .await?;
-        let text = self.door.text(answer).await.map_err(Refused::of)?;
+        let text = self.door.text(answer).await?;
         let begun = CreateMultipartUpload::parse_response(&with_namespace(&text));
-        let begun = begun.map_err(|error| Refused::of(self.unreadable(&error)))?;
+        let begun = begun.map_err(|error| self.unreadable(&error))?;
         Ok(Parts {
             door: self.door.clone(),
             key: self.key.to_owned(),
@@ -193,7 +126,7 @@ impl Upload<'_> {
     }
 
     fn lacks_bucket(&self, refused: &Refused) -> bool {
-        self.may_make_bucket && refused.code.as_deref() == Some("NoSuchBucket")
+        self.door.may_make_bucket && refused.code.as_deref() == Some("NoSuchBucket")
     }
 
     async fn make_bucket(&self) -> Result<(), Error> {
@@ -224,9 +157,11 @@ async fn send_part(
     door: Door,
     key: String,
     id: String,
-    number: u16,
+    number: u64,
     content: Bytes,
-) -> Result<(u16, String), Error> {
+) -> Result<String, Error> {
+    // Of the server they begin with 1.
+    let number = u16::try_from(number + 1).expect("there are at most 10 000 parts");
     let action = UploadPart::new(door.bucket(), door.credentials(), &key, number, &id);
     let (url, headers) = (action.sign(VALID), HeaderMap::new());
     let answer = door
@@ -237,7 +172,7 @@ async fn send_part(
         let shown = door.shown(&key);
         Error::temporary(format!("{shown}: the server gave no `ETag` for a part"))
     })?;
-    Ok((number, tag.to_owned()))
+    Ok(tag.to_owned())
 }
 
 /// An upload in parts that was begun; dropped, it is given up.
@@ -249,9 +184,9 @@ struct Parts {
 }
 
 impl Parts {
-    async fn complete(&mut self, tags: &[(u16, String)]) -> Result<(), Error> {
+    async fn complete(&mut self, tags: &[String]) -> Result<(), Error> {
         let (bucket, credentials) = (self.door.bucket(), self.door.credentials());
-        let tags = tags.iter().map(|(_, tag)| tag.as_str());
+        let tags = tags.iter().map(String::as_str);
         let action = CompleteMultipartUpload::new(bucket, credentials, &self.key, &self.id, tags);
         let url = action.sign(VALID);
         let body = Some(Bytes::from(action.body()));

@@ -8,6 +8,7 @@
     reason = "each test binary uses its part of this"
 )]
 
+pub mod objects;
 pub mod server;
 
 use std::collections::HashMap;

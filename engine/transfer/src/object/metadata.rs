@@ -4,26 +4,24 @@
 //! are always there, perhaps as null, because sr3 reads them without asking.
 
 use flow_message::{Identity, Timestamp};
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use crate::About;
-
-/// The header of the entry.
-pub(super) const HEADER: &str = "x-amz-meta-sarracenia_v3";
+use super::header;
+use crate::{About, Error};
 
 /// Longest entry that is written. All metadata of an object together is 2 KiB at most.
 const MAX: usize = 1_800;
 
 /// What the entry of an object says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Noted {
-    pub(crate) identity: Option<Identity>,
-    pub(crate) mtime: Option<Timestamp>,
+pub(super) struct Noted {
+    pub(super) identity: Option<Identity>,
+    pub(super) mtime: Option<Timestamp>,
 }
 
 /// Reads the entry from the header `name`; what makes no sense is none.
-pub(crate) fn read(headers: &HeaderMap, name: &str) -> Noted {
+pub(super) fn read(headers: &HeaderMap, name: &str) -> Noted {
     let entry: Option<Value> = headers
         .get(name)
         .and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
@@ -42,7 +40,7 @@ pub(crate) fn read(headers: &HeaderMap, name: &str) -> Noted {
 }
 
 /// The entry for what is known; none where nothing is.
-pub(crate) fn write(about: &About) -> Option<String> {
+fn write(about: &About) -> Option<String> {
     let identity = about.identity.as_ref();
     if identity.is_none() && about.mtime.is_none() {
         return None;
@@ -56,6 +54,23 @@ pub(crate) fn write(about: &About) -> Option<String> {
     }
     // An identity of some other length than a digest's.
     mtime.map(|mtime| ascii(&json!({ "identity": null, "mtime": mtime })))
+}
+
+/// What goes along with an upload: its type in the header `kind`, the entry in the header `noted`.
+pub(crate) fn headers(
+    about: &About,
+    kind: HeaderName,
+    noted: &'static str,
+) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    let known = about.content_type.as_deref();
+    if let Some(value) = known.and_then(|value| HeaderValue::from_str(value).ok()) {
+        headers.insert(kind, value);
+    }
+    if let Some(entry) = write(about) {
+        headers.insert(noted, header(&entry)?);
+    }
+    Ok(headers)
 }
 
 /// JSON for a header: nothing but visible ASCII. Blanks are escaped too, because signatures are made
@@ -80,8 +95,10 @@ mod tests {
     use flow_message::{Identity, Timestamp};
     use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{HEADER, MAX, Noted, read, write};
+    use super::{MAX, Noted, read, write};
     use crate::About;
+
+    const HEADER: &str = "x-amz-meta-sarracenia_v3";
 
     fn about(value: &str) -> About {
         About {
