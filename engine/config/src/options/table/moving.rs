@@ -41,7 +41,8 @@ pub(super) static FILTERS: &[OptionDoc] = &[
         "fileEvents",
         T::Words,
         "What is announced, or carried out; other messages are rejected. Content that is new or has \
-         changed is `create` or `modify`.",
+         changed is `create` or `modify`. A watch without `rename` announces what is renamed as removed \
+         and new.",
         "[create, modify, link]",
     )
     .only(CARRIES_OUT)
