@@ -308,7 +308,7 @@ pub(super) static TRANSFER: &[OptionDoc] = &[
     of(
         "inline",
         T::Flag,
-        "Whether small content travels in messages.",
+        "Whether small content travels in messages; refused with a `post_format` other than v03.",
         "on",
     )
     .only(WITH_CONTENT)
@@ -374,8 +374,8 @@ pub(super) static TRANSFER: &[OptionDoc] = &[
     of(
         "ftpFilenameEncoding",
         T::Choice,
-        "What an FTP server's file names are written in.",
-        "latin-1",
+        "What an FTP server's file names are written in. Only `utf-8` is spoken; `latin-1` is refused.",
+        "utf-8",
     )
     .only(SPEAKS)
     .default("utf-8")
