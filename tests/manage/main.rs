@@ -6,3 +6,4 @@ mod faults;
 mod files;
 mod life;
 mod scene;
+mod transfers;

@@ -186,6 +186,7 @@ impl Builder<'_> {
             retry: RetryPolicy {
                 attempts: u32::try_from(self.count("attempts")).unwrap_or(u32::MAX),
                 ttl: self.duration("retry_ttl"),
+                wait_max: self.duration("waitMax"),
                 refilter: self.flag("retry_refilter"),
                 empty_before_exit: self.flag("retryEmptyBeforeExit"),
             },

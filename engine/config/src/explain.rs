@@ -199,9 +199,10 @@ sr3 has this option, and flow does without: the message says what takes its plac
 `flow convert` does that by itself.
 ";
     NOT_YET = "config/not-yet", "\
-The option is known and its value is sound, but this version of flow does not carry it out yet. A
-setting without effect would only look as if it had one, so the flow does not start. Remove it, if
-the flow can do without for now.
+The option is known and its value is sound, but flow does not carry it out: a file name encoding
+other than UTF-8 at FTP servers, quality of service 2 and messages that are not kept with MQTT, content
+inside messages of v02 and wis. A setting without effect would only look as if it had one, so the flow
+does not start. The hint says what to write instead.
 ";
     NOTHING_GATHERS = "config/nothing-gathers", "\
 No message can ever come into this flow: it consumes no queue (`exchange`), and no callback of it

@@ -86,8 +86,9 @@ impl Finding {
         }
     }
 
-    /// For an option this version reads but does not carry out yet; none where nobody wrote it.
-    pub fn not_yet(option: &str, origin: &Origin, what: &str) -> Option<Self> {
+    /// For an option that is read but not carried out, or not with this value; none where nobody wrote
+    /// it. `hint` says what to do instead.
+    pub fn not_yet(option: &str, origin: &Origin, what: &str, hint: &str) -> Option<Self> {
         let place = match origin {
             Origin::Default | Origin::Kind => return None,
             Origin::File(place) | Origin::Environment { file: place, .. } => place.as_str(),
@@ -100,13 +101,11 @@ impl Finding {
             (Some(_), Some(file)) => file,
             _ => place,
         };
-        let message = format!("`{option}`: {what} is not carried out by this version of flow yet");
+        let message = format!("`{option}`: flow has no way to {what}");
         let mut finding = Self::about(code::NOT_YET, file.to_owned(), message);
         (finding.line, finding.column) = (line, column);
         finding.notes.push("nothing was started".to_owned());
-        Some(finding.with_hint(format!(
-            "remove `{option}`, if the flow can do without for now"
-        )))
+        Some(finding.with_hint(hint))
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {

@@ -223,6 +223,7 @@ impl Chain {
             link: flow.events.contains(FileEvent::Link),
             mkdir: flow.events.contains(FileEvent::Mkdir),
             modify: flow.events.contains(FileEvent::Modify),
+            rename: flow.events.contains(FileEvent::Rename),
             rmdir: flow.events.contains(FileEvent::Rmdir),
         };
         announcing.follow_symlinks = flow.listing.follow_symlinks;

@@ -22,6 +22,8 @@ pub struct FileEvents {
     pub link: bool,
     pub mkdir: bool,
     pub modify: bool,
+    /// Without it the old name of what is renamed was removed, and the new one is new.
+    pub rename: bool,
     pub rmdir: bool,
 }
 
@@ -33,6 +35,7 @@ impl Default for FileEvents {
             link: true,
             mkdir: true,
             modify: true,
+            rename: true,
             rmdir: true,
         }
     }

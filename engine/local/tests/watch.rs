@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use flow_local::{Digest, FileEvents, OnStart};
+use flow_local::{Digest, FileEvents, OnStart, WatchOptions};
 use flow_runtime::ports::Callback as _;
 use support::Bench;
 
@@ -64,6 +64,38 @@ async fn what_happens_is_told_in_order_and_in_full() {
     assert_eq!(bench.next(1).await, ["remove in/y"]);
     bench.write("in/y", "back");
     assert_eq!(bench.next(1).await, ["file in/y 4"]);
+    assert_eq!(bench.rest().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_event_what_is_renamed_is_removed_and_new() {
+    let without = |options: &mut WatchOptions| {
+        options.announcing.events = FileEvents {
+            rename: false,
+            ..FileEvents::default()
+        };
+    };
+    let mut bench = Bench::new(without).await;
+    bench.write("in/x", "123");
+    assert_eq!(bench.next(1).await, ["file in/x 3"]);
+    bench.rename("in/x", "in/y");
+    assert_eq!(bench.next(2).await, ["remove in/x", "file in/y 3"]);
+    fs::create_dir(bench.path("in/d")).unwrap();
+    assert_eq!(bench.next(1).await, ["mkdir in/d"]);
+    bench.write("in/d/z", "1");
+    assert_eq!(bench.next(1).await, ["file in/d/z 1"]);
+    bench.rename("in/d", "in/e");
+    let mut told = bench.next(3).await;
+    told.sort_unstable();
+    assert_eq!(told, ["file in/e/z 1", "mkdir in/e", "rmdir in/d"]);
+    // It is watched under its new name.
+    bench.write("in/e/z", "12");
+    assert_eq!(bench.next(1).await, ["file in/e/z 2"]);
+    // What had no name yet is new, and nothing else.
+    bench.write("in/.w.tmp", "1");
+    bench.rename("in/.w.tmp", "in/w");
+    let told = bench.next(1).await;
+    assert_eq!(told.last().map(String::as_str), Some("file in/w 1"));
     assert_eq!(bench.rest().await, Vec::<String>::new());
 }
 
@@ -348,6 +380,7 @@ async fn only_wanted_events_are_announced() {
             link: false,
             mkdir: false,
             modify: false,
+            rename: false,
             rmdir: false,
         };
     })

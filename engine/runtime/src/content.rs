@@ -27,6 +27,7 @@ mod call;
 mod commit;
 mod file;
 mod held;
+mod moving;
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder};

@@ -104,6 +104,7 @@ impl Shared {
             let content: Arc<dyn Content> = CallContent::new(
                 &self.local,
                 &self.flow,
+                &self.observer,
                 usize::MAX,
                 Identify::Never,
                 sources,

@@ -91,6 +91,28 @@ pub(crate) fn next(
     })
 }
 
+/// When a message that a callback wants to see again at `due` comes again: then, but for one more look
+/// when it has waited for as long as it may.
+///
+/// # Errors
+/// It had that look, and is given up: why, for people.
+pub(crate) fn wait(
+    policy: &RetryPolicy,
+    delivery: &Delivery,
+    due: i64,
+    now: Timestamp,
+) -> Result<i64, String> {
+    if policy.wait_max.is_zero() {
+        return Ok(due);
+    }
+    let last = later(delivery.born(), policy.wait_max);
+    if last <= now.as_millisecond() {
+        let age = delivery.born().age_at(now).as_secs();
+        return Err(format!("given up after waiting for {age}s, `waitMax`"));
+    }
+    Ok(due.min(last))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -98,7 +120,7 @@ mod tests {
     use flow_config::RetryPolicy;
     use flow_message::{Message, Timestamp};
 
-    use super::{Next, backoff, next, retry_delay};
+    use super::{Next, backoff, next, retry_delay, wait};
     use crate::delivery::{Delivery, Floor, Inner, Origin};
     use crate::ports::{Failure, Item};
 
@@ -155,6 +177,29 @@ mod tests {
         assert_eq!(
             retry_delay(0, Some(forever), 0.0),
             Duration::from_secs(86_400)
+        );
+    }
+
+    #[test]
+    fn waiting_ends_with_one_last_look() {
+        let wait_at = |days: u64, due_day: i64, second: i64| {
+            let policy = RetryPolicy {
+                wait_max: Duration::from_secs(days * 86_400),
+                ..RetryPolicy::new(3, Duration::from_secs(60))
+            };
+            let delivery = tried(0);
+            let now = Timestamp::from_unix(1_000 + second, 0);
+            let due = 1_000_000 + due_day * 86_400_000;
+            let end = wait(&policy, &delivery, due, now);
+            let _ = delivery.back();
+            end.map(|due| (due - 1_000_000) / 86_400_000)
+        };
+        assert_eq!(wait_at(0, 900, 899 * 86_400), Ok(900), "no limit");
+        assert_eq!(wait_at(7, 3, 2 * 86_400), Ok(3));
+        assert_eq!(wait_at(7, 8, 7 * 86_400 - 1), Ok(7), "a last look");
+        assert_eq!(
+            wait_at(7, 8, 7 * 86_400),
+            Err("given up after waiting for 604800s, `waitMax`".into())
         );
     }
 

@@ -142,7 +142,12 @@ impl Finisher {
                 self.failed(delivery, &failure, together, now)
             }
             Some(JobEnd::Wait(due)) => held(delivery, due, "younger than `fileAgeMin`"),
-            Some(JobEnd::Held(due, reason)) => held(delivery, due, &reason),
+            Some(JobEnd::Held(due, reason)) => {
+                match retry::wait(&self.shared.flow.retry, &delivery, due, now) {
+                    Ok(due) => held(delivery, due, &reason),
+                    Err(given_up) => delivery.dead(format!("{reason} ({given_up})")),
+                }
+            }
             Some(JobEnd::Duplicate(index)) => match earlier(index).map(|ended| &ended.end) {
                 Some(End::Settled(_)) => {
                     let reason = "duplicate: seen in the same batch".to_owned();

@@ -450,8 +450,9 @@ impl Worker<'_> {
         let sources = lives
             .map(|live| (live.item.id, source(&live.item, &live.meta)))
             .collect();
-        let (local, flow) = (&self.shared.local, &self.shared.flow);
-        CallContent::new(local, flow, callback, identify, sources)
+        let shared = self.shared;
+        let (local, flow, observer) = (&shared.local, &shared.flow, &shared.observer);
+        CallContent::new(local, flow, observer, callback, identify, sources)
     }
 
     async fn download(

@@ -133,6 +133,39 @@ async fn waiting_is_no_failure_and_loses_no_try() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_too_long_is_given_up() {
+    let mut bench = Bench::new();
+    bench.flow.retry.wait_max = Duration::from_secs(100);
+    let mut plugin = gatherer(&["x"]);
+    plugin.after_accept = Some(Arc::new(|batch, _| {
+        let wait = || Verdict::Wait {
+            after: Duration::from_secs(70),
+            reason: "not before noon".into(),
+        };
+        Ok(batch.iter().map(|_| wait()).collect())
+    }));
+    bench.with_queue = false;
+    bench.plugin(plugin);
+    // The last look is as late as it may be, though the plugin wanted a later one.
+    for (second, due) in [(0, 70), (71, 100)] {
+        bench.offset = Duration::from_secs(second);
+        let counts = bench.once().await.unwrap();
+        assert_eq!((counts.retrying, counts.dead), (1, 0), "{second}");
+        let entry = &bench.store().list(Shelf::Retry, 0, 9).unwrap()[0];
+        assert_eq!(entry.at.as_second(), support::START + due);
+    }
+    bench.offset = Duration::from_secs(101);
+    let counts = bench.once().await.unwrap();
+    assert_eq!((counts.retrying, counts.dead), (0, 1));
+    assert_eq!(bench.store().count(Shelf::Retry).unwrap(), 0);
+    let dead = bench.store().list(Shelf::Dead, 0, 9).unwrap();
+    assert_eq!(
+        dead[0].reason,
+        "not before noon (given up after waiting for 101s, `waitMax`)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_failing_part_takes_the_whole_mail_to_retry() {
     let mut bench = Bench::new();
     bench.flow.download = true;

@@ -5,15 +5,20 @@
 //! hashing costs the transfer no time and no disk holds up the transfers beside it. A transfer that
 //! waits for its server occupies no thread.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use flow_runtime::ports::{ContentWriter, Failure};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Bytes written on the spot before a writer moves to threads of its own.
 const SMALL: u64 = 256 << 10;
 /// Bytes of one such piece: large enough that switching costs nothing, small enough that a hundred
 /// transfers at once hold little.
 const PIECE: usize = 1 << 20;
+/// Bytes that came are written by then, however few: the writer says that they move.
+const SOON: Duration = Duration::from_secs(1);
 
 type Writer = Box<dyn ContentWriter>;
 
@@ -22,6 +27,8 @@ pub(crate) struct Sink {
     place: Place,
     pending: Vec<Bytes>,
     pending_bytes: usize,
+    /// When pieces were last sent away.
+    sent: Option<Instant>,
     written: u64,
 }
 
@@ -37,6 +44,7 @@ impl Sink {
             place: Place::Here(writer),
             pending: Vec::new(),
             pending_bytes: 0,
+            sent: None,
             written: 0,
         }
     }
@@ -55,9 +63,12 @@ impl Sink {
         }
         self.pending_bytes += data.len();
         self.pending.push(data);
-        if self.pending_bytes < PIECE {
+        let now = Instant::now();
+        let sent = *self.sent.get_or_insert(now);
+        if self.pending_bytes < PIECE && now.duration_since(sent) < SOON {
             return Ok(());
         }
+        self.sent = Some(now);
         self.send_away().await
     }
 

@@ -16,13 +16,15 @@ use crate::stop::Exit;
 #[command(after_long_help = "\
 Reads each flow, what it includes, credentials.conf and the manifests of the plugins it names, and \
 reports everything it finds: unknown options, wrong units, rules that can't match, missing \
-credentials. Nothing is started and nothing is asked over the network. With no names, files that look \
-like flows and are passed over (`.yml`, `.conf`, a directory that is no kind) are named on stderr.
+credentials. Nothing is started and nothing is asked over the network. With no names, users.yaml is \
+read as well, as `flow declare --users` would, and files that look like flows and are passed over \
+(`.yml`, `.conf`, a directory that is no kind) are named on stderr.
 
 Findings go to stdout, the summary to stderr; with it, for each plugin that is not shipped, what it \
 asks for and what the flow allows it. With --format json, stdout is one array of
 {\"flow\", \"code\", \"severity\", \"file\", \"line\", \"column\", \"length\", \"message\", \"label\", \"notes\", \"hints\"}; \
-`severity` is `error` or `warning`, `line` and `column` count from 1 and may be null.
+`severity` is `error` or `warning`, `line` and `column` count from 1 and may be null, as `flow` is for \
+users.yaml.
 
 Examples:
   flow check                    every flow
@@ -61,6 +63,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             context.console.talk(&format!("warning: {text}"));
         }
     }
+    let users = match args.flows.is_empty() {
+        true => engine.check_users(),
+        false => None,
+    };
     let mut checked = Vec::new();
     for name in names {
         let report = context.report(&engine, &name, &args.set.set)?;
@@ -74,12 +80,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.format.is_json() {
         context
             .console
-            .print(&serde_json::to_string_pretty(&rows(&checked)?)?)?;
+            .print(&serde_json::to_string_pretty(&rows(&checked, users.as_ref())?)?)?;
     } else {
-        let texts: Vec<String> = checked
-            .iter()
-            .filter(|(_, report)| !report.is_empty())
-            .map(|(_, report)| report.render(context.console.paint().is_on()))
+        let reports = checked.iter().map(|(_, report)| report);
+        let texts: Vec<String> = reports
+            .chain(&users)
+            .filter(|report| !report.is_empty())
+            .map(|report| report.render(context.console.paint().is_on()))
             .collect();
         context.console.print(&texts.join("\n"))?;
     }
@@ -88,7 +95,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             introduce(&engine, name, args, context)?;
         }
     }
-    let (exit, summary) = summary(&checked);
+    let (exit, summary) = summary(&checked, users.as_ref());
     context.console.talk(&summary);
     Ok(exit)
 }
@@ -120,9 +127,13 @@ fn introduce(engine: &Engine, name: &str, args: &Args, context: &Context) -> any
     Ok(())
 }
 
-fn rows(checked: &[(String, Report)]) -> serde_json::Result<Vec<serde_json::Value>> {
+fn rows(
+    checked: &[(String, Report)],
+    users: Option<&Report>,
+) -> serde_json::Result<Vec<serde_json::Value>> {
     let mut rows = Vec::new();
-    for (name, report) in checked {
+    let flows = checked.iter().map(|(name, report)| (Some(name), report));
+    for (name, report) in flows.chain(users.map(|report| (None, report))) {
         for finding in report.findings() {
             let mut row = serde_json::to_value(finding)?;
             if let Some(row) = row.as_object_mut() {
@@ -136,17 +147,15 @@ fn rows(checked: &[(String, Report)]) -> serde_json::Result<Vec<serde_json::Valu
     Ok(rows)
 }
 
-fn summary(checked: &[(String, Report)]) -> (Exit, String) {
-    let flows = plural(checked.len() as u64, "flow");
-    let findings: usize = checked
-        .iter()
-        .map(|(_, report)| report.findings().len())
-        .sum();
-    let errors: usize = checked.iter().map(|(_, report)| report.errors()).sum();
-    let touched = checked
-        .iter()
-        .filter(|(_, report)| !report.is_empty())
-        .count();
+fn summary(checked: &[(String, Report)], users: Option<&Report>) -> (Exit, String) {
+    let mut flows = plural(checked.len() as u64, "flow");
+    if users.is_some() {
+        flows.push_str(" and users.yaml");
+    }
+    let reports = || checked.iter().map(|(_, report)| report).chain(users);
+    let findings: usize = reports().map(|report| report.findings().len()).sum();
+    let errors: usize = reports().map(Report::errors).sum();
+    let touched = reports().filter(|report| !report.is_empty()).count();
     let exit = if errors > 0 { Exit::No } else { Exit::Done };
     if findings == 0 {
         return (exit, format!("{flows} checked, nothing found"));
@@ -198,7 +207,7 @@ mod tests {
         );
         let check = |checked: &[&(String, Report)], exit, text: &str| {
             let checked: Vec<_> = checked.iter().map(|c| (*c).clone()).collect();
-            assert_eq!(summary(&checked), (exit, text.to_owned()));
+            assert_eq!(summary(&checked, None), (exit, text.to_owned()));
         };
         check(&[&clean], Exit::Done, "1 flow checked, nothing found");
         check(
@@ -211,6 +220,29 @@ mod tests {
             Exit::No,
             "3 flows checked, 2 errors and 1 warning in 2",
         );
+    }
+
+    #[test]
+    fn users_count_beside_the_flows() {
+        let clean = [("flow/a".to_owned(), Report::default())];
+        let wrong = Report::from(vec![finding(Severity::Error)]);
+        assert_eq!(
+            summary(&clean, Some(&Report::default())),
+            (
+                Exit::Done,
+                "1 flow and users.yaml checked, nothing found".to_owned()
+            )
+        );
+        assert_eq!(
+            summary(&clean, Some(&wrong)),
+            (
+                Exit::No,
+                "1 flow and users.yaml checked, 1 error in 1".to_owned()
+            )
+        );
+        let rows = rows(&clean, Some(&wrong)).expect("findings serialise");
+        assert_eq!(rows.len(), 1);
+        assert!(rows[0]["flow"].is_null());
     }
 
     #[test]
@@ -227,7 +259,7 @@ mod tests {
             "poll/mail".to_owned(),
             Report::from(vec![finding(Severity::Error)]),
         )];
-        let rows = rows(&checked).expect("findings serialise");
+        let rows = rows(&checked, None).expect("findings serialise");
         insta::assert_snapshot!(serde_json::to_string_pretty(&rows).expect("values serialise"));
     }
 }

@@ -31,8 +31,10 @@ pub enum NodupeBasis {
 pub struct RetryPolicy {
     /// Tries before a message is given up; zero: no limit.
     pub attempts: u32,
-    /// Age at which a message is given up; zero: never.
+    /// Age at which a message that fails is given up; zero: never.
     pub ttl: Duration,
+    /// Age at which a message that plugins have wait is given up; zero: never.
+    pub wait_max: Duration,
     /// Whether a message tried again passes the filters again.
     pub refilter: bool,
     /// Whether a flow that ends by itself first waits until nothing is left to try.
@@ -45,6 +47,7 @@ impl RetryPolicy {
         Self {
             attempts,
             ttl,
+            wait_max: Duration::ZERO,
             refilter: false,
             empty_before_exit: false,
         }

@@ -3,13 +3,22 @@
 //! A broker that can't be asked fails its own users and no others.
 
 use flow_broker::management::{Change, Management, Options, User};
-use flow_config::{BrokerUsers, Credentials, Role, SafeUrl};
+use flow_config::{BrokerUsers, Credentials, Report, Role, SafeUrl};
 
 use super::topology::{Became, Piece, What};
 use crate::background::words::words;
 use crate::{Engine, Error};
 
 impl Engine {
+    /// What is wrong with `users.yaml`; none where there is no such file. Asks no broker.
+    pub fn check_users(&self) -> Option<Report> {
+        match self.source().users() {
+            Ok(brokers) if brokers.is_empty() => None,
+            Ok(_) => Some(Report::default()),
+            Err(report) => Some(report),
+        }
+    }
+
     /// Makes the users of `users.yaml`; with `dry` only finds out what there is to do.
     ///
     /// # Errors

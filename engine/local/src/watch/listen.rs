@@ -240,6 +240,13 @@ impl Listener {
             return;
         };
         let left = self.left.swap_remove(at);
+        if !self.shared.announcer.options.events.rename {
+            // As if it had left for where nobody looks, and come from there.
+            self.gone(&left);
+            self.settle_name(wd, name);
+            self.came(wd, path, directory, now);
+            return;
+        }
         let (from, child) = {
             let tree = self.shared.tree();
             let from = tree.path(left.parent).map(|path| path.join(&left.name));

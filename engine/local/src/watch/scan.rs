@@ -155,9 +155,15 @@ impl Scanner {
                 Some(Entered::Known(wd)) => (wd, visit.announce),
                 Some(Entered::Seen(wd)) if visit.again => (wd, visit.announce),
                 Some(Entered::Moved(wd, old)) => {
-                    let path = visit.path.clone();
-                    self.shared.pending().rename(old, path, true, Moment::now());
-                    (wd, visit.announce)
+                    let (path, now) = (visit.path.clone(), Moment::now());
+                    if self.shared.announcer.options.events.rename {
+                        self.shared.pending().rename(old, path, true, now);
+                        (wd, visit.announce)
+                    } else {
+                        self.shared.pending().remove(old, true, now);
+                        self.push(path, Op::Mkdir);
+                        (wd, Announce::All)
+                    }
                 }
                 // Below another path, or through another link; or the kernel told of it.
                 Some(Entered::Seen(_)) | None => continue,

@@ -12,10 +12,11 @@ use flow_message::{Identity, Inline, InlineEncoding, Message, Timestamp};
 use super::commit::with_hash;
 use super::file::{BytesReader, Draft, open};
 use super::held::Sheet;
+use super::moving::{self, Moving};
 use super::{Held, Identify, Local, Method, Stored, Written};
 use crate::filter::{self, Placed, Roots};
 use crate::nodupe::short_hash;
-use crate::ports::{Content, ContentReader, ContentWriter, Failure, Location};
+use crate::ports::{Content, ContentReader, ContentWriter, Failure, Location, Observer};
 
 /// Where the content of a message is.
 #[derive(Debug, Default)]
@@ -74,14 +75,15 @@ pub(crate) struct Derivation {
 }
 
 /// The content of the messages of one call.
-#[derive(Debug)]
 pub(crate) struct CallContent {
     local: Arc<Local>,
     flow: Arc<Flow>,
+    observer: Arc<dyn Observer>,
     /// Whose call it is.
     callback: usize,
     identify: Identify,
-    sources: HashMap<u64, Source>,
+    /// Shared with the writers, which say what they write.
+    sources: Arc<HashMap<u64, Source>>,
     finished: Arc<Mutex<HashMap<u64, Finished>>>,
 }
 
@@ -89,6 +91,7 @@ impl CallContent {
     pub(crate) fn new(
         local: &Arc<Local>,
         flow: &Arc<Flow>,
+        observer: &Arc<dyn Observer>,
         callback: usize,
         identify: Identify,
         sources: HashMap<u64, Source>,
@@ -96,9 +99,10 @@ impl CallContent {
         Arc::new(Self {
             local: Arc::clone(local),
             flow: Arc::clone(flow),
+            observer: Arc::clone(observer),
             callback,
             identify,
-            sources,
+            sources: Arc::new(sources),
             finished: Arc::default(),
         })
     }
@@ -120,10 +124,15 @@ impl CallContent {
         sheet: Sheet,
         derivation: Option<Derivation>,
     ) -> Box<dyn ContentWriter> {
+        let source = self.sources.get(&id);
+        let announced = source.and_then(|source| source.message.size);
+        let total = announced.filter(|_| derivation.is_none());
         Box::new(Writer {
             sheet: Some(sheet),
             item: id,
             derivation,
+            sources: Arc::clone(&self.sources),
+            moving: Moving::new(&self.observer, total.unwrap_or_default()),
             handle: self.local.handle(),
             finished: Arc::clone(&self.finished),
         })
@@ -208,7 +217,10 @@ impl Content for CallContent {
             return Ok((Box::new(reader), held.size()));
         }
         if let Some(path) = &source.path {
-            return open(path);
+            let (reader, size) = open(path)?;
+            let name = &source.message.rel_path;
+            let reader = moving::told(reader, size, name, &self.observer);
+            return Ok((reader, size));
         }
         if let Some(inline) = &source.message.content {
             let bytes = decode_inline(inline)?;
@@ -293,14 +305,32 @@ struct Writer {
     sheet: Option<Sheet>,
     item: u64,
     derivation: Option<Derivation>,
+    sources: Arc<HashMap<u64, Source>>,
+    moving: Moving,
     handle: u64,
     finished: Arc<Mutex<HashMap<u64, Finished>>>,
+}
+
+/// What people know the content of a writer by.
+fn name_of<'a>(
+    derivation: Option<&'a Derivation>,
+    sources: &'a HashMap<u64, Source>,
+    item: u64,
+) -> &'a str {
+    match (derivation, sources.get(&item)) {
+        (Some(derivation), _) => &derivation.placed.location.filename,
+        (None, Some(source)) => &source.message.rel_path,
+        (None, None) => "",
+    }
 }
 
 impl ContentWriter for Writer {
     fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
         let sheet = self.sheet.take().ok_or_else(broken)?;
         self.sheet = Some(sheet.write(data)?);
+        let (derivation, sources) = (self.derivation.as_ref(), &self.sources);
+        self.moving
+            .moved(data.len(), || name_of(derivation, sources, self.item));
         Ok(())
     }
 
@@ -309,10 +339,13 @@ impl ContentWriter for Writer {
             sheet,
             item,
             derivation,
+            sources,
+            mut moving,
             handle,
             finished,
         } = *self;
         let written = sheet.ok_or_else(broken)?.finish()?;
+        moving.ended(|| name_of(derivation.as_ref(), &sources, item));
         lock(&finished).insert(
             handle,
             Finished {

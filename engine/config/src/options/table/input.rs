@@ -170,7 +170,7 @@ pub(super) static INPUT: &[OptionDoc] = &[
         "qos",
         T::Count,
         "Quality of service of MQTT, consumed and posted. With 0 a lost connection loses messages. 2 is \
-         not spoken: what it is for, flow does with keys.",
+         refused: what it is for, flow does with keys.",
         "0",
     )
     .default("1")

@@ -41,7 +41,8 @@ pub(super) static FILTERS: &[OptionDoc] = &[
         "fileEvents",
         T::Words,
         "What is announced, or carried out; other messages are rejected. Content that is new or has \
-         changed is `create` or `modify`.",
+         changed is `create` or `modify`. A watch without `rename` announces what is renamed as removed \
+         and new.",
         "[create, modify, link]",
     )
     .only(CARRIES_OUT)
@@ -307,7 +308,7 @@ pub(super) static TRANSFER: &[OptionDoc] = &[
     of(
         "inline",
         T::Flag,
-        "Whether small content travels in messages.",
+        "Whether small content travels in messages; refused with a `post_format` other than v03.",
         "on",
     )
     .only(WITH_CONTENT)
@@ -373,8 +374,8 @@ pub(super) static TRANSFER: &[OptionDoc] = &[
     of(
         "ftpFilenameEncoding",
         T::Choice,
-        "What an FTP server's file names are written in.",
-        "latin-1",
+        "What an FTP server's file names are written in. Only `utf-8` is spoken; `latin-1` is refused.",
+        "utf-8",
     )
     .only(SPEAKS)
     .default("utf-8")

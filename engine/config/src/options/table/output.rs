@@ -76,7 +76,7 @@ pub(super) static OUTPUT: &[OptionDoc] = &[
         "persistent",
         T::Flag,
         "Whether messages posted outlive a restart of the broker; for the one built into flow, a power \
-         cut. On MQTT the server decides.",
+         cut. On MQTT the server decides, and `off` is refused.",
         "off",
     )
     .default("on"),

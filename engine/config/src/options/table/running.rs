@@ -46,6 +46,14 @@ pub(super) static RETRY: &[OptionDoc] = &[
         "what failed for two days needs a person; it is kept with the dead letters",
     ),
     of(
+        "waitMax",
+        T::Duration,
+        "How long plugins may have a message wait, since it first came here; then it is given up and kept \
+         with the dead letters; `none`: without end.",
+        "30d",
+    )
+    .default("7d"),
+    of(
         "retry_refilter",
         T::Flag,
         "Whether a message that is tried again passes `filters` again. Without it one that was accepted \
