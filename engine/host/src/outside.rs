@@ -15,6 +15,7 @@ use flow_runtime::ports::{Callback, Clock, Failure, Lines};
 
 use crate::bindings::flow::plugin::types as wit;
 use crate::secrets::Secrets;
+use crate::upload::Upload;
 
 /// Why nothing came from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub trait Peer: Send {
     fn set_timeout(&mut self, _timeout: Duration) {}
 }
 
-/// An HTTP request of a guest, its body in memory.
+/// An HTTP request of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HttpRequest {
     /// `GET`, …
@@ -77,10 +78,8 @@ pub struct HttpRequest {
     pub url: String,
     /// In order.
     pub headers: Vec<(String, String)>,
-    /// Empty: none.
+    /// Empty: none, or it is an [`Upload`].
     pub body: Vec<u8>,
-    /// The body is content, which a redirect is not given again.
-    pub once: bool,
     /// How long it may take; none: the flow's `timeout`.
     pub timeout: Option<Duration>,
 }
@@ -101,8 +100,13 @@ pub struct HttpResponse {
 pub trait Outside: Send + Sync {
     /// Opens a connection to `host:port`, speaking TLS from the start if `tls`.
     async fn connect(&self, host: &str, port: u16, tls: bool) -> Result<Box<dyn Peer>, Failed>;
-    /// Sends a request. A response of any status is a success.
-    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, Failed> {
+    /// Sends a request, its body being `upload` where there is one. A response of any status is a
+    /// success.
+    async fn http(
+        &self,
+        request: HttpRequest,
+        _upload: Option<Upload>,
+    ) -> Result<HttpResponse, Failed> {
         Err(Failed::Failure(Failure::Config(format!(
             "nothing answers HTTP requests here, so {} {} went nowhere",
             request.method, request.url

@@ -17,7 +17,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::error::Error;
 use crate::grants::Grants;
 use crate::imports::content::{Reader, Writer};
-use crate::imports::http::BODY;
+use crate::imports::wasi_http::WasiHttp;
+use crate::journey::BODY;
 use crate::meter::Meter;
 use crate::outside::Place;
 use crate::redact::Redactor;
@@ -100,6 +101,7 @@ impl Metrics {
 /// The data of one instance's store.
 pub(crate) struct Guest {
     wasi: WasiCtx,
+    pub(crate) wasi_http: WasiHttp,
     pub(crate) table: ResourceTable,
     pub(crate) limiter: Limiter,
     pub(crate) meter: Arc<Meter>,
@@ -227,6 +229,7 @@ impl Guest {
         let meter = Meter::new(limits.deadline);
         let guest = Self {
             wasi,
+            wasi_http: WasiHttp::new(setup, place, &meter, &voice),
             table,
             limiter: Limiter {
                 memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
@@ -286,6 +289,7 @@ impl Guest {
     /// A call ended: content handles the guest kept are of no use any more.
     pub(crate) fn end(&mut self) {
         self.voice.leave();
+        self.wasi_http.end();
         for handle in std::mem::take(&mut self.call.opened) {
             let Ok(resource) = self.table.get_any_mut(handle) else {
                 continue;

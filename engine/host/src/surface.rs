@@ -187,11 +187,13 @@ const CALLED: [&str; 11] = [
     "line",
 ];
 
-/// WASI 0.2 packages that are linked, though empty.
-const PROVIDED: [&str; 6] = [
+/// WASI 0.2 that is linked, most of it empty.
+const PROVIDED: [&str; 8] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
     "wasi:io/",
     "wasi:random/",
     "wasi:sockets/",

@@ -44,6 +44,7 @@ pub(crate) struct Usage {
     plugin: String,
     entries: [Entry; ENTRIES.len()],
     memory: AtomicU64,
+    requests: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
     silenced: AtomicU64,
@@ -132,6 +133,11 @@ impl Usage {
         }
     }
 
+    /// An HTTP request went out.
+    pub(crate) fn asked(&self) {
+        add(&self.requests, 1);
+    }
+
     pub(crate) fn received(&self, bytes: usize) {
         add(&self.received, bytes as u64);
     }
@@ -150,6 +156,7 @@ impl Usage {
         PluginUse {
             plugin: self.plugin.clone(),
             memory: get(&self.memory),
+            requests: get(&self.requests),
             received: get(&self.received),
             sent: get(&self.sent),
             silenced: get(&self.silenced),

@@ -19,6 +19,8 @@ pub struct PluginUse {
     pub plugin: String,
     /// Most bytes of memory one instance had.
     pub memory: u64,
+    /// HTTP requests it made, redirects that were followed among them.
+    pub requests: u64,
     /// Bytes that came over its connections, and as answers to its requests.
     pub received: u64,
     /// Bytes it sent over its connections, and as bodies of its requests.
@@ -56,6 +58,7 @@ impl PluginUse {
     /// Adds what the same plugin used elsewhere, or before.
     pub fn add(&mut self, other: &Self) {
         self.memory = self.memory.max(other.memory);
+        self.requests += other.requests;
         self.received += other.received;
         self.sent += other.sent;
         self.silenced += other.silenced;

@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use flow_host::{Failed, HttpRequest, HttpResponse, Outside, Peer};
+use flow_host::{Failed, HttpRequest, HttpResponse, Outside, Peer, Upload};
 use flow_runtime::ports::Failure;
 
 use super::case::{self, Answer, Dialled, Exchange, Turn};
 use super::compare::{self, Difference};
 use super::stage::lock;
 use super::told;
+
+/// Bytes of a streamed body that are held to be compared.
+const LARGEST: usize = 16 << 20;
 
 /// Everybody a plugin may talk to.
 #[derive(Debug, Default)]
@@ -133,7 +136,19 @@ impl Outside for Peers {
         }))
     }
 
-    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, Failed> {
+    async fn http(
+        &self,
+        mut request: HttpRequest,
+        upload: Option<Upload>,
+    ) -> Result<HttpResponse, Failed> {
+        if let Some(upload) = upload {
+            let (body, size) = upload.beginning(LARGEST).await?;
+            if size > body.len() as u64 {
+                let text = format!("a test compares bodies up to 16 MiB, and this has {size} bytes");
+                return Err(Failure::Permanent(text).into());
+            }
+            request.body = body;
+        }
         let mut waiting = lock(&self.http);
         let found = waiting
             .iter()

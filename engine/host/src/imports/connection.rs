@@ -24,6 +24,7 @@ use crate::grants::Address;
 use crate::outside::{Failed, HttpRequest, HttpResponse, Outside, Peer};
 use crate::store::{Guest, Interrupt, Setup};
 use crate::tls;
+use crate::upload::Upload;
 
 /// Longest time limit a guest may set for a read or write: servers that push let half an hour pass.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -241,8 +242,12 @@ impl Outside for Network {
         Ok(Box::new(Direct { stream, trust }))
     }
 
-    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, Failed> {
-        Ok(super::http::whole(&self.0, request).await?)
+    async fn http(
+        &self,
+        request: HttpRequest,
+        upload: Option<Upload>,
+    ) -> Result<HttpResponse, Failed> {
+        Ok(super::http::through(&self.0, request, upload).await?)
     }
 }
 

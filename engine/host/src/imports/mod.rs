@@ -10,6 +10,7 @@ mod metrics;
 mod secret;
 mod state;
 mod submit;
+pub(crate) mod wasi_http;
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
@@ -35,6 +36,7 @@ pub(crate) const INTERFACES: [&str; 10] = [
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     plugin::types::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     plugin::metrics::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;

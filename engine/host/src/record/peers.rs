@@ -1,6 +1,6 @@
 //! Connections and requests, real and written down.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Instance, content, form};
 use crate::outside::{Failed, HttpRequest, HttpResponse, Outside, Peer};
+use crate::upload::Upload;
 
 /// Fields of a JSON answer that are credentials.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
@@ -74,22 +75,37 @@ impl Outside for Recorded {
         }
     }
 
-    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, Failed> {
-        let body = &request.body[..request.body.len().min(content::MOST as usize)];
-        let asked = json!({
-            "method": request.method,
-            "url": request.url,
-            "headers": request.headers,
-            "body": form::bytes(&self.instance.scrubber().clean(body)),
-            "size": request.body.len(),
+    async fn http(
+        &self,
+        request: HttpRequest,
+        upload: Option<Upload>,
+    ) -> Result<HttpResponse, Failed> {
+        let sent = Arc::new(Mutex::new(Sent::default()));
+        lock(&sent).add(&request.body);
+        let upload = upload.map(|upload| {
+            let sent = Arc::clone(&sent);
+            upload.seen_by(move |data| lock(&sent).add(data))
         });
-        let mut line = json!({ "http": asked });
+        let (method, url) = (request.method.clone(), request.url.clone());
+        let headers = request.headers.clone();
+        // How far an upload came is known in the end only.
+        let asked = || {
+            let sent = lock(&sent);
+            json!({
+                "method": method,
+                "url": url,
+                "headers": headers,
+                "body": form::bytes(&self.instance.scrubber().clean(&sent.beginning)),
+                "size": sent.size,
+            })
+        };
         let guard = Dropped::new(|| {
-            let given_up = json!({ "http": asked, "fails": { "interrupted": true } });
+            let given_up = json!({ "http": asked(), "fails": { "interrupted": true } });
             self.instance.note(given_up);
         });
-        let answer = self.real.http(request).await;
+        let answer = self.real.http(request, upload).await;
         guard.done();
+        let mut line = json!({ "http": asked() });
         match &answer {
             Ok(response) => {
                 self.learn(response);
@@ -104,6 +120,25 @@ impl Outside for Recorded {
         self.instance.note(line);
         answer
     }
+}
+
+/// What went out as a body: what is kept of it, and how much it was.
+#[derive(Default)]
+struct Sent {
+    beginning: Vec<u8>,
+    size: u64,
+}
+
+impl Sent {
+    fn add(&mut self, data: &[u8]) {
+        let room = (content::MOST as usize).saturating_sub(self.beginning.len());
+        self.beginning.extend_from_slice(&data[..data.len().min(room)]);
+        self.size += data.len() as u64;
+    }
+}
+
+fn lock(sent: &Mutex<Sent>) -> MutexGuard<'_, Sent> {
+    sent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct RecordedPeer {

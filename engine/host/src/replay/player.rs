@@ -19,6 +19,7 @@ use super::desk;
 use super::peer::{PlayedPeer, Tape};
 use super::session::{Call, Made, Session};
 use crate::outside::{Failed, HttpRequest, HttpResponse, Outside, Peer, Place, Senses};
+use crate::upload::Upload;
 use crate::record::content::{Copy, MOST, Sum};
 use crate::record::form::{self, Written};
 use crate::record::senses::public;
@@ -303,7 +304,19 @@ impl Outside for Player {
         Ok(Box::new(PlayedPeer { player, number }))
     }
 
-    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, Failed> {
+    async fn http(
+        &self,
+        request: HttpRequest,
+        upload: Option<Upload>,
+    ) -> Result<HttpResponse, Failed> {
+        let (body, size) = match upload {
+            Some(upload) => upload.beginning(MOST as usize).await?,
+            None => {
+                let size = request.body.len();
+                let beginning = &request.body[..size.min(MOST as usize)];
+                (beginning.to_vec(), size as u64)
+            }
+        };
         let mut script = self.script();
         let name = format!("{} {}", request.method, request.url);
         script.asked.push(name.clone());
@@ -311,7 +324,6 @@ impl Outside for Player {
             let then = event.get("http")?;
             (request_name(then) == name).then(|| http_body(then))
         };
-        let body = &request.body[..request.body.len().min(MOST as usize)];
         let found = script
             .take(|event| known(event).is_some_and(|then| then == body))
             .or_else(|| script.take(|event| known(event).is_some()));
@@ -328,8 +340,10 @@ impl Outside for Player {
             );
             script.differs(format!("{name} headers: {then}, now {now}"));
         }
-        if let Some(difference) = compare::bytes(&format!("{name} body"), &http_body(then), body) {
+        if let Some(difference) = compare::bytes(&format!("{name} body"), &http_body(then), &body) {
             script.differs(difference);
+        } else if let Some(then) = then["size"].as_u64().filter(|then| *then != size) {
+            script.differs(format!("{name} body: {then} bytes, now {size}"));
         }
         if let Some(failed) = fails(&found) {
             return Err(failed);
