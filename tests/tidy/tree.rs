@@ -127,6 +127,15 @@ fn what_was_released_of_the_contract_does_not_change() {
 }
 
 #[test]
+fn plugins_of_what_was_released_of_the_contract_still_fit() {
+    let breaks = flow_xtask::contract_breaks(&root()).expect("the contract can be read");
+    expect_none(
+        "within a minor version the contract only grows (plugins/CONTRACT.md, Versions)",
+        &breaks,
+    );
+}
+
+#[test]
 fn every_example_has_a_first_comment() {
     let mut violations = Vec::new();
     for path in files("sr-configs", &["yaml", "conf"]) {

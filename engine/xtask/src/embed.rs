@@ -69,8 +69,15 @@ pub fn embed_catalogue(file: &Path, configs: &Path) -> Result<()> {
     write(file, &text)
 }
 
-/// Folders that hold what was built or fetched, never sources.
-const BUILT: [&str; 5] = ["target", "node_modules", "__pycache__", "dist", "build"];
+/// Folders that hold what was built or fetched, or is of the past: never sources.
+const BUILT: [&str; 6] = [
+    "target",
+    "node_modules",
+    "__pycache__",
+    "dist",
+    "build",
+    "released",
+];
 
 /// Writes `pub static NAME: &[(&str, &str)]` to `file`: every file below the named parts of `root`,
 /// by its path below `root`, sorted. A part is a file or a folder; hidden and built things are left

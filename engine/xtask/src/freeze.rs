@@ -2,13 +2,15 @@
 //!
 //! Two things are kept and never changed again: the WIT files as they were, in
 //! `plugins/wit/released/<major>.<minor>/`, and a plugin that uses all of them, built that day, as
-//! `tests/compat/<version>.wasm`. The tests run every kept plugin in today's host.
+//! `tests/compat/<version>.wasm`. The tests run every kept plugin in today's host, and compare
+//! today's files with those kept.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::guests::{Profile, build_example_guests};
+use crate::wit;
 
 /// Bytes of a kept plugin, at most: they stay in the repository for ever.
 const LARGEST: u64 = 192 << 10;
@@ -24,11 +26,12 @@ pub struct Frozen {
     pub plugin: PathBuf,
 }
 
-/// Keeps the contract in `root`, the repository, as it is now; guests are built below `target`.
+/// Keeps the contract in `root`, the repository, as it is now; guests are built below `target`. What
+/// was kept before stays as it is.
 ///
 /// # Errors
-/// This version was kept before and is not the same any more, the guests do not build, or files
-/// can't be written.
+/// This version was kept before and is not the same any more, or breaks plugins of an earlier one;
+/// the guests do not build, or files can't be written.
 pub fn freeze_contract(root: &Path, target: &Path) -> Result<Frozen> {
     let current = root.join("plugins/wit");
     let version = version(&current)?;
@@ -42,6 +45,20 @@ pub fn freeze_contract(root: &Path, target: &Path) -> Result<Frozen> {
              `VERSION` in engine/host/src/surface.rs the same",
             changed.join(", ")
         );
+    }
+    let breaks = contract_breaks(root)?;
+    if !breaks.is_empty() {
+        bail!(
+            "plugins made for an earlier {version} would not run: {}",
+            breaks.join("; ")
+        );
+    }
+    if plugin.exists() {
+        return Ok(Frozen {
+            version,
+            wit,
+            plugin,
+        });
     }
     let guests = build_example_guests(&root.join("tests/guests"), target, Profile::Release)?;
     let (_, built) = guests
@@ -79,6 +96,26 @@ pub fn contract_changes(root: &Path) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     changes(&current, &released(&current, &version)?)
+}
+
+/// What of the current contract keeps plugins from running that were made for what was released with
+/// the same first two numbers; empty where nothing was.
+///
+/// # Errors
+/// The files can't be read.
+pub fn contract_breaks(root: &Path) -> Result<Vec<String>> {
+    let current = root.join("plugins/wit");
+    let released = released(&current, &version(&current)?)?;
+    if !released.exists() {
+        return Ok(Vec::new());
+    }
+    let texts = |directory: &Path| -> Result<Vec<String>> {
+        Ok(files(directory)?
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect())
+    };
+    Ok(wit::breaks(&texts(&released)?, &texts(&current)?))
 }
 
 fn released(current: &Path, version: &str) -> Result<PathBuf> {
@@ -150,6 +187,17 @@ mod tests {
         write(&root, "tests/compat/0.3.1.wasm", "");
         let changes = contract_changes(&root).expect("readable");
         assert_eq!(changes, ["types.wit", "old.wit"]);
+        // The next version may be another, if it only adds.
+        write(&wit, "types.wit", "package flow:plugin@0.3.2;\n");
+        write(&kept, "old.wit", "interface old { f: func(); }");
+        assert!(contract_changes(&root).expect("readable").is_empty());
+        let breaks = contract_breaks(&root).expect("readable");
+        assert_eq!(breaks, ["`interface old` is gone"]);
+        let refused = freeze_contract(&root, &root).expect_err("refused");
+        assert!(
+            refused.to_string().ends_with("`interface old` is gone"),
+            "{refused}"
+        );
         std::fs::remove_dir_all(&root).expect("gone");
     }
 }

@@ -7,7 +7,8 @@
 mod embed;
 mod freeze;
 mod guests;
+mod wit;
 
 pub use embed::{Embedded, embed_catalogue, embed_plugins, embed_texts};
-pub use freeze::{Frozen, contract_changes, freeze_contract};
+pub use freeze::{Frozen, contract_breaks, contract_changes, freeze_contract};
 pub use guests::{GUEST_TARGET, Profile, build_example_guests, build_guests, rerun_if_changed};
