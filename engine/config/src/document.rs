@@ -91,7 +91,7 @@ impl Node {
 }
 
 /// Options of a flow that a test of a plugin may set.
-const OF_A_FLOW: [&str; 6] = [
+pub const OF_A_FLOW: [&str; 6] = [
     "allow",
     "pollUrl",
     "sendTo",
