@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use flow_broker::embedded::QueueStatus;
-use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
+use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Proxies, Report, Source};
 use flow_host::{
     Asks, Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource,
     Surroundings, World,
@@ -135,7 +135,7 @@ impl Engine {
             let cache_dir = Some(inner.directories.cache.join("compiled"));
             let host = Host::with_proxies(
                 HostOptions { cache_dir },
-                entrances::proxies(&inner.source.env),
+                Proxies::of_variables(&inner.source.env),
             )?;
             let directory = inner.directories.config.join("plugins");
             Ok(Catalogue::new(host, inner.builtin, Some(directory)))

@@ -58,4 +58,3 @@ pub use record::{Recorder, Recording};
 pub use replay::{Played, ReplayOptions, ReplaySummary, Session};
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;
-pub use web::Proxies;
