@@ -3,6 +3,7 @@
 //! The tables are those of `engine/broker/src/embedded/schema.rs`. Reading them here, and not
 //! through a consumer, shows exactly what a post left behind and changes nothing.
 
+use std::path::Path;
 use std::time::Duration;
 
 use flow_message::{Message, v03};
@@ -24,6 +25,26 @@ pub fn declare(flow: &Flow, exchange: &str) {
     );
     flow.run(&["foreground", SINK, "--once"]).expect(0);
     assert!(queued(flow, exchange).is_empty());
+}
+
+/// Announces a file, or those below a directory, as being at `http://h/` with paths below `base`.
+///
+/// # Panics
+/// When that fails.
+#[track_caller]
+pub fn announce(flow: &Flow, exchange: &str, base: &Path, path: &Path) {
+    let (base, path) = (base.display().to_string(), path.display().to_string());
+    flow.run(&[
+        "post",
+        "--exchange",
+        exchange,
+        "--base-url",
+        "http://h/",
+        "--base-dir",
+        &base,
+        &path,
+    ])
+    .expect(0);
 }
 
 /// The messages waiting in queues bound to `exchange`, oldest first.

@@ -111,6 +111,20 @@ fn refused_credentials_pause_the_flow_and_cost_no_try() {
     assert!(listed.contains("who are you?"), "{listed}");
 }
 
+/// Announces a file whose content is elsewhere, and lets `flow/notify`, which has to know its queue
+/// before, take it.
+#[track_caller]
+fn announce_elsewhere(flow: &Flow) {
+    flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
+    flow.add_flow(
+        "post/news",
+        "path: ${HOME}/news/one\npost_baseDir: ${HOME}\npost_baseUrl: https://elsewhere.example/\npost_exchange: xs_news\n",
+    );
+    flow.write("news/one", b"1");
+    flow.run(&["foreground", "post/news"]).expect(0);
+    flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
+}
+
 #[test]
 fn a_message_without_content_is_sent_as_well() {
     let server = Server::start(|_, _| (200, "", "ok".into()));
@@ -122,14 +136,7 @@ fn a_message_without_content_is_sent_as_well() {
             server.address
         ),
     );
-    flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
-    flow.add_flow(
-        "post/news",
-        "path: ${HOME}/news/one\npost_baseDir: ${HOME}\npost_baseUrl: https://elsewhere.example/\npost_exchange: xs_news\n",
-    );
-    flow.write("news/one", b"1");
-    flow.run(&["foreground", "post/news"]).expect(0);
-    flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
+    announce_elsewhere(&flow);
     let seen = server.seen();
     assert_eq!(
         (seen.len(), seen[0].path(), seen[0].body.as_str()),
@@ -147,14 +154,7 @@ fn requests_go_through_the_proxy_of_the_environment() {
         "exchange: xs_news\nsendTo: courier://partner\npost_exchange: xs_sent\ncallbacks:\n  - plugin: courier\n    target: http://api.example.invalid\n",
     );
     queue::declare(&flow, "xs_sent");
-    flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
-    flow.add_flow(
-        "post/news",
-        "path: ${HOME}/news/one\npost_baseDir: ${HOME}\npost_baseUrl: https://elsewhere.example/\npost_exchange: xs_news\n",
-    );
-    flow.write("news/one", b"1");
-    flow.run(&["foreground", "post/news"]).expect(0);
-    flow.run(&["foreground", "flow/notify", "--once"]).expect(0);
+    announce_elsewhere(&flow);
     assert_eq!(
         proxy.seen()[0].first,
         "POST http://api.example.invalid/news/one HTTP/1.1"

@@ -1,11 +1,9 @@
 //! Starting, stopping, looking.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use flow_testkit::wait;
-use flow_tests::queue;
+use flow_tests::{background, queue};
 
 use crate::scene::{SOON, Scene, is_alive, signal};
 
@@ -222,16 +220,7 @@ fn metrics_are_offered_where_the_environment_says() {
     }
     scene.flow.env("FLOW_METRICS", "127.0.0.1:0");
     scene.run(&["start", "watch/a"], 0);
-    let log = scene.log("flow");
-    let (_, rest) = log.split_once("metrics at http://").expect("it is told");
-    let (address, _) = rest.split_once('/').expect("a path follows");
-    let ask = |path: &str| {
-        let mut stream = TcpStream::connect(address).expect("somebody listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("it is heard");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it is answered");
-        answer
-    };
+    let ask = |path: &str| background::ask(&scene.flow, path);
     let metrics = ask("/metrics");
     assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
     assert!(metrics.contains("watch/a") && metrics.contains("watch/b"));

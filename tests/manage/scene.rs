@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flow_testkit::{Flow, wait};
-use flow_tests::queue;
+pub(crate) use flow_tests::background::{is_alive, kill, signal};
+use flow_tests::{background, queue};
 use serde_json::Value;
 
 /// The longest anything may take on a busy machine.
@@ -21,18 +22,6 @@ impl Drop for Scene {
         if let Some(pid) = self.pid() {
             kill(pid);
         }
-    }
-}
-
-/// `kill -9`.
-pub(crate) fn kill(pid: i32) {
-    signal(pid, rustix::process::Signal::KILL);
-}
-
-/// Sends a signal; who is gone can't be reached.
-pub(crate) fn signal(pid: i32, signal: rustix::process::Signal) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
@@ -126,15 +115,12 @@ impl Scene {
 
     /// The id of the background process, if one lives.
     pub(crate) fn pid(&self) -> Option<i32> {
-        let text = std::fs::read_to_string(self.flow.state_dir().join("flow.lock")).ok()?;
-        let pid: i32 = text.trim().parse().ok()?;
-        is_alive(pid).then_some(pid)
+        background::pid(&self.flow)
     }
 
     /// The log of a flow, or of the process.
     pub(crate) fn log(&self, name: &str) -> String {
-        let path = self.flow.state_dir().join(format!("log/{name}.log"));
-        std::fs::read_to_string(path).unwrap_or_default()
+        background::log(&self.flow, name)
     }
 
     /// Waits for a line in a log.
@@ -148,15 +134,4 @@ impl Scene {
 
 fn text_of(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
-}
-
-/// Whether a process is there and no zombie.
-pub(crate) fn is_alive(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        !stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .starts_with(" Z")
-    })
 }

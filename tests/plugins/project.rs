@@ -140,9 +140,7 @@ fn it_runs_in_a_flow(flow: &Flow) {
     let listed = flow.run(&["plugin", "list"]).expect(0).stdout;
     assert!(listed.contains("geofence"), "{listed}");
 
-    let example =
-        std::fs::read(flow.path("geofence/example/flow/geofence.yaml")).expect("it was made");
-    flow.write("config/flow/geofence.yaml", &example);
+    add_example(flow, "geofence");
     queue::declare(flow, "xs_out");
     // Makes the flow's queue.
     flow.run(&["foreground", "flow/geofence", "--once"])
@@ -150,18 +148,8 @@ fn it_runs_in_a_flow(flow: &Flow) {
     for name in ["data/good.txt", "data/half.tmp"] {
         flow.write(name, b"x");
     }
-    let data = flow.path("data").display().to_string();
-    flow.run(&[
-        "post",
-        "--exchange",
-        "xs_in",
-        "--base-url",
-        "http://h/",
-        "--base-dir",
-        &data,
-        &data,
-    ])
-    .expect(0);
+    let data = flow.path("data");
+    queue::announce(flow, "xs_in", &data, &data);
     flow.run(&["foreground", "flow/geofence", "--once"])
         .expect(0);
     let out = queue::queued(flow, "xs_out");
@@ -193,6 +181,13 @@ fn it_runs_in_a_flow(flow: &Flow) {
     );
 }
 
+/// Adds the flow a project has as its example.
+fn add_example(flow: &Flow, name: &str) {
+    let file = flow.path(&format!("{name}/example/flow/{name}.yaml"));
+    let example = std::fs::read(file).expect("it was made");
+    flow.write(&format!("config/flow/{name}.yaml"), &example);
+}
+
 #[test]
 fn every_entry_point_of_the_templates_builds_and_passes() {
     let flow = workshop();
@@ -207,8 +202,6 @@ fn every_entry_point_of_the_templates_builds_and_passes() {
         .expect(0)
         .stderr;
     assert!(added.contains("http: ['api.example.org:443']"), "{added}");
-    let example =
-        std::fs::read(flow.path("all-of-it/example/flow/all-of-it.yaml")).expect("it was made");
-    flow.write("config/flow/all-of-it.yaml", &example);
+    add_example(&flow, "all-of-it");
     flow.run(&["check", "flow/all-of-it"]).expect(0);
 }

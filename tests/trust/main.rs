@@ -3,14 +3,14 @@
 //!
 //! The guests are those of `tests/guests`, built by the first test to need them.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+#[path = "../guest.rs"]
+mod guest;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use flow_testkit::{Flow, wait};
-use flow_tests::queue;
+use flow_tests::{background, queue};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -23,10 +23,8 @@ struct Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        let text = std::fs::read_to_string(self.flow.state_dir().join("flow.lock"));
-        let pid = text.ok().and_then(|text| text.trim().parse().ok());
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        if let Some(pid) = background::pid(&self.flow) {
+            background::kill(pid);
         }
     }
 }
@@ -35,10 +33,7 @@ impl Scene {
     #[track_caller]
     fn new(guest: &str) -> Self {
         let flow = Flow::new();
-        let file = flow.config_dir().join(format!("plugins/{guest}.wasm"));
-        let directory = file.parent().expect("it has one");
-        std::fs::create_dir_all(directory).expect("the home is writable");
-        std::fs::copy(guests().join(format!("{guest}.wasm")), &file).expect("it was built");
+        let file = guest::install(&flow, guest);
         Self { flow, file }
     }
 
@@ -60,19 +55,6 @@ impl Scene {
         let shown: Value = serde_json::from_str(&shown.expect(0).stdout).expect("it is JSON");
         shown["sha256"].as_str().expect("a text").to_owned()
     }
-}
-
-fn guests() -> &'static Path {
-    static GUESTS: OnceLock<PathBuf> = OnceLock::new();
-    GUESTS.get_or_init(|| {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let guests =
-            flow_xtask::build_example_guests(&workspace, &target, flow_xtask::Profile::Dev)
-                .expect("the guests build");
-        let (_, first) = guests.first().expect("there are guests");
-        first.parent().expect("a file has a parent").to_owned()
-    })
 }
 
 #[test]
@@ -170,14 +152,7 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
             && table.contains("of memory at most"),
         "{table}"
     );
-    let log = |name: &str| {
-        let path = scene.flow.state_dir().join(format!("log/{name}.log"));
-        std::fs::read_to_string(path).unwrap_or_default()
-    };
-    let text = log("flow");
-    let (_, rest) = text.split_once("metrics at http://").expect("it is told");
-    let (address, _) = rest.split_once('/').expect("a path follows");
-    let metrics = page(address);
+    let metrics = background::ask(&scene.flow, "/metrics");
     for line in [
         "flow_plugin_traps_total{flow=\"watch/a\",plugin=\"trap\",entry=\"after_accept\"} ",
         "flow_plugin_calls_total{flow=\"watch/a\",plugin=\"trap\",entry=\"start\"} ",
@@ -185,7 +160,7 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
-    let own = log("watch/a");
+    let own = background::log(&scene.flow, "watch/a");
     let introduced = own.matches("asks for nothing beyond its messages").count();
     assert_eq!(introduced, 1, "{own}");
 }
@@ -202,12 +177,4 @@ fn used(flow: &Flow) -> Option<Value> {
     entries
         .find(|entry| entry["entry"] == "after_accept")
         .cloned()
-}
-
-fn page(address: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("it is heard");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it is answered");
-    answer
 }

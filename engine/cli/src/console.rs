@@ -4,7 +4,7 @@
 //! Meaning never depends on colour.
 
 use std::io::{self, BufRead, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
@@ -94,11 +94,7 @@ impl Console {
     /// Writes talk to stderr, whole lines. Talk nobody hears is not an error.
     pub(crate) fn talk(&self, text: &str) {
         let text = text.strip_suffix('\n').unwrap_or(text);
-        let bars = self
-            .shared
-            .bars
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let bars = self.bars();
         let write = || {
             let mut line = String::with_capacity(text.len() + 1);
             line.push_str(text);
@@ -117,39 +113,27 @@ impl Console {
             return None;
         }
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        *self
-            .shared
-            .bars
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(bars.clone());
+        *self.bars() = Some(bars.clone());
         Some(bars)
     }
 
-    /// Takes the bars away.
-    pub(crate) fn hide_bars(&self) {
-        let bars = self
-            .shared
-            .bars
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(bars) = bars {
-            let _ = bars.clear();
-        }
+    /// Takes the bars away; returns what drew them.
+    pub(crate) fn hide_bars(&self) -> Option<MultiProgress> {
+        let bars = self.bars().take()?;
+        let _ = bars.clear();
+        Some(bars)
     }
 
     /// Draws no bars from now on: somebody is asked things.
     pub(crate) fn mute_bars(&self) {
-        let bars = self
-            .shared
-            .bars
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(bars) = bars {
-            let _ = bars.clear();
+        if let Some(bars) = self.hide_bars() {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
+    }
+
+    fn bars(&self) -> MutexGuard<'_, Option<MultiProgress>> {
+        let bars = self.shared.bars.lock();
+        bars.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the beginning of a line somebody is to finish.

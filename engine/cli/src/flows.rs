@@ -105,9 +105,22 @@ impl Context {
         name: &FlowName,
         set: &[(String, String)],
     ) -> anyhow::Result<Report> {
+        Ok(self.look(engine, name, set)?.0)
+    }
+
+    /// As [`report`](Self::report), with the flow if it is good.
+    ///
+    /// # Errors
+    /// As [`report`](Self::report).
+    pub(crate) fn look(
+        &self,
+        engine: &Engine,
+        name: &FlowName,
+        set: &[(String, String)],
+    ) -> anyhow::Result<(Report, Option<Flow>)> {
         match engine.load(name, set) {
-            Ok((_, warnings)) => Ok(warnings),
-            Err(flow_daemon::Error::Findings(report)) => Ok(report),
+            Ok((flow, warnings)) => Ok((warnings, Some(flow))),
+            Err(flow_daemon::Error::Findings(report)) => Ok((report, None)),
             Err(error) => Err(error.into()),
         }
     }

@@ -91,7 +91,7 @@ impl Node {
 }
 
 /// Options of a flow that a test of a plugin may set.
-const OF_A_FLOW: [&str; 6] = [
+pub const OF_A_FLOW: [&str; 6] = [
     "allow",
     "pollUrl",
     "sendTo",
@@ -224,15 +224,8 @@ mod tests {
 
     fn plugins() -> BTreeMap<String, Manifest> {
         let option = OptionSpec {
-            name: "patience".into(),
-            kind: OptionKind::Duration,
-            default: None,
             required: true,
-            repeated: false,
-            secret: false,
-            choices: Vec::new(),
-            doc: "How long.".into(),
-            example: None,
+            ..OptionSpec::new("patience", OptionKind::Duration)
         };
         let manifest = Manifest {
             name: "calm".into(),

@@ -23,6 +23,7 @@ mod mask;
 mod name;
 mod options;
 mod overrides;
+mod proxies;
 mod report;
 mod secret;
 mod source;
@@ -48,6 +49,7 @@ pub use flow::{
 pub use manifest::{Artefact, Grant, Manifest, OptionKind, OptionSpec, Plugins};
 pub use name::NameError;
 pub use options::{Differs, OptionDoc, OptionType, option, options, page, sections};
+pub use proxies::Proxies;
 pub use report::{Excerpt, Finding, Report, Severity};
 pub use secret::{SafeUrl, Secret};
 pub use source::{Loaded, Source};

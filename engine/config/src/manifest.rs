@@ -90,6 +90,23 @@ pub struct OptionSpec {
     pub example: Option<String>,
 }
 
+impl OptionSpec {
+    /// One that has nothing else: optional, single, without a default.
+    pub fn new(name: &str, kind: OptionKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            default: None,
+            required: false,
+            repeated: false,
+            secret: false,
+            choices: Vec::new(),
+            doc: String::new(),
+            example: None,
+        }
+    }
+}
+
 /// What an option holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionKind {

@@ -42,15 +42,8 @@ struct Any;
 impl Plugins for Any {
     fn manifest(&self, name: &str) -> Option<Result<Manifest, String>> {
         let text = |name: &str, repeated| OptionSpec {
-            name: name.into(),
-            kind: OptionKind::Text,
-            default: None,
-            required: false,
             repeated,
-            secret: false,
-            choices: Vec::new(),
-            doc: String::new(),
-            example: None,
+            ..OptionSpec::new(name, OptionKind::Text)
         };
         let lists = ["replace", "set", "delete", "classify_limit"].map(|name| text(name, true));
         let texts = [

@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use flow_config::template::Context;
 use flow_config::{
     CallbackSpec, Credentials, Digest as ConfigDigest, FileEvent, Flow, IdentityMethod, Kind,
-    Limits,
+    Limits, Proxies,
 };
 use flow_local::{
     Announcing, Digest, FileEvents, Naming, OnStart, Post, PostOptions, Watch, WatchOptions, Xattr,
 };
 use flow_runtime::ports::{Callback, CallbackFactory, Clock, Failure};
-use flow_transfer::{Carrier, PollOptions, Proxies, Settings, Ssh, Tls};
+use flow_transfer::{Carrier, PollOptions, Settings, Ssh, Tls};
 
 use crate::posting::Paths;
 

@@ -42,10 +42,8 @@ impl Engine {
             return Ok(Summary::default());
         }
         let running = Running {
-            store: self.store(&flow.name)?,
-            paths: None,
-            helper: None,
             debugging,
+            ..Running::new(self.store(&flow.name)?)
         };
         self.run_with(flow, options, observer, drain, running).await
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use flow_broker::embedded::QueueStatus;
-use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Report, Source};
+use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Proxies, Report, Source};
 use flow_host::{
     Asks, Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource,
     Surroundings, World,
@@ -75,6 +75,18 @@ struct Inner {
     introduced: Arc<Mutex<BTreeSet<(String, Asks)>>>,
 }
 
+impl Running {
+    /// With a store, and nothing else.
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            paths: None,
+            helper: None,
+            debugging: Debugging::default(),
+        }
+    }
+}
+
 impl Engine {
     /// Over these directories, which may not exist yet; `variables` stand for the environment, and
     /// `builtin` are the shipped plugins by name.
@@ -135,7 +147,7 @@ impl Engine {
             let cache_dir = Some(inner.directories.cache.join("compiled"));
             let host = Host::with_proxies(
                 HostOptions { cache_dir },
-                entrances::proxies(&inner.source.env),
+                Proxies::of_variables(&inner.source.env),
             )?;
             let directory = inner.directories.config.join("plugins");
             Ok(Catalogue::new(host, inner.builtin, Some(directory)))
@@ -297,10 +309,8 @@ impl Engine {
             return Err(Error::NoHelper(flow.name));
         }
         let running = Running {
-            store: self.store(&flow.name)?,
-            paths: None,
             helper: Some(out),
-            debugging: Debugging::default(),
+            ..Running::new(self.store(&flow.name)?)
         };
         let options = RunOptions::default();
         self.run_with(flow, options, observer, drain, running).await
@@ -323,10 +333,9 @@ impl Engine {
         let once = options.once || options.dry_run || flow.name.kind.ends();
         let work = |end| {
             let running = Running {
-                store: running.store.clone(),
-                paths: None,
                 helper: running.helper,
                 debugging: running.debugging.clone(),
+                ..Running::new(running.store.clone())
             };
             self.work(
                 Arc::clone(&flow),

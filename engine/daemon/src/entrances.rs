@@ -1,7 +1,6 @@
 //! What stands beside a flow's loop and lets messages in: the listener its `listen` asks for, or the
 //! lines of the program that runs it as a helper.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flow_config::{Flow, Listen};
@@ -53,11 +52,4 @@ pub(crate) fn of(flow: &Flow, helper: Option<Out>, doors: &Doors) -> Outside {
             }
         }
     }
-}
-
-/// The proxies of the environment, for plugins that ask over HTTP: the same as those of transfers.
-pub(crate) fn proxies(variables: &BTreeMap<String, String>) -> flow_host::Proxies {
-    let flow_transfer::Proxies { http, https, none } =
-        flow_transfer::Proxies::of_variables(variables);
-    flow_host::Proxies { http, https, none }
 }

@@ -15,7 +15,6 @@ use flow_config::{Flow, FlowName, Kind, Manifest, Report};
 use flow_runtime::ports::Observer;
 use flow_runtime::{Drain, Store, Summary};
 
-use crate::debug::Debugging;
 use crate::engine::{Engine, RunOptions, Running};
 use crate::{Error, unready};
 
@@ -68,10 +67,8 @@ impl Engine {
             directory.join(format!("{}.db", flow.name.name))
         };
         let running = Running {
-            store: Store::open(&file)?,
             paths,
-            helper: None,
-            debugging: Debugging::default(),
+            ..Running::new(Store::open(&file)?)
         };
         let posted = self.run_with(flow, options, observer, drain, running).await;
         if !remembers {

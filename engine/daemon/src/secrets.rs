@@ -132,17 +132,7 @@ mod tests {
     use super::*;
 
     fn plugins(grants: &[Grant]) -> BTreeMap<String, Manifest> {
-        let option = OptionSpec {
-            name: "url".into(),
-            kind: OptionKind::Url,
-            default: None,
-            required: false,
-            repeated: false,
-            secret: false,
-            choices: Vec::new(),
-            doc: String::new(),
-            example: None,
-        };
+        let option = OptionSpec::new("url", OptionKind::Url);
         let manifest = Manifest {
             name: "fetch".into(),
             options: vec![option],

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
+use flow_config::Proxies;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine};
 
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::store::Guest;
-use crate::web::{Proxies, Web};
+use crate::web::Web;
 
 /// How often a computing guest makes room for others, and its deadline is looked at.
 const TICK: Duration = Duration::from_millis(10);

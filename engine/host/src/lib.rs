@@ -61,4 +61,3 @@ pub use replay::{Played, ReplayOptions, ReplaySummary, Session};
 pub use secrets::{Credential, Secrets};
 pub use store::Metrics;
 pub use upload::Upload;
-pub use web::Proxies;

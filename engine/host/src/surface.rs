@@ -10,6 +10,7 @@ use wasmtime::component::Component;
 
 use crate::error::Error;
 use crate::imports::INTERFACES;
+use crate::usage::ENTRIES;
 
 /// The package of the contract.
 const PACKAGE: &str = "flow:plugin/";
@@ -151,11 +152,7 @@ impl Surface {
             return Err(Error::new("plugin/unsupported-import", format!("plugin `{origin}` needs `{name}`, which flow does not have"))
                 .hint("this is for the plugin's author to correct: a plugin may import `flow:plugin` and WASI 0.2 only"));
         }
-        if let Some(name) = self
-            .entry_points
-            .iter()
-            .find(|name| !CALLED.contains(&name.as_str()))
-        {
+        if let Some(name) = self.entry_points.iter().find(|name| !is_called(name)) {
             return Err(Error::new(
                 "plugin/unsupported-entry-point",
                 format!(
@@ -172,20 +169,10 @@ impl Surface {
     }
 }
 
-/// The entry points the runtime calls.
-const CALLED: [&str; 11] = [
-    "lifecycle",
-    "gather",
-    "wake",
-    "settled",
-    "after_accept",
-    "download",
-    "send",
-    "after_work",
-    "post",
-    "request",
-    "line",
-];
+/// Whether the runtime calls what the contract's interface of this name has.
+fn is_called(name: &str) -> bool {
+    name == "lifecycle" || ENTRIES.contains(&name)
+}
 
 /// WASI 0.2 that is linked, most of it empty.
 const PROVIDED: [&str; 8] = [

@@ -8,9 +8,8 @@ use flow_runtime::usage::{self, EntryUse, PluginUse, Uses};
 
 use crate::store::Metrics;
 
-/// Every entry point there are calls of, by its name in flows and logs.
-const ENTRIES: [&str; 13] = [
-    "start",
+/// The entry points of the contract that are called, by their names in flows and logs.
+pub(crate) const ENTRIES: [&str; 10] = [
     "gather",
     "wake",
     "settled",
@@ -21,9 +20,16 @@ const ENTRIES: [&str; 13] = [
     "post",
     "request",
     "line",
-    "housekeeping",
-    "stop",
 ];
+
+/// What else there are calls of: `lifecycle`, before all others and after them.
+const AROUND: [&str; 3] = ["start", "housekeeping", "stop"];
+
+/// Everything there are calls of, in the order it is shown in.
+fn calls() -> impl Iterator<Item = &'static str> {
+    let (first, last) = AROUND.split_at(1);
+    first.iter().chain(&ENTRIES).chain(last).copied()
+}
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +48,7 @@ pub(crate) enum End {
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     plugin: String,
-    entries: [Entry; ENTRIES.len()],
+    entries: [Entry; ENTRIES.len() + AROUND.len()],
     memory: AtomicU64,
     requests: AtomicU64,
     received: AtomicU64,
@@ -83,7 +89,7 @@ impl Usage {
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
-        let index = ENTRIES.iter().position(|known| *known == name)?;
+        let index = calls().position(|known| known == name)?;
         self.entries.get(index)
     }
 
@@ -151,7 +157,7 @@ impl Usage {
     }
 
     fn read(&self) -> PluginUse {
-        let entries = ENTRIES.iter().zip(&self.entries);
+        let entries = calls().zip(&self.entries);
         let called = entries.filter(|(_, entry)| get(&entry.calls) > 0);
         PluginUse {
             plugin: self.plugin.clone(),

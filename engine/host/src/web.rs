@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use flow_config::Proxies;
 use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -27,25 +28,12 @@ const IDLE: Duration = Duration::from_secs(50);
 /// What a request says it comes from, unless the guest says otherwise.
 const USER_AGENT: &str = concat!("flow/", env!("CARGO_PKG_VERSION"));
 
-/// Proxies of HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Proxies {
-    /// For `http:`.
-    pub http: Option<String>,
-    /// For `https:`.
-    pub https: Option<String>,
-    /// Hosts reached without: names, `.domains`, addresses, networks; separated by commas.
-    pub none: String,
-}
-
-impl Proxies {
-    /// The hosts of the proxies themselves.
-    fn hosts(&self) -> Vec<String> {
-        let urls = [&self.http, &self.https].into_iter().flatten();
-        urls.filter_map(|url| reqwest::Url::parse(url).ok())
-            .filter_map(|url| url.host_str().map(str::to_ascii_lowercase))
-            .collect()
-    }
+/// The hosts of the proxies themselves.
+fn hosts(proxies: &Proxies) -> Vec<String> {
+    let urls = [&proxies.http, &proxies.https].into_iter().flatten();
+    urls.filter_map(|url| reqwest::Url::parse(url).ok())
+        .filter_map(|url| url.host_str().map(str::to_ascii_lowercase))
+        .collect()
 }
 
 /// Whose connections a client may use.
@@ -102,7 +90,7 @@ impl Web {
             .connect_timeout(CONNECT)
             .no_proxy();
         if guarded {
-            let exempt = self.proxies.hosts();
+            let exempt = hosts(&self.proxies);
             builder = builder.dns_resolver(Arc::new(Guard { exempt }));
         }
         let exceptions = || reqwest::NoProxy::from_string(&self.proxies.none);

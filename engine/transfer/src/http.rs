@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flow_config::Credential;
+use flow_config::{Credential, Proxies};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
     HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
@@ -26,8 +26,7 @@ use self::url::Encoder;
 pub(crate) use self::url::{as_http_date, http_date};
 use crate::tls::client_config;
 use crate::{
-    Abilities, About, Entry, Error, Opened, Protocol, Proxies, Remote, RemotePath, Resume,
-    Settings, Site,
+    Abilities, About, Entry, Error, Opened, Protocol, Remote, RemotePath, Resume, Settings, Site,
 };
 
 /// Listings in every form this crate reads; Caddy gives JSON only to those who ask.

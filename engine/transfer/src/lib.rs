@@ -42,7 +42,7 @@ pub use error::{Error, Kind};
 pub use path::{RemotePath, Verbatim, check_name};
 pub use poll::{Poll, PollOptions};
 pub use remote::{Abilities, About, Chunks, Entry, EntryKind, Opened, Protocol, Remote, Resume};
-pub use settings::{Proxies, Settings, Ssh, Tls};
+pub use settings::{Settings, Ssh, Tls};
 pub use site::{Access, Anonymous, Site};
 pub use throttle::Throttle;
 pub use tls::client_config;

@@ -11,10 +11,10 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_config::{Credentials, SafeUrl};
+use flow_config::{Credentials, Proxies, SafeUrl};
 use flow_message::Timestamp;
 use flow_runtime::ports::{Callback as _, Edit, Worked};
-use flow_transfer::{Carrier, PollOptions, Proxies, Settings};
+use flow_transfer::{Carrier, PollOptions, Settings};
 use support::server::{Answer, Request, Server};
 use support::{
     carrier, download, download_one, edits, gather_all, message, noise, settings, words,

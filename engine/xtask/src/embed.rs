@@ -13,19 +13,8 @@ pub type Embedded = (String, PathBuf);
 /// # Errors
 /// The file can't be written.
 pub fn embed_plugins(file: &Path, plugins: &[Embedded]) -> Result<()> {
-    let mut text = String::from(
-        "/// The plugins this binary carries: name and component.\npub static PLUGINS: &[(&str, &[u8])] = &[\n",
-    );
-    for (name, path) in plugins {
-        // `{:?}` of a string is a Rust literal, on Windows paths too.
-        writeln!(
-            text,
-            "    ({name:?}, include_bytes!({:?})),",
-            path.display().to_string()
-        )?;
-    }
-    text.push_str("];\n");
-    write(file, &text)
+    let head = "/// The plugins this binary carries: name and component.\npub static PLUGINS: &[(&str, &[u8])]";
+    write(file, head, "include_bytes", plugins)
 }
 
 /// Writes `pub static CATALOGUE: &[(&str, &str)]` to `file`: every YAML file in
@@ -55,18 +44,8 @@ pub fn embed_catalogue(file: &Path, configs: &Path) -> Result<()> {
         }
     }
     entries.sort();
-    let mut text = String::from(
-        "/// The configurations `flow add` copies: name and text.\npub static CATALOGUE: &[(&str, &str)] = &[\n",
-    );
-    for (name, path) in entries {
-        writeln!(
-            text,
-            "    ({name:?}, include_str!({:?})),",
-            path.display().to_string()
-        )?;
-    }
-    text.push_str("];\n");
-    write(file, &text)
+    let head = "/// The configurations `flow add` copies: name and text.\npub static CATALOGUE: &[(&str, &str)]";
+    write(file, head, "include_str", &entries)
 }
 
 /// Folders that hold what was built or fetched, or is of the past: never sources.
@@ -91,16 +70,8 @@ pub fn embed_texts(file: &Path, name: &str, root: &Path, parts: &[String]) -> Re
         walk(root, &root.join(part), &mut found)?;
     }
     found.sort();
-    let mut text = format!("pub static {name}: &[(&str, &str)] = &[\n");
-    for (name, path) in found {
-        writeln!(
-            text,
-            "    ({name:?}, include_str!({:?})),",
-            path.display().to_string()
-        )?;
-    }
-    text.push_str("];\n");
-    write(file, &text)
+    let head = format!("pub static {name}: &[(&str, &str)]");
+    write(file, &head, "include_str", &found)
 }
 
 fn walk(root: &Path, path: &Path, found: &mut Vec<(String, PathBuf)>) -> Result<()> {
@@ -129,8 +100,16 @@ fn directory(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
-/// Leaves an unchanged file alone, so that what includes it is not compiled again.
-fn write(file: &Path, text: &str) -> Result<()> {
+/// Writes a static that `head` begins, of what the macro `include` makes of each file. Leaves an
+/// unchanged file alone, so that what includes it is not compiled again.
+fn write(file: &Path, head: &str, include: &str, entries: &[Embedded]) -> Result<()> {
+    let mut text = format!("{head} = &[\n");
+    for (name, path) in entries {
+        // `{:?}` of a string is a Rust literal, on Windows paths too.
+        let path = path.display().to_string();
+        writeln!(text, "    ({name:?}, {include}!({path:?})),")?;
+    }
+    text.push_str("];\n");
     if std::fs::read_to_string(file).is_ok_and(|old| old == text) {
         return Ok(());
     }

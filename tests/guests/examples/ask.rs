@@ -1,12 +1,7 @@
 //! Asks over HTTP what its options say, and tells what came back.
 use guests::describe::{Grant, OptionKind};
 use guests::*;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 struct Ask;
-thread_local! {
-    static OPTIONS: RefCell<BTreeMap<String, String>> = RefCell::default();
-}
 guests::describe!(
     Ask,
     guests::describe::Manifest {
@@ -17,31 +12,19 @@ guests::describe!(
         ..manifest("ask")
     }
 );
-impl guests::lifecycle::Guest for Ask {
-    fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        OPTIONS.set(texts(&context));
-        Ok(lifecycle::Started {
-            max_instances: None,
-        })
-    }
-    fn housekeeping() -> Result<(), Failure> {
-        Ok(())
-    }
-    fn stop() {}
-}
+guests::keep_options!(Ask, None);
 impl guests::gather::Guest for Ask {
     fn gather(_limit: u32) -> Result<gather::Gathered, Failure> {
-        let value = |name: &str| OPTIONS.with_borrow(|options| options.get(name).cloned());
         let request = http::Request {
-            method: value("method").unwrap_or_else(|| "GET".into()),
-            url: value("target").unwrap_or_default(),
-            headers: value("header")
+            method: kept("method").unwrap_or_else(|| "GET".into()),
+            url: kept("target").unwrap_or_default(),
+            headers: kept("header")
                 .iter()
                 .flat_map(|text| text.split('|'))
                 .filter_map(|line| line.split_once(": "))
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
-            body: match value("body") {
+            body: match kept("body") {
                 None => http::Body::None,
                 // As many bytes as the number says, or the text.
                 Some(text) => http::Body::Bytes(match text.parse::<usize>() {
@@ -49,7 +32,7 @@ impl guests::gather::Guest for Ask {
                     Err(_) => text.into_bytes(),
                 }),
             },
-            timeout_ms: value("timeout").and_then(|text| text.parse().ok()),
+            timeout_ms: kept("timeout").and_then(|text| text.parse().ok()),
         };
         let response = http::send(request)?;
         let mut message = new_message(&format!("answer/{}", response.status));

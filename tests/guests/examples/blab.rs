@@ -1,9 +1,7 @@
 //! Asks for the credential its option names and says it everywhere.
 use guests::describe::{Grant, OptionKind};
 use guests::*;
-use std::cell::RefCell;
 struct Blab;
-thread_local! { static URL: RefCell<String> = RefCell::default(); }
 guests::describe!(
     Blab,
     guests::describe::Manifest {
@@ -12,21 +10,10 @@ guests::describe!(
         ..manifest("blab")
     }
 );
-impl guests::lifecycle::Guest for Blab {
-    fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        URL.set(texts(&context).remove("url").unwrap_or_default());
-        Ok(lifecycle::Started {
-            max_instances: None,
-        })
-    }
-    fn housekeeping() -> Result<(), Failure> {
-        Ok(())
-    }
-    fn stop() {}
-}
+guests::keep_options!(Blab, None);
 impl guests::gather::Guest for Blab {
     fn gather(limit: u32) -> Result<gather::Gathered, Failure> {
-        let url = URL.with_borrow(Clone::clone);
+        let url = kept("url").unwrap_or_default();
         let credential = secret::credential(&url)?;
         log::write(
             log::Level::Warn,

@@ -2,11 +2,7 @@
 use guests::describe::{Grant, OptionKind};
 use guests::send::Sent;
 use guests::*;
-use std::cell::RefCell;
 struct Courier;
-thread_local! {
-    static TARGET: RefCell<String> = RefCell::default();
-}
 guests::describe!(
     Courier,
     guests::describe::Manifest {
@@ -16,24 +12,13 @@ guests::describe!(
         ..manifest("courier")
     }
 );
-impl guests::lifecycle::Guest for Courier {
-    fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        TARGET.set(texts(&context).remove("target").unwrap_or_default());
-        Ok(lifecycle::Started {
-            max_instances: None,
-        })
-    }
-    fn housekeeping() -> Result<(), Failure> {
-        Ok(())
-    }
-    fn stop() {}
-}
+guests::keep_options!(Courier, None);
 fn deliver(message: &Message) -> Result<Sent, Failure> {
     let body = match content::open(message.id) {
         Ok(reader) => http::Body::Content(reader),
         Err(_) => http::Body::None,
     };
-    let target = TARGET.with_borrow(Clone::clone);
+    let target = kept("target").unwrap_or_default();
     let response = http::send(http::Request {
         method: "POST".into(),
         url: format!("{target}/{}", message.rel_path),

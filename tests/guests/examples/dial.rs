@@ -3,10 +3,8 @@ use guests::connection::{Security, Stream, connect};
 use guests::describe::{Grant, OptionKind};
 use guests::*;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 struct Dial;
 thread_local! {
-    static OPTIONS: RefCell<BTreeMap<String, String>> = RefCell::default();
     static STREAM: RefCell<Option<Stream>> = const { RefCell::new(None) };
 }
 guests::describe!(
@@ -21,20 +19,9 @@ guests::describe!(
         ..manifest("dial")
     }
 );
-impl guests::lifecycle::Guest for Dial {
-    fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        OPTIONS.set(texts(&context));
-        Ok(lifecycle::Started {
-            max_instances: Some(1),
-        })
-    }
-    fn housekeeping() -> Result<(), Failure> {
-        Ok(())
-    }
-    fn stop() {}
-}
+guests::keep_options!(Dial, Some(1));
 fn option_value(name: &str) -> String {
-    OPTIONS.with_borrow(|options| options.get(name).cloned().unwrap_or_default())
+    kept(name).unwrap_or_default()
 }
 fn line(stream: &Stream) -> Result<String, Failure> {
     let mut text = Vec::new();

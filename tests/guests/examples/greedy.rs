@@ -5,7 +5,6 @@ use guests::*;
 use std::cell::RefCell;
 struct Greedy;
 thread_local! {
-    static PORT: RefCell<u16> = const { RefCell::new(0) };
     static HELD: RefCell<Vec<Stream>> = const { RefCell::new(Vec::new()) };
 }
 guests::describe!(
@@ -18,10 +17,7 @@ guests::describe!(
 );
 impl guests::lifecycle::Guest for Greedy {
     fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        let port = texts(&context)
-            .get("port")
-            .and_then(|port| port.parse().ok());
-        PORT.set(port.unwrap_or_default());
+        keep(&context);
         Ok(lifecycle::Started {
             max_instances: None,
         })
@@ -34,8 +30,9 @@ impl guests::lifecycle::Guest for Greedy {
 }
 impl guests::gather::Guest for Greedy {
     fn gather(limit: u32) -> Result<gather::Gathered, Failure> {
+        let port = kept("port").and_then(|port| port.parse().ok());
         for _ in 0..limit {
-            let stream = connect("127.0.0.1", PORT.with_borrow(|port| *port), Security::Plain)?;
+            let stream = connect("127.0.0.1", port.unwrap_or_default(), Security::Plain)?;
             HELD.with_borrow_mut(|held| held.push(stream));
         }
         Ok(gather::Gathered {

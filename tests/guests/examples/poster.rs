@@ -1,11 +1,7 @@
 //! Posts by HTTP, message by message.
 use guests::describe::{Grant, OptionKind};
 use guests::*;
-use std::cell::RefCell;
 struct Poster;
-thread_local! {
-    static TARGET: RefCell<String> = RefCell::default();
-}
 guests::describe!(
     Poster,
     guests::describe::Manifest {
@@ -14,20 +10,9 @@ guests::describe!(
         ..manifest("poster")
     }
 );
-impl guests::lifecycle::Guest for Poster {
-    fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        TARGET.set(texts(&context).remove("target").unwrap_or_default());
-        Ok(lifecycle::Started {
-            max_instances: None,
-        })
-    }
-    fn housekeeping() -> Result<(), Failure> {
-        Ok(())
-    }
-    fn stop() {}
-}
+guests::keep_options!(Poster, None);
 fn one(message: &Message) -> Result<(), Failure> {
-    let target = TARGET.with_borrow(Clone::clone);
+    let target = kept("target").unwrap_or_default();
     let response = http::send(http::Request {
         method: "PUT".into(),
         url: format!("{target}/{}", message.rel_path),

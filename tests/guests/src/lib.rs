@@ -147,14 +147,45 @@ pub fn header(name: &str, value: impl Into<String>) -> Edit {
     Edit::Header((name.into(), Some(Value::Text(value.into()))))
 }
 
-/// The text options `start` was given, for guests that keep them.
-pub fn texts(context: &lifecycle::Context) -> std::collections::BTreeMap<String, String> {
-    context
+thread_local! {
+    static KEPT: std::cell::RefCell<std::collections::BTreeMap<String, String>> =
+        std::cell::RefCell::default();
+}
+
+/// Keeps the text options `start` was given; see `keep_options!`.
+pub fn keep(context: &lifecycle::Context) {
+    let texts = context
         .options
         .iter()
         .filter_map(|(name, value)| match value {
             lifecycle::Setting::Text(text) => Some((name.clone(), text.clone())),
             _ => None,
-        })
-        .collect()
+        });
+    KEPT.set(texts.collect());
+}
+
+/// A text option that was kept.
+pub fn kept(name: &str) -> Option<String> {
+    KEPT.with_borrow(|options| options.get(name).cloned())
+}
+
+/// Implements `lifecycle` for a guest that keeps its options, with its `max-instances`.
+#[macro_export]
+macro_rules! keep_options {
+    ($guest:ident, $instances:expr) => {
+        impl $crate::lifecycle::Guest for $guest {
+            fn start(
+                context: $crate::lifecycle::Context,
+            ) -> Result<$crate::lifecycle::Started, $crate::Failure> {
+                $crate::keep(&context);
+                Ok($crate::lifecycle::Started {
+                    max_instances: $instances,
+                })
+            }
+            fn housekeeping() -> Result<(), $crate::Failure> {
+                Ok(())
+            }
+            fn stop() {}
+        }
+    };
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use flow_config::{Finding, Report};
+use flow_config::{Finding, Flow, Report};
 use flow_daemon::Engine;
 
 use crate::args::{FormatArg, SetArg};
@@ -68,8 +68,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         false => None,
     };
     let mut checked = Vec::new();
+    let mut good = Vec::new();
     for name in names {
-        let report = context.report(&engine, &name, &args.set.set)?;
+        let (report, flow) = context.look(&engine, &name, &args.set.set)?;
+        good.extend(flow);
         // Programs look at each flow by itself.
         let report = match args.format.is_json() {
             true => report,
@@ -90,10 +92,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             .collect();
         context.console.print(&texts.join("\n"))?;
     }
-    for (name, report) in &checked {
-        if report.errors() == 0 {
-            introduce(&engine, name, args, context)?;
-        }
+    for flow in &good {
+        introduce(&engine, flow, context)?;
     }
     let (exit, summary) = summary(&checked, users.as_ref());
     context.console.talk(&summary);
@@ -114,15 +114,12 @@ fn unsaid(report: &Report, checked: &[(String, Report)]) -> Report {
 }
 
 /// Says what the plugins of a flow that are not shipped may do in it.
-fn introduce(engine: &Engine, name: &str, args: &Args, context: &Context) -> anyhow::Result<()> {
-    let Ok((flow, _)) = engine.read(&name.parse()?, &args.set.set) else {
-        return Ok(());
-    };
-    for asks in engine.strangers(&flow)? {
+fn introduce(engine: &Engine, flow: &Flow, context: &Context) -> anyhow::Result<()> {
+    for asks in engine.strangers(flow)? {
         let text = asks.to_string();
         context
             .console
-            .talk(&format!("{name}: {}", printable(&text)));
+            .talk(&format!("{}: {}", flow.name, printable(&text)));
     }
     Ok(())
 }

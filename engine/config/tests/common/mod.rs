@@ -12,17 +12,7 @@ use flow_config::{
 pub(crate) type Plugins = BTreeMap<String, Manifest>;
 
 pub(crate) fn option(name: &str, kind: OptionKind) -> OptionSpec {
-    OptionSpec {
-        name: name.into(),
-        kind,
-        default: None,
-        required: false,
-        repeated: false,
-        secret: false,
-        choices: Vec::new(),
-        doc: String::new(),
-        example: None,
-    }
+    OptionSpec::new(name, kind)
 }
 
 /// `mail` gathers and downloads; `decode` takes mails apart; `api` needs options of every type.

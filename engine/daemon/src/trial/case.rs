@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flow_config::document::{Field, Node, Value};
+use flow_config::document::{Field, Node, OF_A_FLOW, Value};
 use flow_message::{Inline, InlineEncoding, Timestamp};
 
 /// Something in the file that can't be.
@@ -90,15 +90,11 @@ pub(super) enum Turn {
     StartTls(usize),
 }
 
-const TOP: [&str; 15] = [
-    "options",
-    "limits",
-    "allow",
-    "pollUrl",
-    "sendTo",
-    "timeout",
-    "directory",
-    "download",
+/// What a test says of its plugin, beside [`OF_A_FLOW`].
+const OF_THE_PLUGIN: [&str; 2] = ["options", "limits"];
+
+/// What it says of itself.
+const OF_THE_TEST: [&str; 7] = [
     "clock",
     "state",
     "credentials",
@@ -127,7 +123,8 @@ const CALLS: [&str; 13] = [
 
 impl Case {
     pub(super) fn read(root: &Node) -> Read<Self> {
-        known(root, &TOP, "a test of a plugin")?;
+        let keys = [&OF_THE_PLUGIN[..], &OF_A_FLOW, &OF_THE_TEST].concat();
+        known(root, &keys, "a test of a plugin")?;
         let clock = match root.get("clock") {
             None => Timestamp::from_unix(1_767_225_600, 0),
             Some(node) => {

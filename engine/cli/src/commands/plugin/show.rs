@@ -315,15 +315,8 @@ mod tests {
 
     fn plugin() -> PluginInfo {
         let option = |name: &str, kind| OptionSpec {
-            name: name.into(),
-            kind,
-            default: None,
-            required: false,
-            repeated: false,
-            secret: false,
-            choices: Vec::new(),
             doc: format!("What {name} is."),
-            example: None,
+            ..OptionSpec::new(name, kind)
         };
         PluginInfo {
             manifest: Manifest {
