@@ -60,6 +60,54 @@ fn unknown_option() {
 }
 
 #[test]
+fn users_of_brokers_are_checked_with_everything() {
+    let flow = with_line("");
+    let users = "broker: amqp://admin@localhost/\nusers:\n  feed: feder\n";
+    flow.write("config/users.yaml", users.as_bytes());
+    let checked = flow.run(&["check"]).expect(1);
+    let declared = flow.run(&["declare", "--users"]).expect(2);
+    assert!(checked.stdout.contains("users.yaml:3:9"), "{checked:?}");
+    assert!(
+        declared.stderr.contains(checked.stdout.trim_end()),
+        "both say the same: {declared:?}"
+    );
+    assert!(
+        checked
+            .stderr
+            .contains("1 flow and users.yaml checked, 1 error in 1"),
+        "{checked:?}"
+    );
+    // Asked for a flow, it looks at that alone.
+    flow.run(&["check", "flow/mail"]).expect(0);
+    let rows = flow.run(&["check", "--format", "json"]).expect(1).stdout;
+    assert!(rows.contains("\"flow\": null"), "{rows}");
+    flow.write(
+        "config/users.yaml",
+        users.replace("feder", "feeder").as_bytes(),
+    );
+    let checked = flow.run(&["check"]).expect(0);
+    assert!(
+        checked.stderr.contains("1 flow and users.yaml checked"),
+        "{checked:?}"
+    );
+}
+
+#[test]
+fn a_cleanup_says_what_it_is_that_other_flows_are_in_the_way_of() {
+    let flow = Flow::new();
+    flow.add_flow("flow/good", "exchange: xs_a\n");
+    flow.add_flow("flow/bad", "exchnge: xs_a\n");
+    let refused = flow.run(&["cleanup", "flow/good", "--yes"]).expect(2);
+    assert!(
+        refused
+            .stderr
+            .starts_with("error: nobody knows what `flow/bad` uses: nothing was deleted\n"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("flow/bad.yaml:1:1"), "{refused:?}");
+}
+
+#[test]
 fn unknown_option_of_a_plugin() {
     let flow = Flow::new();
     flow.credentials(CREDENTIALS);

@@ -97,7 +97,7 @@ fn a_flow_in_a_terminal_says_how_far_a_long_transfer_is() {
     let server = Slow::start();
     let scene = fetching(&server);
     let watching = scene.flow.spawn(&["foreground", "watch/a"]);
-    let mut fetching = scene.flow.spawn(&["foreground", "subscribe/slow", "--grace", "0"]);
+    let mut fetching = scene.flow.spawn(&["foreground", "subscribe/slow"]);
     scene.put("a", "large.bin");
     fetching.wait_for("progress  large.bin: ", SOON);
     drop(watching);

@@ -275,10 +275,49 @@ fn after_long_help() -> String {
     text
 }
 
+/// What sr3 calls a command that has another name here.
+const WORDS_OF_SR3: [(&str, &str); 5] = [
+    ("setup", "declare"),
+    ("overview", "status"),
+    ("devsnap", "dump"),
+    ("snapshot", "dump"),
+    ("audit", "sanity"),
+];
+
+/// The error with the command that sr3's word stands for, if that is what was written.
+pub(crate) fn with_words_of_sr3(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+    let written = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(written)) => written.as_str(),
+        _ => return error,
+    };
+    let known = WORDS_OF_SR3.iter().find(|(word, _)| *word == written);
+    if let Some((_, here)) = known {
+        let meant = ContextValue::Strings(vec![(*here).to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, meant);
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn words_of_sr3_lead_to_commands_there_are() {
+        for (word, here) in WORDS_OF_SR3 {
+            Cli::command()
+                .find_subcommand(here)
+                .unwrap_or_else(|| panic!("{here}"));
+            let error = Cli::try_parse_from(["flow", word]).expect_err("it is no command");
+            let text = with_words_of_sr3(error).to_string();
+            assert!(text.contains(&format!("exists: '{here}'")), "{text}");
+        }
+        let error = Cli::try_parse_from(["flow", "strat"]).expect_err("it is no command");
+        let before = error.to_string();
+        assert_eq!(with_words_of_sr3(error).to_string(), before);
+    }
 
     /// Every help text, short and long, as a person sees it in an 80-column terminal.
     fn help(path: &[&str], long: bool) -> String {

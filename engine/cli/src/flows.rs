@@ -132,6 +132,12 @@ fn unknown(pattern: &str, all: &[String], misnamed: Option<String>) -> Problem {
     if let Some(hint) = misnamed {
         return problem.hint(hint);
     }
+    if all
+        .iter()
+        .any(|flow| flow.split_once('/').is_some_and(|(kind, _)| kind == name))
+    {
+        return problem.hint(format!("`{name}/*` means every flow of that kind"));
+    }
     let near = names::near(name, all.iter().map(String::as_str));
     if !near.is_empty() {
         return problem.hint(format!("did you mean `{}`?", near.join("` or `")));
@@ -154,6 +160,10 @@ mod tests {
         assert_eq!(
             unknown("pol/mail", &all, None).hints,
             ["did you mean `poll/mail`?"]
+        );
+        assert_eq!(
+            unknown("poll", &all, None).hints,
+            ["`poll/*` means every flow of that kind"]
         );
         assert_eq!(
             unknown("flow/mail.yaml", &[], None).hints,

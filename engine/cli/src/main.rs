@@ -34,7 +34,7 @@ use crate::environment::Environment;
 use crate::stop::Exit;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| args::with_words_of_sr3(error).exit());
     let environment = Environment::read();
     let console = Console::new(&environment, cli.global.color);
     let context = Context::new(cli.global, environment, console.clone());

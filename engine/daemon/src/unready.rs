@@ -92,7 +92,8 @@ mod tests {
     fn what_is_written_and_not_carried_out_is_refused() {
         let shovel =
             "broker: amqp://me@a/\nexchange: x\npost_broker: amqp://me@b/\npost_exchange: y\n";
-        let mqtt = "broker: amqp://me@a/\nexchange: x\npost_broker: mqtt://me@b/\npost_exchange: y\n";
+        let mqtt =
+            "broker: amqp://me@a/\nexchange: x\npost_broker: mqtt://me@b/\npost_exchange: y\n";
         let subscribe = "broker: amqp://me@a/\nexchange: x\ndirectory: /data\n";
         let check = |kind: &str, base: &str, option: &str, refused: Option<&str>| {
             let found = findings(&format!("{kind}/one"), &format!("{base}{option}\n"));
@@ -100,7 +101,7 @@ mod tests {
                 (None, []) => {}
                 (Some(text), [finding]) => {
                     assert!(finding.contains(text), "{finding}");
-                    let place = format!("{kind}/one.yaml:{}:", base.lines().count() + 1);
+                    let place = format!("one.yaml:{}:", base.lines().count() + 1);
                     assert!(finding.contains(&place), "{finding}");
                 }
                 other => panic!("{option}: {other:?}"),
@@ -108,7 +109,12 @@ mod tests {
         };
         check("shovel", shovel, "", None);
         let latin = Some("`ftpFilenameEncoding`: flow has no way to name files at an FTP server");
-        check("subscribe", subscribe, "ftpFilenameEncoding: latin-1", latin);
+        check(
+            "subscribe",
+            subscribe,
+            "ftpFilenameEncoding: latin-1",
+            latin,
+        );
         check("subscribe", subscribe, "ftpFilenameEncoding: utf-8", None);
         let forget = Some("`persistent`: flow has no way to have an MQTT server forget");
         check("shovel", mqtt, "persistent: off", forget);

@@ -80,9 +80,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         checked.push((name.to_string(), report));
     }
     if args.format.is_json() {
-        context
-            .console
-            .print(&serde_json::to_string_pretty(&rows(&checked, users.as_ref())?)?)?;
+        context.console.print(&serde_json::to_string_pretty(&rows(
+            &checked,
+            users.as_ref(),
+        )?)?)?;
     } else {
         let reports = checked.iter().map(|(_, report)| report);
         let texts: Vec<String> = reports

@@ -109,6 +109,12 @@ impl Observer for Foreground {
             }
             return;
         }
+        if let Event::Retrying { message, .. }
+        | Event::Dead { message, .. }
+        | Event::Rejected { message, .. } = event
+        {
+            lock(&self.progress).forget(&message.rel_path);
+        }
         if let Some(book) = &self.book {
             let told = lock(book).tell(event, self.started.elapsed());
             if let Some(text) = told {

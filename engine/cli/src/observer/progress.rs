@@ -104,6 +104,13 @@ impl Progress {
         line
     }
 
+    /// That work is over, as it failed: it may begin anew.
+    pub(super) fn forget(&mut self, what: &str) {
+        if let Some(bar) = self.works.remove(what).and_then(|work| work.bar) {
+            bar.finish_and_clear();
+        }
+    }
+
     /// Takes the bars away.
     pub(super) fn finish(&mut self) {
         for work in std::mem::take(&mut self.works).into_values() {
@@ -194,6 +201,20 @@ mod tests {
             Some("progress  INBOX: 2000 of 2000 messages (100 %)")
         );
         assert_eq!(at(6, 2000), None, "the next piece of work starts quietly");
+    }
+
+    #[test]
+    fn what_failed_begins_anew() {
+        let mut progress = Progress {
+            flow: "flow/mail".into(),
+            bars: None,
+            works: BTreeMap::new(),
+        };
+        let at = Duration::from_secs;
+        assert_eq!(progress.update("a/b", 1, 9, "bytes", at(0)), None);
+        progress.forget("a/b");
+        assert_eq!(progress.update("a/b", 1, 9, "bytes", at(60)), None);
+        assert!(progress.update("a/b", 2, 9, "bytes", at(63)).is_some());
     }
 
     #[test]

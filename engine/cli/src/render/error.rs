@@ -8,7 +8,15 @@ use super::{Paint, known, printable_lines};
 pub(crate) fn error(error: &anyhow::Error, paint: Paint) -> String {
     // Findings in files have a look of their own, with the lines they are about.
     if let Some(report) = error.chain().find_map(known::report) {
-        return report.render(paint.is_on());
+        // What was being done, where the findings alone do not say it.
+        let mut doing = String::new();
+        for cause in error.chain() {
+            if known::report(cause).is_some() {
+                break;
+            }
+            doing.push_str(&head(paint, None, &cause.to_string()));
+        }
+        return doing + &report.render(paint.is_on());
     }
     let (mut code, mut notes, mut hints) = (None, Vec::new(), Vec::new());
     let mut causes = Vec::new();
@@ -68,6 +76,29 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+
+    #[test]
+    fn what_findings_are_in_the_way_of_is_said() {
+        let finding = flow_config::Finding {
+            code: "config/missing-unit",
+            severity: flow_config::Severity::Error,
+            file: "poll/mail.yaml".into(),
+            line: Some(4),
+            column: Some(8),
+            length: 2,
+            message: "`sleep` needs a unit".into(),
+            label: None,
+            notes: Vec::new(),
+            hints: Vec::new(),
+            source: None,
+        };
+        let report = || flow_config::Report::from(vec![finding.clone()]);
+        let plain: anyhow::Error = flow_daemon::Error::Findings(report()).into();
+        let alone = error(&plain, Paint::off());
+        assert!(alone.starts_with("error[config/missing-unit]"), "{alone}");
+        let told = error(&plain.context("nothing was deleted"), Paint::off());
+        assert_eq!(told, format!("error: nothing was deleted\n{alone}"));
+    }
 
     #[test]
     fn an_error_says_what_where_and_what_to_do() {
