@@ -4,6 +4,7 @@
 
 mod config;
 mod helper;
+mod limits;
 mod peer;
 mod posting;
 mod requests;
