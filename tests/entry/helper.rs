@@ -100,6 +100,36 @@ fn pending_answers_are_written_after_the_end_of_input() {
 }
 
 #[test]
+fn what_was_taken_is_answered_before_the_end() {
+    let flow = scene(FLOW);
+    let mut helper = Helper::start(&flow);
+    let lines: String = (0..200).map(|number| format!("{number} text\n")).collect();
+    helper.say(&lines);
+    let first = helper.hear();
+    let pid = rustix::process::Pid::from_child(&helper.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    // Its standard input stays open: the signal is what ends it.
+    let mut rest = String::new();
+    helper.out.read_to_string(&mut rest).expect("it ends");
+    assert_eq!(helper.child.wait().expect("it ends").code(), Some(0));
+    let mut answers: Vec<&str> = rest.lines().chain([first.as_str()]).collect();
+    let count = answers.len();
+    answers.sort_unstable();
+    answers.dedup();
+    assert_eq!(answers.len(), count, "each once");
+    assert!(
+        answers.iter().all(|line| line.ends_with(" OK text")),
+        "{answers:?}"
+    );
+    let left = flow.run(&["foreground", "flow/lines", "--once"]).expect(0);
+    assert!(
+        !left.stderr.contains("text"),
+        "nothing is left: {}",
+        left.stderr
+    );
+}
+
+#[test]
 fn answers_to_lines_of_a_killed_helper_go_to_nobody() {
     let flow = scene("callbacks: [helper]\nmessageRateMax: 1\n");
     let mut helper = Helper::start(&flow);

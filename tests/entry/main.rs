@@ -6,6 +6,7 @@ mod config;
 #[path = "../guest.rs"]
 mod guest;
 mod helper;
+mod limits;
 mod peer;
 mod posting;
 mod requests;

@@ -116,10 +116,13 @@ pub(crate) struct Client(BufReader<TcpStream>);
 
 impl Client {
     pub(crate) fn connect(address: &str) -> Self {
+        Self::connect_patiently(address, Duration::from_secs(60))
+    }
+
+    /// As [`connect`](Self::connect), waiting for an answer as long as is said.
+    pub(crate) fn connect_patiently(address: &str, wait: Duration) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .expect("a timeout");
+        stream.set_read_timeout(Some(wait)).expect("a timeout");
         Self(BufReader::new(stream))
     }
 

@@ -3,7 +3,7 @@
 use flow_testkit::Flow;
 
 use crate::peer::Server;
-use crate::{stop, until, with_plugin};
+use crate::{SOON, stop, until, with_plugin};
 
 #[track_caller]
 fn scene(server: &Server, names: &[&str]) -> Flow {
@@ -62,4 +62,20 @@ fn what_could_not_be_posted_is_not_lost() {
     flow.run(&["foreground", "flow/out", "--once"]).expect(1);
     let listed = flow.run(&["retry", "list", "flow/out"]).stdout;
     assert!(listed.matches("answered 500").count() == 2, "{listed}");
+}
+
+#[test]
+fn a_poster_that_falls_over_often_pauses_the_flow() {
+    let server = Server::start(|_, _| (418, "", String::new()));
+    let flow = scene(&server, &["a", "b", "c", "d", "e", "f"]);
+    let mut running = flow.spawn(&["foreground", "flow/out"]);
+    // Together once, then each by itself.
+    running.wait_for("a plugin failed 5 times within a minute", SOON);
+    stop(running);
+    let listed = flow.run(&["retry", "list", "flow/out"]).stdout;
+    assert_eq!(
+        listed.matches("the poster fell over").count(),
+        6,
+        "{listed}"
+    );
 }

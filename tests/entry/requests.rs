@@ -12,7 +12,7 @@ const FLOW: &str =
     "listen: http://127.0.0.1:0/hooks\nbodyMax: 1MiB\npost_exchange: xs_hooks\ncallbacks: [desk]\n";
 
 #[track_caller]
-fn scene() -> Flow {
+pub(crate) fn scene() -> Flow {
     let flow = with_plugin("desk");
     queue::declare(&flow, "xs_hooks");
     flow.add_flow("flow/hooks", FLOW);
@@ -21,7 +21,7 @@ fn scene() -> Flow {
 
 /// Starts the flow; the address it listens at.
 #[track_caller]
-fn listen(flow: &Flow, name: &str) -> (Running, String) {
+pub(crate) fn listen(flow: &Flow, name: &str) -> (Running, String) {
     let mut running = flow.spawn(&["foreground", name, "--log-level", "debug"]);
     let line = running.wait_for("Listening.", SOON);
     let address = line

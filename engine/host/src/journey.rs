@@ -85,9 +85,7 @@ impl Journey {
         };
         match tokio::time::timeout(timeout, whole).await {
             Ok(result) => result,
-            Err(_) => Err(Failure::temporary(format!(
-                "`{peer}` did not answer within {timeout:?}"
-            ))),
+            Err(_) => Err(late(&peer, timeout)),
         }
     }
 
@@ -286,6 +284,11 @@ impl Journey {
         };
         Failure::temporary(format!("`{peer}` {what}: {reason}"))
     }
+}
+
+/// No answer came in time.
+pub(crate) fn late(peer: &str, timeout: Duration) -> Failure {
+    Failure::temporary(format!("`{peer}` did not answer within {timeout:?}"))
 }
 
 fn private(setup: &Setup, found: &Private, port: u16) -> Failure {

@@ -31,6 +31,9 @@ impl Running {
         if let Some(failure) = finisher.pause.take() {
             self.pause_for_credentials(&failure);
         }
+        for failure in std::mem::take(&mut finisher.fallen) {
+            self.count_plugin_failure(&failure);
+        }
         self.finisher = Some(finisher);
         let Finished {
             ended,

@@ -46,6 +46,8 @@ pub(crate) struct Finisher {
     pub(crate) stop: Option<Failure>,
     /// Why the flow has to pause: credentials were refused.
     pub(crate) pause: Option<Failure>,
+    /// Falls of the plugin that posts.
+    pub(crate) fallen: Vec<Failure>,
 }
 
 /// How a pass ended.

@@ -195,6 +195,9 @@ impl Seat {
             front, callback, ..
         } = self;
         front.idle().instances.push(callback);
+        if let Err(failure) = &answer {
+            front.shared.falls.note(failure);
+        }
         let value = answer?;
         front.shared.inbox.put(Vec::new(), overlay.take()).await?;
         Ok(value)

@@ -123,12 +123,14 @@ impl Running {
             let (consumer, next_receive) = (self.consumer.as_mut(), self.next_receive);
             let (inbox, taken) = (Arc::clone(&self.shared.inbox), self.taken);
             let finishing = self.finishing.clone();
+            let shared = Arc::clone(&self.shared);
             let clock = Arc::clone(&clock);
             async move {
                 tokio::select! {
                     () = drain.requested() => {}
                     () = finishing.requested(), if !finishing.is_requested() => {}
                     () = inbox.comes_after(taken), if leads => {}
+                    () = shared.falls.come(), if leads => {}
                     () = retry_due(&store, &*clock), if leads => {}
                     () = queue_ready(consumer, next_receive, &*clock) => {}
                 }

@@ -143,7 +143,8 @@ impl Finisher {
         match failure {
             Failure::Config(_) => self.stop_for(failure),
             Failure::Auth(_) => self.pause_for(failure),
-            _ => {}
+            Failure::Plugin(_) => self.fallen.push(failure.clone()),
+            Failure::Temporary { .. } | Failure::Permanent(_) => {}
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::ports::{Callback, Clock, Debugger, EntryPoints, Event, Observer, Side
 use crate::stamp::Stamp;
 use crate::state::{Overlay, StateView};
 use crate::store::Store;
+use crate::trouble::Falls;
 
 /// What all parts of a worker share.
 pub(crate) struct Shared {
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) names: Vec<String>,
     /// What comes from outside the loop.
     pub(crate) inbox: Arc<Inbox>,
+    /// Plugins that fell over beside the loop.
+    pub(crate) falls: Falls,
     ids: AtomicU64,
     /// By side: 0 nobody knows, 1 down, 2 up.
     connections: [AtomicU8; 3],
@@ -109,6 +112,7 @@ impl Shared {
             debugger: None,
             names,
             inbox,
+            falls: Falls::default(),
             ids: AtomicU64::new(1),
             connections: Default::default(),
         }

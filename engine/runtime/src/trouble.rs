@@ -2,7 +2,10 @@
 //!
 //! It pauses, longer each time, or stops; nothing is decided here about messages in hand.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::ports::Failure;
 use crate::retry::backoff;
@@ -13,6 +16,42 @@ use crate::worker::{Running, error_of};
 const PLUGIN_FAILURES: usize = 5;
 /// See [`PLUGIN_FAILURES`]; also the length of the pause.
 const PLUGIN_WINDOW: Duration = Duration::from_secs(60);
+
+/// Plugins that fell over beside the loop, in requests and lines, until the loop hears of them.
+///
+/// They count towards its pause, which holds up the loop only: who makes a plugin fall over by what
+/// he asks must not silence it for everybody else.
+#[derive(Debug, Default)]
+pub(crate) struct Falls {
+    reasons: Mutex<Vec<Failure>>,
+    comes: Notify,
+}
+
+impl Falls {
+    /// Notes a failure, if it is one of a plugin itself.
+    pub(crate) fn note(&self, failure: &Failure) {
+        if !matches!(failure, Failure::Plugin(_)) {
+            return;
+        }
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        // More than make a pause tell nothing more.
+        if reasons.len() < PLUGIN_FAILURES {
+            reasons.push(failure.clone());
+        }
+        drop(reasons);
+        self.comes.notify_one();
+    }
+
+    fn take(&self) -> Vec<Failure> {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut reasons)
+    }
+
+    /// Waits until there is one. Cancel safe.
+    pub(crate) async fn come(&self) {
+        self.comes.notified().await;
+    }
+}
 
 /// What kind of trouble a wait is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,15 +87,30 @@ impl Running {
         self.credentials_step = 0;
     }
 
-    /// Counts plugins that fell over; too many lately pause the flow.
+    /// Counts those that fell over beside the loop.
+    pub(crate) fn hear_of_falls(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        for failure in shared.falls.take() {
+            self.count_plugin_failure(&failure);
+        }
+    }
+
+    /// Says that a plugin fell over, if it did, and counts it.
     pub(crate) fn note_plugin_failure(&mut self, failure: &Failure) {
+        if let Failure::Plugin(reason) = failure {
+            tracing::error!(
+                reason,
+                "A plugin failed; the messages in hand are tried again."
+            );
+            self.count_plugin_failure(failure);
+        }
+    }
+
+    /// Counts plugins that fell over, which somebody said already; too many lately pause the flow.
+    pub(crate) fn count_plugin_failure(&mut self, failure: &Failure) {
         let Failure::Plugin(reason) = failure else {
             return;
         };
-        tracing::error!(
-            reason,
-            "A plugin failed; the messages in hand are tried again."
-        );
         let now = self.shared.now().as_millisecond();
         self.plugin_failures.push_back(now);
         let window = i64::try_from(PLUGIN_WINDOW.as_millis()).unwrap_or(i64::MAX);

@@ -329,6 +329,7 @@ impl Running {
             poster: Poster::new(Arc::clone(&callbacks), &shared, &seat),
             stop: None,
             pause: None,
+            fallen: Vec::new(),
         };
         Self {
             lanes: Lanes::new(Arc::clone(&callbacks), &shared, &seat),
@@ -414,6 +415,9 @@ impl Running {
             self.shared.inbox.open().await?;
         }
         while !self.drain.is_requested() {
+            if self.seat.leads() {
+                self.hear_of_falls();
+            }
             if self.behind.is_some() && (self.pause.is_some() || self.upkeep_is_due()) {
                 self.end_behind().await?;
             }

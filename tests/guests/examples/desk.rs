@@ -18,6 +18,12 @@ impl guests::request::Guest for Desk {
                 reason: "too much to do".into(),
                 retry_after_ms: Some(7_000),
             })),
+            "/flood" => {
+                let name = |number: u32| new_message(&format!("flood/{number}"));
+                let messages: Vec<_> = (0..10_000).map(name).collect();
+                submit::submit(&messages)?;
+                answer(202, "taken")
+            }
             "/broken" => Err(Failure::Permanent("it is of no use".into())),
             "/echo" => {
                 let headers = request.headers.iter();

@@ -22,6 +22,7 @@ fn one(message: &Message) -> Result<(), Failure> {
     })?;
     match response.status {
         200..=299 => Ok(()),
+        418 => panic!("the poster fell over"),
         400..=499 => Err(Failure::Permanent(format!(
             "refused with {}",
             response.status

@@ -86,7 +86,7 @@ fn ask() -> Result<FutureIncomingResponse, Failure> {
     let outgoing = request.body().map_err(permanent)?;
     let answer = handle(request, Some(options)).map_err(in_words)?;
     let stream = outgoing.write().map_err(permanent)?;
-    let mut write = |data: &[u8]| {
+    let write = |data: &[u8]| {
         data.chunks(4096)
             .all(|chunk| stream.blocking_write_and_flush(chunk).is_ok())
     };

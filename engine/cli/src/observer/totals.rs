@@ -72,6 +72,9 @@ pub(super) fn used(used: &PluginUse) -> String {
         elapsed(computing),
         bytes(used.memory)
     );
+    if used.requests > 0 {
+        line.push_str(&format!(", {}", plural(used.requests, "request")));
+    }
     if used.received + used.sent > 0 {
         let (came, went) = (bytes(used.received), bytes(used.sent));
         line.push_str(&format!(", {came} received, {went} sent"));

@@ -13,6 +13,8 @@ pub struct Plugin {
     pub plugin: String,
     /// Most bytes of memory one instance had.
     pub memory_peak: u64,
+    /// HTTP requests it made, redirects that were followed among them.
+    pub requests: u64,
     /// Bytes that came over its connections, and as answers to its requests.
     pub bytes_in: u64,
     /// Bytes it sent over its connections, and as bodies of its requests.
@@ -52,6 +54,7 @@ impl From<PluginUse> for Plugin {
         Self {
             plugin: used.plugin,
             memory_peak: used.memory,
+            requests: used.requests,
             bytes_in: used.received,
             bytes_out: used.sent,
             lines_dropped: used.silenced,

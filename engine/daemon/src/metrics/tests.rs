@@ -38,6 +38,7 @@ fn samples() -> Vec<Sample> {
         }),
         plugins: vec![Plugin {
             plugin: "mail".into(),
+            requests: 4,
             memory_peak: 3 << 20,
             entries: vec![Entry {
                 entry: "gather".into(),
@@ -135,6 +136,10 @@ fn a_scraper_reads_every_line() {
         (
             "flow_plugin_memory_peak_bytes{flow=\"poll/a\",plugin=\"mail\"}",
             3_145_728.0,
+        ),
+        (
+            "flow_plugin_requests_total{flow=\"poll/a\",plugin=\"mail\"}",
+            4.0,
         ),
         ("flow_plugin_number{flow=\"poll/a\",name=\"folders\"}", 3.0),
         (

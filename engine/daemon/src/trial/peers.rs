@@ -144,7 +144,8 @@ impl Outside for Peers {
         if let Some(upload) = upload {
             let (body, size) = upload.beginning(LARGEST).await?;
             if size > body.len() as u64 {
-                let text = format!("a test compares bodies up to 16 MiB, and this has {size} bytes");
+                let text =
+                    format!("a test compares bodies up to 16 MiB, and this has {size} bytes");
                 return Err(Failure::Permanent(text).into());
             }
             request.body = body;

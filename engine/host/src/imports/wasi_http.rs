@@ -30,7 +30,7 @@ use super::content::CHUNK;
 use super::http::elsewhere;
 use crate::bindings::flow::plugin::types::Failure;
 use crate::error::Error;
-use crate::journey::{Journey, LONGEST, Payload, headers, is_own, parts, told};
+use crate::journey::{Journey, LONGEST, Payload, headers, is_own, late, parts, told};
 use crate::meter::{Flight, Meter};
 use crate::outside::{self, Place};
 use crate::store::{Guest, Setup};
@@ -154,15 +154,14 @@ impl WasiHttpHooks for Hooks {
             let answer = async {
                 match place.outside {
                     Some(outside) => stand_in(&*outside, &setup, request, patience).await,
-                    None => real(Arc::clone(&setup), request).await,
+                    None => real(Arc::clone(&setup), request, patience).await,
                 }
             };
             let answer = tokio::select! {
                 biased;
                 _ = ends.changed() => return Err(Code::ConnectionTerminated),
-                answer = tokio::time::timeout(patience.head, answer) => answer,
+                answer = answer => answer,
             };
-            let answer = answer.map_err(|_| Code::HttpResponseTimeout)?;
             match answer.map_err(|failure| refused(&voice, &failure))? {
                 Answer::Stream(response) => Ok(streamed(response, setup, flight, patience, ends)),
                 Answer::Whole(response) => {
@@ -232,7 +231,11 @@ fn taken(
     Ok((method, url, head.headers, payload))
 }
 
-async fn real(setup: Arc<Setup>, request: http::Request<WasiBody>) -> Result<Answer, Failure> {
+async fn real(
+    setup: Arc<Setup>,
+    request: http::Request<WasiBody>,
+    patience: Patience,
+) -> Result<Answer, Failure> {
     let (method, url, headers, payload) = taken(request)?;
     let journey = Journey {
         setup,
@@ -241,8 +244,11 @@ async fn real(setup: Arc<Setup>, request: http::Request<WasiBody>) -> Result<Ans
         headers,
         payload,
     };
-    let (_, response) = journey.arrive().await?;
-    Ok(Answer::Stream(response))
+    let peer = journey.peer();
+    match tokio::time::timeout(patience.head, journey.arrive()).await {
+        Ok(arrived) => arrived.map(|(_, response)| Answer::Stream(response)),
+        Err(_) => Err(late(&peer, patience.head)),
+    }
 }
 
 /// Asks what stands in for the network: its answer is whole.
@@ -263,9 +269,8 @@ async fn stand_in(
     let answer = elsewhere(outside, setup, &url, request, payload).await?;
     let body = Full::new(Bytes::from(answer.body)).map_err(|never| match never {});
     let mut response = http::Response::new(body.boxed_unsync());
-    *response.status_mut() = http::StatusCode::from_u16(answer.status).map_err(|_| {
-        Failure::Permanent(format!("{} is no status of an answer", answer.status))
-    })?;
+    *response.status_mut() = http::StatusCode::from_u16(answer.status)
+        .map_err(|_| Failure::Permanent(format!("{} is no status of an answer", answer.status)))?;
     *response.headers_mut() = headers(answer.headers)?;
     Ok(Answer::Whole(response))
 }

@@ -1,7 +1,7 @@
 //! Connections and requests, real and written down.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -132,7 +132,8 @@ struct Sent {
 impl Sent {
     fn add(&mut self, data: &[u8]) {
         let room = (content::MOST as usize).saturating_sub(self.beginning.len());
-        self.beginning.extend_from_slice(&data[..data.len().min(room)]);
+        self.beginning
+            .extend_from_slice(&data[..data.len().min(room)]);
         self.size += data.len() as u64;
     }
 }

@@ -19,11 +19,11 @@ use super::desk;
 use super::peer::{PlayedPeer, Tape};
 use super::session::{Call, Made, Session};
 use crate::outside::{Failed, HttpRequest, HttpResponse, Outside, Peer, Place, Senses};
-use crate::upload::Upload;
 use crate::record::content::{Copy, MOST, Sum};
 use crate::record::form::{self, Written};
 use crate::record::senses::public;
 use crate::secrets::{Credential, Secrets};
+use crate::upload::Upload;
 
 /// The world of one instance.
 pub(super) struct Player {

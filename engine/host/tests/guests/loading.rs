@@ -105,6 +105,79 @@ fn a_plugin_that_needs_what_is_not_there_is_refused() {
     );
 }
 
+/// A component that has nothing but names: empty instances it imports, and those it exports.
+fn of_names(imports: &[&str], exports: &[&str]) -> Vec<u8> {
+    let short = |length: usize| u8::try_from(length).ok().filter(|length| *length < 128);
+    let short = |length| short(length).expect("one byte is enough for it");
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    let mut section = |id: u8, count: usize, items: &[u8]| {
+        component.extend([id, short(items.len() + 1), short(count)]);
+        component.extend(items);
+    };
+    let name = |name: &&str| [&[0, short(name.len())], name.as_bytes()].concat();
+    // The type of an instance without anything, and imports of that type.
+    section(7, 1, &[0x42, 0]);
+    let imported = imports
+        .iter()
+        .flat_map(|import| [name(import), vec![5, 0]].concat());
+    section(10, imports.len(), &imported.collect::<Vec<_>>());
+    // One such instance after the imported ones, and exports of it.
+    section(5, 1, &[1, 0]);
+    let own = short(imports.len());
+    let exported = exports
+        .iter()
+        .flat_map(|export| [name(export), vec![5, own, 0]].concat());
+    section(11, exports.len(), &exported.collect::<Vec<_>>());
+    component
+}
+
+/// Why a component of a version of the contract is refused that has nothing but names.
+#[track_caller]
+fn refused_for(version: &str, imports: &[&str], exports: &[&str]) -> String {
+    let described = format!("flow:plugin/describe@{version}");
+    let exports = [exports, &[described.as_str()]].concat();
+    let component = of_names(imports, &exports);
+    let refused = catalogue().host().load("x", &component);
+    refused.expect_err("refused").to_string()
+}
+
+#[test]
+fn interfaces_that_are_not_there_are_named() {
+    assert_eq!(
+        refused_for("0.1.0", &["acme:extras/radio@1.0.0"], &[]),
+        "plugin `x` needs `acme:extras/radio@1.0.0`, which flow does not have [plugin/unsupported-import]\n  \
+         = hint: this is for the plugin's author to correct: a plugin may import `flow:plugin` and WASI 0.2 only"
+    );
+    assert_eq!(
+        refused_for("0.1.3", &["flow:plugin/telepathy@0.1.3"], &[]),
+        "plugin `x` needs what this version of flow does not have [plugin/unsupported-import]\n  \
+         = note: it imports `flow:plugin/telepathy`\n  \
+         = hint: install a newer flow, or a version of the plugin made for this one"
+    );
+    assert_eq!(
+        refused_for("0.1.3", &[], &["flow:plugin/dream@0.1.3"]),
+        "plugin `x` exports `dream`, which this version of flow does not call [plugin/unsupported-entry-point]\n  \
+         = hint: install a newer flow, or a version of the plugin made for this one"
+    );
+}
+
+#[test]
+fn a_plugin_that_does_not_keep_to_its_contract_is_refused() {
+    let refused = refused_for("0.1.0", &[], &["flow:plugin/gather@0.1.0"]);
+    assert!(
+        refused.starts_with(
+            "plugin `x` says it follows version 0.1.0 of the plugin contract, but does not [plugin/contract-mismatch]\n  = note: "
+        ) && refused.ends_with("= hint: build it anew against this version's plugin kit"),
+        "{refused}"
+    );
+    let refused = refused_for("0.1.9", &[], &["flow:plugin/gather@0.1.9"]);
+    assert!(
+        refused.starts_with("plugin `x` was made for version 0.1.9 of the plugin contract, and needs what version 0.1.0, which this flow has, does not have [plugin/contract-mismatch]")
+            && refused.ends_with("= hint: install a newer flow, or a version of the plugin made for this one"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn everything_wrong_with_a_manifest_is_said_at_once() {
     assert_eq!(

@@ -16,3 +16,4 @@ mod support;
 mod used;
 mod verdicts;
 mod voices;
+mod web;

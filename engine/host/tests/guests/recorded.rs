@@ -7,7 +7,7 @@ use flow_config::Flow;
 use flow_host::{FlowPlugins, Played, Recorder, Recording, ReplayOptions, Session};
 use flow_runtime::ports::{Callback, CallbackFactory, Failure};
 
-use crate::requests::{asking, serve, taken, text};
+use crate::requests::{asking, asking_with, serve, taken, text};
 use crate::support::{Front, NOW, World, asked, catalogue, desk, flow, items, state};
 
 /// A recording, and the directory it is in.
@@ -117,6 +117,41 @@ async fn a_recorded_guest_is_redirected_and_refused_as_any() {
         assert_eq!(words(told), words(expected), "{path}");
         assert_eq!(differences(&tape.path).await, [""; 0], "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_is_asked_by_wasi_http_is_recorded_and_played() {
+    let (address, seen) = serve("").await;
+    let allowed = [address.to_string()];
+    let url = format!("http://{address}/a");
+    // More than a recording keeps of it.
+    let size = ((16 << 20) + 5).to_string();
+    for body in ["data", size.as_str()] {
+        let options = [("method", "POST"), ("body", body)];
+        let flow = asking_with("web", &url, &allowed, &options);
+        let (mut callback, tape) = recorded(&flow).await;
+        let gathered = callback.gather(10, state()).await.expect("an answer");
+        assert_eq!(gathered.messages[0].extra["body"].as_str(), Some("hello"));
+        assert_eq!(taken(&seen).len(), 1);
+        assert_eq!(differences(&tape.path).await, [""; 0]);
+        assert!(taken(&seen).is_empty(), "a replay reaches nothing");
+        let recording = std::fs::metadata(&tape.path).expect("a recording");
+        assert!(recording.len() < 17 << 20, "{recording:?}");
+        let length = if body == "data" { "4" } else { body };
+        let changed = edited(&tape, &format!(r#""size":{length}"#), r#""size":7"#);
+        assert_eq!(
+            differences(&changed).await,
+            [format!("POST {url} body: 7 bytes, now {length}")]
+        );
+    }
+    let denied = asking_with("web", &url, &[], &[]);
+    let (mut callback, tape) = recorded(&denied).await;
+    let failure = callback
+        .gather(10, state())
+        .await
+        .expect_err("it is refused");
+    assert!(failure.to_string().contains("[plugin/capability-denied]"));
+    assert_eq!(differences(&tape.path).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ pub(crate) type Seen = Arc<Mutex<Vec<String>>>;
 
 /// Reads one request; none where the connection ends.
 async fn asked(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<String> {
-    let (mut text, mut length) = (String::new(), 0);
+    let (mut text, mut length, mut chunked) = (String::new(), 0, false);
     loop {
         let start = text.len();
         if stream.read_line(&mut text).await.ok()? == 0 {
@@ -28,14 +28,25 @@ async fn asked(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<String> {
         if let Some(value) = line.strip_prefix("content-length: ") {
             length = value.parse().expect("a number");
         }
+        chunked |= line == "transfer-encoding: chunked";
         if line.is_empty() {
             break;
         }
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    if length > 1000 {
-        text.push_str(&format!("{length} bytes"));
+    while chunked {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok()?;
+        let size = usize::from_str_radix(line.trim_end(), 16).expect("a size");
+        let start = body.len();
+        body.resize(start + size + 2, 0);
+        stream.read_exact(&mut body[start..]).await.ok()?;
+        body.truncate(start + size);
+        chunked = size > 0;
+    }
+    if body.len() > 1000 {
+        text.push_str(&format!("{} bytes", body.len()));
     } else {
         text.push_str(&String::from_utf8_lossy(&body));
     }
@@ -63,7 +74,7 @@ fn response(path: &str, other: &str) -> String {
             }
             text + "0\r\n\r\n"
         }
-        "/cut" => "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".into(),
+        "/cut" | "/halt" => "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".into(),
         _ => "HTTP/1.1 200 OK\r\nX-Answer: yes\r\nContent-Length: 5\r\n\r\nhello".into(),
     }
 }
@@ -77,6 +88,10 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, seen: Seen, other: St
             std::future::pending::<()>().await;
         }
         let answer = response(&path, &other);
+        if path == "/halt" {
+            let _ = stream.write_all(answer.as_bytes()).await;
+            std::future::pending::<()>().await;
+        }
         if stream.write_all(answer.as_bytes()).await.is_err() || path == "/cut" {
             return;
         }
@@ -99,9 +114,19 @@ pub(crate) async fn serve(other: &str) -> (SocketAddr, Seen) {
 
 /// A flow that asks for a URL, and allows what is listed.
 pub(crate) fn asking(url: &str, allowed: &[String], options: &[(&str, &str)]) -> Flow {
+    asking_with("ask", url, allowed, options)
+}
+
+/// As [`asking`], by a guest of choice.
+pub(crate) fn asking_with(
+    guest: &str,
+    url: &str,
+    allowed: &[String],
+    options: &[(&str, &str)],
+) -> Flow {
     let mut all = vec![("target", url)];
     all.extend(options);
-    let mut flow = flow("ask", &all);
+    let mut flow = flow(guest, &all);
     flow.allow.http = allowed.to_vec();
     flow
 }

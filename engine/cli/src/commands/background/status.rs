@@ -47,7 +47,7 @@ With --format json, stdout is one object: \"process\" (null when there is none) 
 \"version\", \"since\", \"config\", \"memory\"}, and \"flows\", an array of {\"flow\", \"state\", \
 \"reason\", \"since\", \"restarts\", \"figures\"}. `since` is UTC, RFC 3339; times in figures are \
 milliseconds since 1970, rates per second, lag in seconds. \
-\"plugins\" in figures has {\"plugin\", \"memory_peak\", \"bytes_in\", \"bytes_out\", \"lines_dropped\", \
+\"plugins\" in figures has {\"plugin\", \"memory_peak\", \"requests\", \"bytes_in\", \"bytes_out\", \"lines_dropped\", \
 \"entries\"}, each entry {\"entry\", \"calls\", \"failures\", \"traps\", \"deadlines\", \"messages\", \"time\", \
 \"longest\", \"computing\"}, times in seconds; \"numbers\" are those plugins keep themselves.
 

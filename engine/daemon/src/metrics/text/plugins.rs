@@ -67,6 +67,12 @@ const PLUGINS: &[(&str, &str, &str, OfPlugin)] = &[
         |plugin| number(plugin.memory_peak),
     ),
     (
+        "flow_plugin_requests_total",
+        "counter",
+        "HTTP requests the plugin made, redirects that were followed among them.",
+        |plugin| number(plugin.requests),
+    ),
+    (
         "flow_plugin_received_bytes_total",
         "counter",
         "Bytes that came over connections of the plugin, and as answers to its requests.",

@@ -61,6 +61,9 @@ fn line(plugin: &Plugin) -> String {
         printable(&plugin.plugin),
         bytes(plugin.memory_peak)
     );
+    if plugin.requests > 0 {
+        line.push_str(&format!(", {}", plural(plugin.requests, "request")));
+    }
     if plugin.bytes_in + plugin.bytes_out > 0 {
         let (came, went) = (bytes(plugin.bytes_in), bytes(plugin.bytes_out));
         line.push_str(&format!(", {came} received, {went} sent"));
@@ -97,6 +100,7 @@ mod tests {
         let mail = Plugin {
             plugin: "mail".into(),
             memory_peak: 3 << 20,
+            requests: 3,
             bytes_in: 5000,
             bytes_out: 100,
             entries: vec![entry("gather", 12, 0), entry("download", 4, 1)],
