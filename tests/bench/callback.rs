@@ -1,9 +1,13 @@
 //! What a callback costs: `flow` with the same callback in each language, beside sr3 with its own in
-//! Python.
+//! Python; then what an instance takes (`instance`).
 //!
 //! The callback is what `flow plugin new --entry after_accept` writes: it looks at the name of each
-//! message, and sets a header. Over RabbitMQ, so that sr3 can stand beside; what the callback alone
-//! takes is the difference to the row of the same program without one.
+//! message, and sets a header. What is compared with is sr3's callback *path*: what becomes of a
+//! message in a shovel of sr3 that has such a callback, in sr3's own loop (`Flow.run`): gathered from
+//! RabbitMQ, filtered, put into a worklist that `after_accept` goes through, and whatever it let pass
+//! posted and acknowledged. A Python loop over a list would be no such thing, as sr3 has none without
+//! the rest. What the callback alone adds is the difference to the row of the same program without
+//! one. Batches are of 100 messages in all.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +18,7 @@ use flow_testkit::Flow;
 use crate::Load;
 use crate::broker::Broker;
 use crate::compare::{Subject, compare, subject};
+use crate::instance;
 use crate::shovel::declare_queue;
 use crate::sr3::Sr3;
 
@@ -76,7 +81,12 @@ pub(crate) fn run(load: &Load) -> Result<()> {
     for (name, component) in names.into_iter().zip(&components) {
         subjects.push(ours(&broker, load, name, Some(component)));
     }
-    compare(load, "messages", subjects)
+    compare(load, "messages", subjects)?;
+    let languages = ["Rust", "Python", "JavaScript"].into_iter();
+    let components: Vec<_> = languages
+        .zip(components.iter().map(PathBuf::as_path))
+        .collect();
+    instance::run(&components)
 }
 
 /// A new project of this language, built: its component.
@@ -118,7 +128,7 @@ fn prepare(broker: &Broker, sr3: &Sr3) -> Result<()> {
             &format!("shovel/{name}"),
             &format!(
                 "broker {url}\nexchange xs_{name}\ntopicPrefix v03\nprefetch 1000\nqueueName q_sr3_{name}\n\
-                 subtopic #\npost_broker {url}\npost_exchange xs_to\nbatch 1000\nsleep 0.01\n\
+                 subtopic #\npost_broker {url}\npost_exchange xs_to\nbatch 100\nsleep 0.01\n\
                  logLevel warning\n{more}"
             ),
         )?;
@@ -140,16 +150,12 @@ fn ours<'a>(
         let flow = broker.installation();
         let url = broker.url();
         let mut text = format!(
-            "broker: {url}\nexchange: xs_flow\nqueueName: q_flow_bench\n\
+            "broker: {url}\nexchange: xs_flow\nqueueName: q_flow_bench\nbatch: 100\n\
              post_broker: {url}\npost_exchange: xs_to\n"
         );
         if let Some(component) = component {
-            let plugins = flow.config_dir().join("plugins");
-            std::fs::create_dir_all(&plugins)?;
-            let file = component.file_name().context("a file")?;
-            std::fs::copy(component, plugins.join(file))?;
-            let plugin = Path::new(file).with_extension("");
-            text.push_str(&format!("callbacks:\n  - plugin: {}\n", plugin.display()));
+            let plugin = instance::install(&flow, component)?;
+            text.push_str(&format!("callbacks:\n  - plugin: {plugin}\n"));
         }
         flow.add_flow("shovel/bench", &text);
         // Compiles it too, which is not measured.

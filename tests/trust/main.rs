@@ -3,6 +3,8 @@
 //!
 //! The guests are those of `tests/guests`, built by the first test to need them.
 
+mod signed;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
