@@ -14,7 +14,11 @@ fn block(begins: &str) -> String {
     let page = fs::read_to_string(page).expect("the page is there");
     let mut blocks = page.split("```").skip(1).step_by(2);
     let block = blocks
-        .find_map(|block| block.split_once('\n').filter(|(_, it)| it.starts_with(begins)))
+        .find_map(|block| {
+            block
+                .split_once('\n')
+                .filter(|(_, it)| it.starts_with(begins))
+        })
         .unwrap_or_else(|| panic!("FROM-SR3.md has no block that begins with `{begins}`"));
     block.1.to_owned()
 }

@@ -59,8 +59,8 @@ fn native(flow: &Flow, command: &[&str], says: &str) {
         .current_dir(&project)
         .output()
         .unwrap_or_else(|error| panic!("{program:?} can't be run: {error}"));
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned()
-        + &String::from_utf8_lossy(&ran.stderr);
+    let said =
+        String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success() && said.contains(says), "{said}");
 }
 
