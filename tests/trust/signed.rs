@@ -41,7 +41,7 @@ fn contains(text: &str, parts: &[&str]) {
 /// Adds a flow that asks for the key.
 fn asks(flow: &Flow, key: &str) {
     let text = format!(
-        "pollUrl: file:///\npath: ${{HOME}}/in\ncallbacks:\n  - plugin: contract\n    minisign: {key}\n"
+        "pollUrl: file:///\npath: ${{HOME}}/in\ndownload: off\ncallbacks:\n  - plugin: contract\n    minisign: {key}\n"
     );
     flow.add_flow("flow/a", &text);
 }
@@ -75,7 +75,8 @@ fn a_signed_plugin_is_added_with_its_signature_and_runs_where_the_key_is_asked_f
 
     asks(&flow, KEY);
     flow.run(&["check", "flow/a"]).expect(0);
-    flow.run(&["foreground", "flow/a", "--once"]).expect(0);
+    let ran = flow.run(&["foreground", "flow/a", "--once"]);
+    contains(&ran.stderr, &["started as flow of flow/a"]);
 
     asks(&flow, OTHER);
     contains(
@@ -159,7 +160,7 @@ fn what_is_not_signed_is_not_added() {
     // What comes with the program has none.
     flow.add_flow(
         "flow/a",
-        &format!("pollUrl: file:///\npath: ${{HOME}}/in\ncallbacks:\n  - plugin: delay\n    minisign: {KEY}\n"),
+        &format!("pollUrl: file:///\npath: ${{HOME}}/in\ndownload: off\ncallbacks:\n  - plugin: delay\n    minisign: {KEY}\n"),
     );
     contains(
         &flow.run(&["check", "flow/a"]).expect(1).stdout,
