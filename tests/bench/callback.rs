@@ -16,9 +16,10 @@ use anyhow::{Context, Result, ensure};
 use flow_testkit::Flow;
 
 use crate::Load;
-use crate::broker::Broker;
+use crate::broker::{Broker, log};
 use crate::compare::{Subject, compare, subject};
 use crate::instance;
+use crate::measure::measure;
 use crate::shovel::declare_queue;
 use crate::sr3::Sr3;
 
@@ -43,7 +44,40 @@ class Check(FlowCB):
         worklist.incoming = keep
 ";
 
-/// Runs it and prints its table.
+/// Messages from nowhere, so many as `MESSAGES` says, for sr3's loop without a broker.
+const SOURCE: &str = "\
+import os
+
+import sarracenia
+from sarracenia.flowcb import FlowCB
+
+
+class Source(FlowCB):
+    def __init__(self, options):
+        super().__init__(options)
+        self.left = int(os.environ['MESSAGES'])
+
+    def gather(self, most):
+        made = []
+        for number in range(min(self.left, most)):
+            msg = sarracenia.Message()
+            msg['_format'] = 'v03'
+            msg['_deleteOnPost'] = {'_format', 'exchange', 'subtopic', 'local_offset'}
+            msg['pubTime'] = '20260101T000000.0'
+            msg['baseUrl'] = 'https://example.org/'
+            msg['relPath'] = f'data/a/{self.left - number}.txt'
+            msg['subtopic'] = ['data', 'a']
+            msg['exchange'] = 'xs'
+            msg['local_offset'] = 0
+            made.append(msg)
+        self.left -= len(made)
+        return (True, made)
+";
+
+/// Messages of the shorter run without a broker.
+const ALONE: u32 = 20_000;
+
+/// Runs it and prints its tables.
 pub(crate) fn run(load: &Load) -> Result<()> {
     let work = tempfile::tempdir()?;
     let mut components = Vec::new();
@@ -82,6 +116,9 @@ pub(crate) fn run(load: &Load) -> Result<()> {
         subjects.push(ours(&broker, load, name, Some(component)));
     }
     compare(load, "messages", subjects)?;
+    if let Some(sr3) = &sr3 {
+        alone(sr3)?;
+    }
     let languages = ["Rust", "Python", "JavaScript"].into_iter();
     let components: Vec<_> = languages
         .zip(components.iter().map(PathBuf::as_path))
@@ -117,6 +154,27 @@ fn build(work: &Path, language: &str) -> Result<PathBuf> {
         .context("the temporary directory is text")?;
     run(&["plugin", "build", folder])?;
     Ok(project.join(format!("{name}.wasm")))
+}
+
+/// What sr3's loop takes without a broker, its callback with it and without: the longer run less the
+/// shorter, so that starting does not count.
+fn alone(sr3: &Sr3) -> Result<()> {
+    sr3.write("plugins/source.py", SOURCE)?;
+    println!("\n| sr3's loop, no broker | CPU, us each |");
+    println!("| --- | ---: |");
+    for (name, more) in [("with the callback", "callback check\n"), ("without", "")] {
+        let text = format!("callback source\n{more}batch 100\nsleep -1\nlogLevel warning\n");
+        sr3.configure("flow/alone", &text)?;
+        let cpu = |count: u32| -> Result<f64> {
+            let (_kept, log) = log()?;
+            let mut command = sr3.command(&["foreground", "flow/alone"]);
+            command.env("MESSAGES", count.to_string());
+            Ok(measure(&mut command, &log)?.cpu.as_secs_f64())
+        };
+        let cost = (cpu(4 * ALONE)? - cpu(ALONE)?) / f64::from(3 * ALONE);
+        println!("| {name} | {:.1} |", cost * 1e6);
+    }
+    Ok(())
 }
 
 fn prepare(broker: &Broker, sr3: &Sr3) -> Result<()> {
