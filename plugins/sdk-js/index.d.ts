@@ -282,10 +282,13 @@ export interface Plugin {
   post?(message: Message): void;
   /** Answers an HTTP request. Answer 2xx only after {@link submit} returned. */
   request?(request: HttpRequest): HttpResponse;
-  /** One line of a helper protocol; answers go out through `lines.write`. */
-  line?(text: string): void;
-  /** No more lines will come. */
-  closed?(): void;
+  /**
+   * One line of a helper protocol, without its end; answers go out through `lines.write(peer, …)`,
+   * now or in any later call. No number of a peer is used twice.
+   */
+  line?(peer: number, text: string): void;
+  /** No more lines of this peer will come. */
+  closed?(peer: number): void;
 }
 
 /** What `this` is in the methods of a plugin. */
@@ -396,8 +399,8 @@ export namespace metrics {
   function progress(what: string, done: number, total?: number, unit?: string): void;
 }
 
-/** Lines to whoever started this flow as a helper. */
+/** Lines to whoever talks to this flow as a helper. */
 export namespace lines {
-  /** Writes one line, whole and flushed, without its end. */
-  function write(text: string): void;
+  /** Writes one line to the peer, whole and flushed, without its end. Throws where the peer is gone. */
+  function write(peer: number, text: string): void;
 }

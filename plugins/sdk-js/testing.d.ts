@@ -40,7 +40,7 @@ export class Host {
   logged: [level: string, text: string][];
   counted: Record<string, number>;
   submitted: NewMessage[];
-  lines: string[];
+  lines: [peer: number, text: string][];
 
   /** Starts a plugin; options as a flow writes them (`"10MiB"`) or as they are read. */
   start<P extends Plugin & { options?: Record<string, Option<any>> }>(

@@ -1,9 +1,13 @@
 //! What a callback costs: `flow` with the same callback in each language, beside sr3 with its own in
-//! Python.
+//! Python; then what an instance takes (`instance`).
 //!
 //! The callback is what `flow plugin new --entry after_accept` writes: it looks at the name of each
-//! message, and sets a header. Over RabbitMQ, so that sr3 can stand beside; what the callback alone
-//! takes is the difference to the row of the same program without one.
+//! message, and sets a header. What is compared with is sr3's callback *path*: what becomes of a
+//! message in a shovel of sr3 that has such a callback, in sr3's own loop (`Flow.run`): gathered from
+//! RabbitMQ, filtered, put into a worklist that `after_accept` goes through, and whatever it let pass
+//! posted and acknowledged. A Python loop over a list would be no such thing, as sr3 has none without
+//! the rest. What the callback alone adds is the difference to the row of the same program without
+//! one. Batches are of 100 messages in all.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +16,10 @@ use anyhow::{Context, Result, ensure};
 use flow_testkit::Flow;
 
 use crate::Load;
-use crate::broker::Broker;
+use crate::broker::{Broker, log};
 use crate::compare::{Subject, compare, subject};
+use crate::instance;
+use crate::measure::measure;
 use crate::shovel::declare_queue;
 use crate::sr3::Sr3;
 
@@ -38,7 +44,40 @@ class Check(FlowCB):
         worklist.incoming = keep
 ";
 
-/// Runs it and prints its table.
+/// Messages from nowhere, so many as `MESSAGES` says, for sr3's loop without a broker.
+const SOURCE: &str = "\
+import os
+
+import sarracenia
+from sarracenia.flowcb import FlowCB
+
+
+class Source(FlowCB):
+    def __init__(self, options):
+        super().__init__(options)
+        self.left = int(os.environ['MESSAGES'])
+
+    def gather(self, most):
+        made = []
+        for number in range(min(self.left, most)):
+            msg = sarracenia.Message()
+            msg['_format'] = 'v03'
+            msg['_deleteOnPost'] = {'_format', 'exchange', 'subtopic', 'local_offset'}
+            msg['pubTime'] = '20260101T000000.0'
+            msg['baseUrl'] = 'https://example.org/'
+            msg['relPath'] = f'data/a/{self.left - number}.txt'
+            msg['subtopic'] = ['data', 'a']
+            msg['exchange'] = 'xs'
+            msg['local_offset'] = 0
+            made.append(msg)
+        self.left -= len(made)
+        return (True, made)
+";
+
+/// Messages of the shorter run without a broker.
+const ALONE: u32 = 20_000;
+
+/// Runs it and prints its tables.
 pub(crate) fn run(load: &Load) -> Result<()> {
     let work = tempfile::tempdir()?;
     let mut components = Vec::new();
@@ -76,7 +115,15 @@ pub(crate) fn run(load: &Load) -> Result<()> {
     for (name, component) in names.into_iter().zip(&components) {
         subjects.push(ours(&broker, load, name, Some(component)));
     }
-    compare(load, "messages", subjects)
+    compare(load, "messages", subjects)?;
+    if let Some(sr3) = &sr3 {
+        alone(sr3)?;
+    }
+    let languages = ["Rust", "Python", "JavaScript"].into_iter();
+    let components: Vec<_> = languages
+        .zip(components.iter().map(PathBuf::as_path))
+        .collect();
+    instance::run(&components)
 }
 
 /// A new project of this language, built: its component.
@@ -109,6 +156,27 @@ fn build(work: &Path, language: &str) -> Result<PathBuf> {
     Ok(project.join(format!("{name}.wasm")))
 }
 
+/// What sr3's loop takes without a broker, its callback with it and without: the longer run less the
+/// shorter, so that starting does not count.
+fn alone(sr3: &Sr3) -> Result<()> {
+    sr3.write("plugins/source.py", SOURCE)?;
+    println!("\n| sr3's loop, no broker | CPU, us each |");
+    println!("| --- | ---: |");
+    for (name, more) in [("with the callback", "callback check\n"), ("without", "")] {
+        let text = format!("callback source\n{more}batch 100\nsleep -1\nlogLevel warning\n");
+        sr3.configure("flow/alone", &text)?;
+        let cpu = |count: u32| -> Result<f64> {
+            let (_kept, log) = log()?;
+            let mut command = sr3.command(&["foreground", "flow/alone"]);
+            command.env("MESSAGES", count.to_string());
+            Ok(measure(&mut command, &log)?.cpu.as_secs_f64())
+        };
+        let cost = (cpu(4 * ALONE)? - cpu(ALONE)?) / f64::from(3 * ALONE);
+        println!("| {name} | {:.1} |", cost * 1e6);
+    }
+    Ok(())
+}
+
 fn prepare(broker: &Broker, sr3: &Sr3) -> Result<()> {
     let url = broker.url();
     sr3.write("plugins/check.py", CHECK)?;
@@ -118,7 +186,7 @@ fn prepare(broker: &Broker, sr3: &Sr3) -> Result<()> {
             &format!("shovel/{name}"),
             &format!(
                 "broker {url}\nexchange xs_{name}\ntopicPrefix v03\nprefetch 1000\nqueueName q_sr3_{name}\n\
-                 subtopic #\npost_broker {url}\npost_exchange xs_to\nbatch 1000\nsleep 0.01\n\
+                 subtopic #\npost_broker {url}\npost_exchange xs_to\nbatch 100\nsleep 0.01\n\
                  logLevel warning\n{more}"
             ),
         )?;
@@ -140,16 +208,12 @@ fn ours<'a>(
         let flow = broker.installation();
         let url = broker.url();
         let mut text = format!(
-            "broker: {url}\nexchange: xs_flow\nqueueName: q_flow_bench\n\
+            "broker: {url}\nexchange: xs_flow\nqueueName: q_flow_bench\nbatch: 100\n\
              post_broker: {url}\npost_exchange: xs_to\n"
         );
         if let Some(component) = component {
-            let plugins = flow.config_dir().join("plugins");
-            std::fs::create_dir_all(&plugins)?;
-            let file = component.file_name().context("a file")?;
-            std::fs::copy(component, plugins.join(file))?;
-            let plugin = Path::new(file).with_extension("");
-            text.push_str(&format!("callbacks:\n  - plugin: {}\n", plugin.display()));
+            let plugin = instance::install(&flow, component)?;
+            text.push_str(&format!("callbacks:\n  - plugin: {plugin}\n"));
         }
         flow.add_flow("shovel/bench", &text);
         // Compiles it too, which is not measured.

@@ -15,6 +15,7 @@ mod broker;
 mod callback;
 mod compare;
 mod download;
+mod instance;
 mod mail;
 mod measure;
 mod post;

@@ -124,6 +124,18 @@ impl Service {
         peaks.max().unwrap_or_default()
     }
 
+    /// Bytes its processes have in memory now; a page that several of their mappings share counts
+    /// once.
+    pub(crate) fn memory(&self) -> u64 {
+        let share = |pid: &u32| {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            Some(kilobytes * 1024)
+        };
+        self.members().iter().filter_map(share).sum()
+    }
+
     /// The processes of its group.
     fn members(&self) -> Vec<u32> {
         let group = self.child.id().to_string();

@@ -6,6 +6,7 @@
 
 mod project;
 mod refusals;
+mod templates;
 mod trials;
 
 use std::path::Path;

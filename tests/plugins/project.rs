@@ -10,7 +10,7 @@ use super::workshop;
 /// Compiling the kit from nothing, on a machine that does much else.
 const BUILD: Duration = Duration::from_secs(900);
 
-fn build(flow: &Flow, arguments: &[&str]) -> flow_testkit::Finished {
+pub(crate) fn build(flow: &Flow, arguments: &[&str]) -> flow_testkit::Finished {
     let building: Running = flow.spawn(arguments);
     building.finish(BUILD)
 }
@@ -182,26 +182,8 @@ fn it_runs_in_a_flow(flow: &Flow) {
 }
 
 /// Adds the flow a project has as its example.
-fn add_example(flow: &Flow, name: &str) {
+pub(crate) fn add_example(flow: &Flow, name: &str) {
     let file = flow.path(&format!("{name}/example/flow/{name}.yaml"));
     let example = std::fs::read(file).expect("it was made");
     flow.write(&format!("config/flow/{name}.yaml"), &example);
-}
-
-#[test]
-fn every_entry_point_of_the_templates_builds_and_passes() {
-    let flow = workshop();
-    let all = "gather,after_accept,download,send,after_work,post,settled,request,line";
-    flow.run(&["plugin", "new", "all-of-it", "--entry", all])
-        .expect(0);
-    build(&flow, &["plugin", "build", "all-of-it"]).expect(0);
-    let tried = flow.run(&["plugin", "test", "all-of-it"]).expect(0);
-    assert_eq!(tried.stdout.lines().count(), 9, "{}", tried.stdout);
-    let added = flow
-        .run(&["plugin", "add", "all-of-it/all-of-it.wasm"])
-        .expect(0)
-        .stderr;
-    assert!(added.contains("http: ['api.example.org:443']"), "{added}");
-    add_example(&flow, "all-of-it");
-    flow.run(&["check", "flow/all-of-it"]).expect(0);
 }

@@ -5,6 +5,7 @@
 
 #[path = "../guest.rs"]
 mod guest;
+mod signed;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -251,6 +251,19 @@ If nobody changed the plugin on purpose, find out who did, and put the former fi
 one is meant, look at what it asks for (`flow plugin show`), then write its number into the flow.
 A shipped plugin changes with every version of flow; pin those only if you want to be asked then.
 ";
+    PLUGIN_UNSIGNED = "config/plugin-unsigned", "\
+The flow names the key its plugin has to be signed with, and the file that is there is not: it has no
+signature beside it, or one made with another key, or one of another file. It was not looked into,
+nothing of it ran, and the flow does not start.
+
+    callbacks:
+      - plugin: partner-fetch
+        minisign: RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3
+
+The signature is `partner-fetch.wasm.minisig` beside `partner-fetch.wasm`; `flow plugin add FILE
+--minisign KEY` checks it and puts both where they belong. Unlike `sha256`, this takes every version
+its author signs. Take the key from the author, and not from where the file came from.
+";
     PLUGIN_UNUSABLE = "config/plugin-unusable", "\
 The plugin is there and can't be used: it does not load, or what it says of itself is wrong. That
 is for the plugin's author to fix; the message is what to send along.

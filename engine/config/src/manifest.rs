@@ -14,6 +14,23 @@ pub trait Plugins {
         let _ = name;
         None
     }
+    /// Whether the file behind the name, as it is, was signed with this public key of minisign; none:
+    /// there is no such plugin, or its file can't be read.
+    fn signed(&self, name: &str, key: &str) -> Option<Result<(), Unsigned>> {
+        let _ = (name, key);
+        None
+    }
+}
+
+/// Why a plugin does not count as signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsigned {
+    /// Whether it is the key that is none, whatever the plugin.
+    pub key: bool,
+    /// What is wrong, in words that stand by themselves.
+    pub why: String,
+    /// What to do.
+    pub advice: String,
 }
 
 /// The file of a plugin.

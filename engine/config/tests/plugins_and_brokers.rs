@@ -203,3 +203,39 @@ error[config/bad-value]: `sha256` is 64 hexadecimal digits, and this is somethin
 "
     );
 }
+
+#[test]
+fn a_plugin_is_signed_with_the_key_or_not_used() {
+    use common::{Pinned, load_pinned};
+    let pinned = Pinned(common::plugins());
+    let file =
+        |key: &str| format!("exchange: x\ncallbacks:\n  - plugin: decode\n    minisign: {key}\n");
+    let loaded = load_pinned("flow/x", &file("RWmine"), &pinned).expect("it is signed");
+    assert_eq!(loaded.flow.callbacks[0].minisign.as_deref(), Some("RWmine"));
+    let refused = |key: &str| {
+        let report = load_pinned("flow/x", &file(key), &pinned).expect_err("refused");
+        report.render(false)
+    };
+    assert_eq!(
+        refused("RWother"),
+        "\
+error[config/plugin-unsigned]: plugin `decode` is not signed with the key this flow asks for
+  --> flow/x.yaml:4:15
+    |
+  4 |     minisign: RWother
+    |               ^^^^^^^ the flow asks for this key
+    = note: there is no signature in /plugins/decode.wasm.minisig
+    = hint: get it
+"
+    );
+    assert_eq!(
+        refused("somebody"),
+        "\
+error[config/bad-value]: `minisign` is a public key of minisign, and this is none
+  --> flow/x.yaml:4:15
+    |
+  4 |     minisign: somebody
+    |               ^^^^^^^^ a line of 56 characters that begins with `RW`
+"
+    );
+}

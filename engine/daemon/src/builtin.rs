@@ -104,6 +104,7 @@ impl Chain {
                 filters: None,
                 limits: Limits::default(),
                 sha256: None,
+                minisign: None,
                 origin: flow.file.display().to_string(),
             }));
         let carrier = Carrier::new(settings(flow, variables)?, Arc::new(credentials));

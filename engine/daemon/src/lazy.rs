@@ -2,7 +2,7 @@
 //!
 //! A process whose flows have no plugins never pays for it, in memory, in time or in wake-ups.
 
-use flow_config::{Artefact, Manifest, Plugins};
+use flow_config::{Artefact, Manifest, Plugins, Unsigned};
 
 use crate::Engine;
 
@@ -27,5 +27,9 @@ impl Plugins for Lazy<'_> {
 
     fn artefact(&self, name: &str) -> Option<Artefact> {
         self.0.catalogue().ok()?.artefact(name)
+    }
+
+    fn signed(&self, name: &str, key: &str) -> Option<Result<(), Unsigned>> {
+        self.0.catalogue().ok()?.signed(name, key)
     }
 }

@@ -38,7 +38,7 @@ pub use engine::{Directories, Engine, RunOptions};
 pub use error::Error;
 pub use fetch::fetch;
 pub use flow_broker::embedded::QueueStatus;
-pub use flow_host::{Played, Recorder, ReplayOptions, ReplaySummary, Session};
+pub use flow_host::{Played, Recorder, ReplayOptions, ReplaySummary, Session, signature};
 pub use flow_runtime::{Drain, Entry, Shelf, Store, Summary};
 pub use plugins::{PluginInfo, PluginOrigin};
 pub use posting::Paths;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use flow_config::Manifest;
-use flow_host::Plugin;
+use flow_host::{Plugin, signature};
 
 /// Where a plugin comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct PluginInfo {
     pub size: u64,
     /// SHA-256 of the component, hex.
     pub sha256: String,
+    /// The id of the key that a signature beside its file says it was made with, unchecked.
+    pub signed_by: Option<String>,
     /// Interfaces it imports: its request.
     pub imports: Vec<String>,
     /// The version of the contract it was made for.
@@ -33,7 +35,12 @@ pub struct PluginInfo {
 
 impl PluginInfo {
     pub(crate) fn new(plugin: &Plugin, origin: PluginOrigin) -> Self {
+        let signed_by = match &origin {
+            PluginOrigin::File(path) => signature::found(path),
+            PluginOrigin::Shipped => None,
+        };
         Self {
+            signed_by: signed_by.and_then(|text| signature::key_of(&text)),
             manifest: plugin.manifest().clone(),
             origin,
             size: plugin.size(),

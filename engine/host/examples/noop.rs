@@ -67,6 +67,7 @@ fn flow() -> Flow {
             filters: None,
             limits: Limits::default(),
             sha256: None,
+            minisign: None,
             origin: String::new(),
         }],
         concurrency: 1,

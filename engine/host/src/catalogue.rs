@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flow_config::{Artefact, Manifest, Plugins};
+use flow_config::{Artefact, Manifest, Plugins, Unsigned};
 
 use crate::engine::Host;
 use crate::error::Error;
 use crate::plugin::{self, Plugin};
+use crate::signature;
 
 /// Bytes of a plugin file, at most: none of any use is larger.
 const LARGEST: u64 = 256 << 20;
@@ -93,6 +94,41 @@ impl Catalogue {
                     .hint(format!("rename the file to `{own}.wasm`")))
             }
         }
+    }
+
+    /// The SHA-256 of the file behind the name, if it was signed with this key; none: there is no such
+    /// plugin, or its file can't be read.
+    pub(crate) fn verified(&self, name: &str, key: &str) -> Option<Result<String, Unsigned>> {
+        let unsigned = |why, advice: &str| {
+            Some(Err(Unsigned {
+                key: false,
+                why,
+                advice: advice.to_owned(),
+            }))
+        };
+        let source = self.source(name)?;
+        if let Err(unsigned) = signature::public(key) {
+            return Some(Err(unsigned));
+        }
+        let path = match source {
+            Source::File(path) => path,
+            Source::Carried => {
+                return unsigned(
+                    "it is inside this flow program, and has no signature of its own".to_owned(),
+                    "leave `minisign` out here: whoever gave you the program gave you the plugin",
+                );
+            }
+        };
+        let bytes = read(&path).ok()?;
+        let place = signature::beside(&path).display().to_string();
+        let Some(signature) = signature::found(&path) else {
+            return unsigned(
+                format!("there is no signature in {place}"),
+                "get it from the plugin's author; `flow plugin add FILE --minisign KEY` puts the one beside FILE there",
+            );
+        };
+        let verified = signature::verify(key, &signature, &place, &bytes);
+        Some(verified.map(|_| plugin::sha256(&bytes)))
     }
 
     fn carried_bytes(&self, name: &str) -> Option<&'static [u8]> {
@@ -179,5 +215,9 @@ impl Plugins for Catalogue {
             Source::File(path) => path.display().to_string(),
         };
         Some(Artefact { sha256, place })
+    }
+
+    fn signed(&self, name: &str, key: &str) -> Option<Result<(), Unsigned>> {
+        Some(self.verified(name, key)?.map(drop))
     }
 }

@@ -86,6 +86,9 @@ impl FlowPlugins {
             {
                 return Err(changed(&plugin, pin));
             }
+            if let Some(key) = &spec.minisign {
+                signed(catalogue, &plugin, key)?;
+            }
             let shared = (&trust, &metrics, catalogue.host().web());
             let setup = setup(&plugin, flow, spec, surroundings, shared, lines);
             Ok(Arc::new(Use {
@@ -116,6 +119,27 @@ impl FlowPlugins {
     /// The numbers the plugins of the flow keep.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+}
+
+/// That the plugin, as it was loaded, is signed with the key.
+fn signed(catalogue: &Catalogue, plugin: &Plugin, key: &str) -> Result<(), Error> {
+    let name = &plugin.manifest().name;
+    match catalogue.verified(name, key) {
+        Some(Ok(sha256)) if sha256 == plugin.sha256() => Ok(()),
+        Some(Err(unsigned)) => {
+            let text = format!("plugin `{name}` is not signed with the key this flow asks for");
+            Err(Error::new("plugin/unsigned", text)
+                .note(unsigned.why)
+                .hint(unsigned.advice))
+        }
+        // What was loaded is not the file that is there now, or it is gone.
+        Some(Ok(_)) | None => {
+            let text = format!("the file of plugin `{name}` changed while the flow was started");
+            Err(Error::new("plugin/unsigned", text)
+                .note("its signature can't be compared with what was loaded")
+                .hint("start the flow again"))
+        }
     }
 }
 

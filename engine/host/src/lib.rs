@@ -38,6 +38,7 @@ mod redact;
 mod replay;
 mod secrets;
 mod senses;
+pub mod signature;
 mod store;
 mod surface;
 mod tls;

@@ -41,8 +41,9 @@ impl Peers {
         let millis = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0));
         Arc::new(Self {
             timeout,
-            // A million peers a millisecond: more than can come.
-            next: AtomicU64::new(millis << 20),
+            // Two thousand peers a millisecond: more than can come. No number has more than 53 bits
+            // until the year 2109, so that each is exact where numbers are floating-point.
+            next: AtomicU64::new(millis << 11),
             peers: Mutex::default(),
         })
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use flow_config::Flow;
+use flow_config::{CallbackSpec, Flow};
 
 use crate::job::{Job, JobEnd};
 use crate::ports::{Callback, CallbackFactory, Failure};
@@ -50,8 +50,8 @@ pub(crate) struct Lane {
 pub(crate) struct Lanes {
     factory: Arc<dyn CallbackFactory>,
     seat: Arc<Seat>,
-    /// How many callbacks a chain has.
-    length: usize,
+    /// Whose callbacks a chain has, for who reads that one does not start.
+    names: Vec<String>,
     /// How many lanes may work; none where other workers have all that may.
     cap: usize,
     /// How many the flow asks for.
@@ -59,6 +59,21 @@ pub(crate) struct Lanes {
     lanes: Vec<Option<Lane>>,
     /// What each callback can do, known once lane 0 was started.
     pub(crate) abilities: Arc<Vec<Ability>>,
+}
+
+/// The plugin of a callback, and where the flow says so.
+fn name(callback: &CallbackSpec) -> String {
+    format!("plugin `{}` ({})", callback.plugin, callback.origin)
+}
+
+/// What a person has to change is said with the name of who asks for it.
+fn of(name: &str, failure: Failure) -> Failure {
+    match failure {
+        Failure::Config(text) => Failure::Config(format!(
+            "{text}\n  = note: said by {name}, which does not start"
+        )),
+        other => other,
+    }
 }
 
 impl Lanes {
@@ -70,7 +85,7 @@ impl Lanes {
         Self {
             factory,
             seat: Arc::clone(seat),
-            length: shared.flow.callbacks.len(),
+            names: shared.flow.callbacks.iter().map(name).collect(),
             cap: shared.flow.concurrency.max(1),
             most: shared.flow.concurrency.max(1),
             lanes: Vec::new(),
@@ -109,13 +124,14 @@ impl Lanes {
 
     /// Makes and starts a chain.
     async fn start(&mut self, number: u32) -> Result<Lane, Failure> {
-        let mut callbacks = Vec::with_capacity(self.length);
+        let mut callbacks = Vec::with_capacity(self.names.len());
         // No two lanes of a flow have the same number.
         let ordinal = u32::try_from(self.seat.number() * self.most).unwrap_or(u32::MAX);
         let ordinal = ordinal.saturating_add(number);
-        for index in 0..self.length {
+        for (index, name) in self.names.iter().enumerate() {
             let mut callback = self.factory.create(index, ordinal).await?;
-            if let Some(most) = callback.start().await? {
+            let started = callback.start().await;
+            if let Some(most) = started.map_err(|failure| of(name, failure))? {
                 let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
                 self.cap = self.cap.min(self.seat.share(most));
             }

@@ -101,8 +101,8 @@ export function exportsOf(plugin, said) {
         }),
     },
     line: {
-      line: (text) => guard(() => call("line", text)),
-      closed: () => guard(() => it.closed?.()),
+      line: (peer, text) => guard(() => call("line", peer, text)),
+      closed: (peer) => guard(() => it.closed?.(peer)),
     },
   };
 }

@@ -1,6 +1,6 @@
-// Lines to whoever started this flow as a helper.
+// Lines to whoever talks to this flow as a helper.
 
 import host from "../host/lines.js";
 import { call } from "./failure.js";
 
-export const write = (text) => call(() => host.write(text));
+export const write = (peer, text) => call(() => host.write(peer, text));

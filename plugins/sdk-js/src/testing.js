@@ -265,7 +265,7 @@ export class Host {
       http: { send: (request) => this.#send(request) },
       connection: { connect: (hostname, port, security) => inWords(() => this.dial(hostname, port, security === "tls")) },
       submit: { submit: (messages) => this.submitted.push(...messages) },
-      lines: { write: (text) => this.lines.push(text) },
+      lines: { write: (peer, text) => this.lines.push([peer, text]) },
     };
   }
 }

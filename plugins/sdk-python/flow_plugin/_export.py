@@ -201,11 +201,11 @@ def exports(plugin: type[Plugin], manifest: dict[str, Any]) -> dict[str, type]:
             return guard(answered, called("request"), request)
 
     class Line:
-        def line(self, text: str) -> None:
-            guard(called("line"), text)
+        def line(self, peer: int, text: str) -> None:
+            guard(called("line"), peer, text)
 
-        def closed(self) -> None:
-            guard(called("closed"))
+        def closed(self, peer: int) -> None:
+            guard(called("closed"), peer)
 
     classes: list[type] = [Describe, Lifecycle, Gather, Wake, Settled, AfterAccept]
     classes += [Download, Send, AfterWork, Post, Request, Line]

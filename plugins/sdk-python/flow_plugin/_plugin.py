@@ -146,11 +146,12 @@ class Plugin:
         def request(self, request: HttpRequest) -> HttpResponse:
             """Answers an HTTP request. Answer 2xx only after `submit.submit` returned."""
 
-        def line(self, text: str) -> None:
-            """One line of a helper protocol; answers go out through `lines.write`."""
+        def line(self, peer: int, text: str) -> None:
+            """One line of a helper protocol, without its end; answers go out through
+            `lines.write(peer, …)`, now or in any later call. No number of a peer is used twice."""
 
-    def closed(self) -> None:
-        """No more lines will come (`line`)."""
+    def closed(self, peer: int) -> None:
+        """No more lines of this peer will come (`line`)."""
 
 
 def entry_points(plugin: type[Plugin]) -> list[str]:

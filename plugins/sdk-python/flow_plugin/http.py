@@ -67,7 +67,7 @@ def send(
     elif body is not None:
         carried = http.Body_Bytes(body.encode() if isinstance(body, str) else bytes(body))
     else:
-        carried = http.Body_None()
+        carried = http.Body_None_()
     time = None if timeout is None else milliseconds(timeout)
     raw = call(http.send, http.Request(method, url, all_headers, carried, time))
     return Response(raw.status, [(n, v) for n, v in raw.headers], bytes(raw.body))

@@ -1,4 +1,4 @@
-"""Lines to whoever started this flow as a helper."""
+"""Lines to whoever talks to this flow as a helper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from ._call import call
 from ._wit import host
 
 
-def write(text: str) -> None:
-    """Writes one line, whole and flushed, without its end."""
-    call(host("lines").write, text)
+def write(peer: int, text: str) -> None:
+    """Writes one line to the peer, whole and flushed; `text` is without its end. Raises `Permanent`
+    where the peer is gone."""
+    call(host("lines").write, peer, text)

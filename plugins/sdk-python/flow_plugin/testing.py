@@ -147,7 +147,8 @@ class Host:
         #: Messages submitted.
         self.submitted: list[Any] = []
         #: Lines written.
-        self.lines: list[str] = []
+        #: Lines written: to which peer, and the text.
+        self.lines: list[tuple[int, str]] = []
         self._messages: dict[int, Message] = {}
         self._handles = 0
         self._provide()
@@ -239,13 +240,14 @@ class Host:
         self._http = space(
             send=self._send,
             Request=lambda *values: values,
-            Body_None=lambda: b"",
+            # As componentize-py calls it: `None` is a word of Python.
+            Body_None_=lambda: b"",
             Body_Bytes=lambda body: body,
             Body_Content=lambda reader: reader.read(1 << 62),
         )
         self._connection = space(Security=_types.Security, connect=self._connect)
         self._submit = space(submit=self.submitted.extend)
-        self._lines = space(write=self.lines.append)
+        self._lines = space(write=lambda peer, text: self.lines.append((peer, text)))
 
     def _count(self, name: str, by: int) -> None:
         self.counted[name] = self.counted.get(name, 0) + by

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 import pytest
@@ -17,6 +17,7 @@ from flow_plugin import (
     Url,
     Worklist,
     connection,
+    format_time,
     http,
     log,
     metrics,
@@ -246,3 +247,13 @@ def test_without_a_host_it_is_said() -> None:
     _wit.stand_in(None)
     with pytest.raises(RuntimeError, match="there is no host here"):
         state.get("x")
+
+
+def test_times_are_read_as_they_are_written() -> None:
+    moment = datetime(2026, 1, 31, 23, 59, 59, 500000, timezone.utc)
+    assert parse_time("20260131T235959.5") == moment
+    assert parse_time("20260131T235959") == moment.replace(microsecond=0)
+    assert parse_time(format_time(moment)) == moment
+    for wrong in ("", "20260131 235959", "20260132T000000", "20260131T235959.x", "2026-01-31T23:59"):
+        with pytest.raises(ValueError):
+            parse_time(wrong)

@@ -84,6 +84,8 @@ fn filled(project: &Project, word: &str) -> String {
 /// Where tools are found, and where they run.
 struct Tools<'a> {
     project: &'a Project,
+    /// The project's, from the root: what runs there finds it under no other name.
+    directory: PathBuf,
     path: OsString,
 }
 
@@ -97,13 +99,17 @@ impl<'a> Tools<'a> {
         // Only a folder with the separator in its name can't be joined; then the machine's do.
         let path = std::env::join_paths(own.chain(machine))
             .unwrap_or_else(|_| search.unwrap_or_default().into());
-        Self { project, path }
+        Self {
+            project,
+            directory,
+            path,
+        }
     }
 
     /// The whole path of a program, as a child's `PATH` does not count for finding the child.
     fn program(&self, name: &str) -> PathBuf {
         if name.contains('/') {
-            return self.project.directory.join(name);
+            return self.directory.join(name);
         }
         std::env::split_paths(&self.path)
             .map(|folder| folder.join(name))
@@ -116,7 +122,7 @@ impl<'a> Tools<'a> {
         let mut command = Command::new(self.program(program));
         command
             .args(arguments)
-            .current_dir(&self.project.directory)
+            .current_dir(&self.directory)
             .env("PATH", &self.path)
             .stdin(Stdio::null());
         Some(command)

@@ -17,7 +17,7 @@ use crate::yaml::{self, Entry, Node, Value};
 use crate::{Origin, SafeUrl, Secret};
 
 /// Keys of an entry that are never options of a plugin.
-const RESERVED: [&str; 4] = ["plugin", "filters", "limits", "sha256"];
+const RESERVED: [&str; 5] = ["plugin", "filters", "limits", "sha256", "minisign"];
 
 impl Builder<'_> {
     pub(super) fn callbacks(&mut self, accept_unmatched: bool) -> Vec<CallbackSpec> {
@@ -82,6 +82,8 @@ impl Builder<'_> {
         let limits = self.limits(&at, entries.iter().find(|entry| entry.key == "limits"));
         let pin = entries.iter().find(|entry| entry.key == "sha256");
         let sha256 = self.pin(&at, &name, pin).ok()?;
+        let key = entries.iter().find(|entry| entry.key == "minisign");
+        let minisign = self.signature(&at, &name, key).ok()?;
         let manifest = self.manifest(&name, place)?;
         let mut options = BTreeMap::new();
         let given: Vec<&Entry> = entries
@@ -108,6 +110,7 @@ impl Builder<'_> {
             filters,
             limits,
             sha256,
+            minisign,
             origin,
         })
     }

@@ -1,6 +1,6 @@
-//! `sha256` of a callback: the only file its plugin may be.
+//! `sha256` of a callback: the only file its plugin may be; `minisign`: whose it has to be.
 //!
-//! Compared before the plugin is asked for its manifest, so that nothing of a file that was swapped
+//! Both are compared before the plugin is asked for its manifest, so that nothing of a file that was swapped
 //! is compiled or run.
 
 use super::Builder;
@@ -11,7 +11,7 @@ use crate::yaml::Entry;
 /// Digits of a SHA-256.
 const DIGITS: usize = 64;
 
-/// The plugin is another file than the flow asks for, which was said.
+/// The plugin is not what the flow asks for, which was said.
 pub(super) struct Changed;
 
 impl Builder<'_> {
@@ -57,6 +57,48 @@ impl Builder<'_> {
                 Err(Changed)
             }
             _ => Ok(Some(wanted)),
+        }
+    }
+
+    /// The key a callback's plugin has to be signed with, if it names one and the plugin is.
+    pub(super) fn signature(
+        &mut self,
+        at: &str,
+        plugin: &str,
+        entry: Option<&Entry>,
+    ) -> Result<Option<String>, Changed> {
+        let Some(entry) = entry else { return Ok(None) };
+        let Some(scalar) = self.scalar("minisign", &entry.value, "RWQ… (56 characters)") else {
+            return Ok(None);
+        };
+        let key = scalar.text.trim().to_owned();
+        self.set(format!("{at}.minisign"), &key, scalar.origin.clone());
+        match self.plugins.signed(plugin, &key) {
+            Some(Err(unsigned)) if unsigned.key => {
+                self.wrong(
+                    "minisign",
+                    &scalar,
+                    Wrong::new(
+                        code::BAD_VALUE,
+                        "is a public key of minisign, and this is none",
+                        "a line of 56 characters that begins with `RW`",
+                    ),
+                );
+                Err(Changed)
+            }
+            Some(Err(unsigned)) => {
+                self.out
+                    .error(
+                        code::PLUGIN_UNSIGNED,
+                        scalar.span,
+                        format!("plugin `{plugin}` is not signed with the key this flow asks for"),
+                    )
+                    .label("the flow asks for this key")
+                    .note(unsigned.why)
+                    .hint(unsigned.advice);
+                Err(Changed)
+            }
+            Some(Ok(())) | None => Ok(Some(key)),
         }
     }
 }

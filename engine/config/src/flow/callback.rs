@@ -19,6 +19,8 @@ pub struct CallbackSpec {
     pub limits: Limits,
     /// The only file it may be: SHA-256, hexadecimal in lower case.
     pub sha256: Option<String>,
+    /// The public key of minisign that its file has to be signed with.
+    pub minisign: Option<String>,
     /// `file:line` of the entry.
     pub origin: String,
 }

@@ -240,6 +240,7 @@ impl Session {
                 .filter_map(|(name, value)| Some((name.clone(), form::read_option(value)?)))
                 .collect(),
             sha256: None,
+            minisign: None,
             filters: None,
             limits: Limits {
                 deadline: millis(limits.get("deadlineMs"))?,

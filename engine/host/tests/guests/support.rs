@@ -69,6 +69,7 @@ pub(crate) fn flow(plugin: &str, options: &[(&str, &str)]) -> Flow {
         filters: None,
         limits: Limits::default(),
         sha256: None,
+        minisign: None,
         origin: "poll/test.yaml:3".into(),
     };
     let name = FlowName {

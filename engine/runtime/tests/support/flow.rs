@@ -37,6 +37,7 @@ pub(crate) fn callback(plugin: &str) -> CallbackSpec {
         filters: None,
         limits: Limits::default(),
         sha256: None,
+        minisign: None,
         origin: "flow/test.yaml:1".into(),
     }
 }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use flow_daemon::PluginInfo;
+use anyhow::Context as _;
+use flow_daemon::{PluginInfo, signature};
 
 use super::show;
 use crate::context::Context;
 use crate::files::{self, Existing};
+use crate::render::printable;
 use crate::stop::{Exit, Problem};
 
 /// Arguments of `flow plugin add`.
@@ -16,12 +18,17 @@ Loads and checks the plugin, shows what it asks for, and copies it to `<config>/
 where NAME is what it calls itself. Nothing of it runs but the function that describes it, which is \
 given nothing. What it asks for it gets only where a flow allows it.
 
-From a URL, which has to be https, the plugin is taken only with the SHA-256 its author gives: what \
-comes is not kept without, and its hash is said.
+From a URL, which has to be https, the plugin is taken only with the SHA-256 its author gives, or with \
+a signature that fits the key you name: what comes is not kept without, and its hash is said.
+
+`--minisign KEY` takes the public key of the plugin's author, one line that begins with `RW`, and \
+checks the signature in FILE.minisig, or at URL.minisig, before anything else. A signature beside FILE \
+is kept beside the plugin in any case, so that a flow can ask for it: `minisign: KEY`.
 
 Examples:
   flow plugin add geofence.wasm
   flow plugin add https://example.org/geofence.wasm --sha256 9f86d081884c7d65…
+  flow plugin add https://example.org/geofence.wasm --minisign RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3
 
 Exit codes: 0 added, 2 could not.")]
 pub(crate) struct Args {
@@ -31,6 +38,9 @@ pub(crate) struct Args {
     /// What the SHA-256 of the file has to be, hexadecimal
     #[arg(long, value_name = "HASH")]
     sha256: Option<String>,
+    /// The public key of minisign it has to be signed with
+    #[arg(long, value_name = "KEY")]
+    minisign: Option<String>,
     /// Replace a plugin of that name
     #[arg(long)]
     force: bool,
@@ -46,8 +56,13 @@ const LARGEST: u64 = 256 << 20;
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let expected = args.sha256.as_deref().map(hash).transpose()?;
     let bytes = match args.plugin.contains("://") {
-        true => fetch::fetch(&args.plugin)?,
+        true => fetch::fetch(&args.plugin, LARGEST)?,
         false => read(Path::new(&args.plugin))?,
+    };
+    let signature = signature(args)?;
+    let comment = match &args.minisign {
+        Some(key) => Some(signed(args, key, signature.as_deref(), &bytes)?),
+        None => None,
     };
     let engine = context.engine()?;
     let plugin = engine.plugin_of(&args.plugin, &bytes)?;
@@ -67,8 +82,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         std::io::ErrorKind::AlreadyExists => anyhow::Error::from(there(name, &place)),
         _ => anyhow::Error::from(error).context(format!("{} can't be written", place.display())),
     })?;
+    keep_signature(&place, signature.as_deref())?;
     console.print(&show::brief(&plugin, console.paint()))?;
     let mut text = format!("added {}", place.display());
+    match (&comment, &args.minisign) {
+        (Some(comment), Some(key)) => text.push_str(&format!(
+            "\nits signature fits the key: {}\nto have flows check it too: `minisign: {}`",
+            printable(comment),
+            key.trim()
+        )),
+        _ if signature.is_some() => text.push_str(
+            "\nits signature was kept and not checked; `--minisign KEY` would have, with its author's key",
+        ),
+        _ => {}
+    }
     if shadows {
         text.push_str(&format!(
             "\nit stands in for the shipped plugin `{name}` in every flow; `{} plugin remove {name}` brings that back",
@@ -80,6 +107,60 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     console.talk(&text);
     Ok(Exit::Done)
+}
+
+/// What is in FILE.minisig, or at URL.minisig if it is to be checked.
+fn signature(args: &Args) -> anyhow::Result<Option<String>> {
+    let text = match (args.plugin.contains("://"), &args.minisign) {
+        (true, None) => return Ok(None),
+        (true, Some(_)) => {
+            let url = format!("{}.minisig", args.plugin);
+            let bytes = fetch::fetch(&url, signature::LARGEST)?;
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+        (false, _) => match signature::found(Path::new(&args.plugin)) {
+            Some(text) => text,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(text))
+}
+
+/// Checks the signature, and says what its maker said in it.
+fn signed(
+    args: &Args,
+    key: &str,
+    signature: Option<&str>,
+    bytes: &[u8],
+) -> Result<String, Problem> {
+    let unsigned = format!("{} is not signed with this key", args.plugin);
+    let place = format!("{}.minisig", args.plugin);
+    let Some(signature) = signature else {
+        return Err(Problem::new("plugin/unsigned", unsigned)
+            .note(format!("there is no signature in {place}"))
+            .note("nothing was added")
+            .hint("get it from the plugin's author; it comes with the file"));
+    };
+    signature::verify(key, signature, &place, bytes).map_err(|why| match why.key {
+        true => Problem::new("cli/usage", why.why).hint(why.advice),
+        false => Problem::new("plugin/unsigned", unsigned)
+            .note(why.why)
+            .note("nothing was added")
+            .hint(why.advice),
+    })
+}
+
+/// Puts the signature beside the plugin; that of a former plugin goes.
+fn keep_signature(place: &Path, signature: Option<&str>) -> anyhow::Result<()> {
+    let place = signature::beside(place);
+    let kept = match signature {
+        Some(text) => files::write(&place, text, 0o644, Existing::Replace),
+        None => match std::fs::remove_file(&place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    };
+    kept.with_context(|| format!("{} can't be written", place.display()))
 }
 
 fn there(name: &str, place: &Path) -> Problem {
@@ -123,7 +204,7 @@ fn verify(args: &Args, expected: Option<&str>, plugin: &PluginInfo) -> Result<()
         .note(format!("its sha256 is {actual}, expected was {expected}"))
         .note("nothing was added")
         .hint("ask whoever gave you the hash; the file may be another version, or not theirs")),
-        None if args.plugin.contains("://") => Err(Problem::new(
+        None if args.plugin.contains("://") && args.minisign.is_none() => Err(Problem::new(
             "plugin/wrong-hash",
             format!("{} is taken only with its sha256", args.plugin),
         )
@@ -132,7 +213,7 @@ fn verify(args: &Args, expected: Option<&str>, plugin: &PluginInfo) -> Result<()
             plugin.manifest.name, plugin.manifest.version
         ))
         .hint(format!(
-            "if that is the hash its author gives, add `--sha256 {actual}`"
+            "if that is the hash its author gives, add `--sha256 {actual}`; if they sign, `--minisign` and their key"
         ))),
         None => Ok(()),
     }
@@ -161,20 +242,19 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
 
 /// Taking a plugin from a server.
 mod fetch {
-    use super::LARGEST;
     use crate::stop::Problem;
 
     /// What stands at the URL.
     ///
     /// # Errors
     /// It is not https, nobody answers, or what comes is too large.
-    pub(super) fn fetch(url: &str) -> Result<Vec<u8>, Problem> {
+    pub(super) fn fetch(url: &str, largest: u64) -> Result<Vec<u8>, Problem> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| failed(url, &error.to_string()))?;
         runtime
-            .block_on(flow_daemon::fetch(url, LARGEST))
+            .block_on(flow_daemon::fetch(url, largest))
             .map_err(|why| failed(url, &why))
     }
 

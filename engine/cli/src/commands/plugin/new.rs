@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// What to call it: lower-case letters, digits and hyphens
     #[arg(value_name = "NAME")]
     name: String,
-    /// The language to write it in
+    /// The language to write it in: rust, python or js
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     lang: String,
     /// What it does, separated by commas

@@ -70,6 +70,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     std::fs::remove_file(&place)
         .with_context(|| format!("{} can't be removed", place.display()))?;
+    // Of no use without it, and wrong for the next file of this name.
+    let _ = std::fs::remove_file(flow_daemon::signature::beside(&place));
     let mut text = format!("removed {}", place.display());
     if shipped {
         text.push_str(&format!(

@@ -26,8 +26,10 @@ pub(crate) struct List {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --format json, stdout is one object {\"name\", \"version\", \"origin\", \"summary\", \"doc\", \"size\", \
-\"sha256\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"contract\", \"options\"}; each of `options` is
-{\"name\", \"type\", \"default\", \"required\", \"repeated\", \"secret\", \"choices\", \"doc\", \"example\"}.")]
+\"sha256\", \"signed_by\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"contract\", \"options\"}; each of `options` is
+{\"name\", \"type\", \"default\", \"required\", \"repeated\", \"secret\", \"choices\", \"doc\", \"example\"}. \
+`signed_by` is the id of the key that FILE.minisig beside the plugin says it was made with, unchecked; \
+null: there is none.")]
 pub(crate) struct Show {
     /// A plugin's name, or the path of a .wasm file
     #[arg(value_name = "PLUGIN")]
@@ -133,6 +135,7 @@ fn object(plugin: &PluginInfo) -> Value {
         "doc": manifest.doc,
         "size": plugin.size,
         "sha256": plugin.sha256,
+        "signed_by": plugin.signed_by,
         "entry_points": manifest.entry_points,
         "schemes": manifest.schemes,
         "grants": grants(plugin),
@@ -210,6 +213,9 @@ fn facts(plugin: &PluginInfo, paint: Paint) -> String {
         &format!("{}, {}", origin(plugin), bytes(plugin.size)),
     ]);
     facts.row(["sha256", &plugin.sha256]);
+    if let Some(key) = &plugin.signed_by {
+        facts.row(["signature", &format!("says it is of key {key}, unchecked")]);
+    }
     facts.render(paint)
 }
 
@@ -349,6 +355,7 @@ mod tests {
             contract: "0.1".into(),
             size: 350_000,
             sha256: "ab".repeat(32),
+            signed_by: Some("8C8B36A6740D5FE4".into()),
             origin: PluginOrigin::Shipped,
         }
     }

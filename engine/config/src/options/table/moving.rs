@@ -98,7 +98,7 @@ pub(super) static FILTERS: &[OptionDoc] = &[
     of(
         "callbacks",
         T::Callbacks,
-        "Plugins, in the order they run: a name, or a mapping with `plugin`, its options, `filters` for what it derives, `limits`, and `sha256`: the only file it may be.",
+        "Plugins, in the order they run: a name, or a mapping with `plugin`, its options, `filters` for what it derives, `limits`, `sha256`: the only file it may be, and `minisign`: the public key it has to be signed with.",
         "[mail, decode]",
     )
     .was("`callback` and `flowCallback`"),
