@@ -121,14 +121,14 @@ impl Running {
             let store = self.shared.store.clone();
             let (drain, leads) = (self.drain.clone(), self.seat.leads());
             let (consumer, next_receive) = (self.consumer.as_mut(), self.next_receive);
-            let (inbox, taken) = (Arc::clone(&self.shared.inbox), self.taken);
+            let inbox = Arc::clone(&self.shared.inbox);
             let finishing = self.finishing.clone();
             let clock = Arc::clone(&clock);
             async move {
                 tokio::select! {
                     () = drain.requested() => {}
                     () = finishing.requested(), if !finishing.is_requested() => {}
-                    () = inbox.comes_after(taken), if leads => {}
+                    () = inbox.comes() => {}
                     () = retry_due(&store, &*clock), if leads => {}
                     () = queue_ready(consumer, next_receive, &*clock) => {}
                 }
