@@ -106,13 +106,18 @@ fn add_header(lines: &[&str], end: &str, room: usize) -> String {
         let Some(left) = room.checked_sub(joined.len() + join.len()) else {
             break;
         };
+        let whole = fitted(line, usize::MAX);
+        let name = line.find(':').map_or(0, |at| at + 1);
         let written = fitted(line, left);
         // What is left of a line without its name is none.
-        if written.len() < line.len().min(CUT.len() + 2) {
+        if written.len() < whole.len().min(name + CUT.len()) {
             break;
         }
         joined.push_str(join);
         joined.push_str(&written);
+        if written.len() < whole.len() {
+            break;
+        }
     }
     format!("{VERB}\"{joined}\"{end}")
 }
@@ -199,7 +204,8 @@ mod tests {
                             assert!("\\\"rnte".contains(chars.next().unwrap()));
                         }
                     }
-                    if length == 10_000 {
+                    // White space is one space in what a person reads.
+                    if length == 10_000 && (action == "addheader" || tail != "\t") {
                         assert!(inner.ends_with(CUT), "{inner}");
                         assert!(line.len() > LONGEST - 20);
                     }
