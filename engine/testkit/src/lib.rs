@@ -13,6 +13,8 @@ pub mod imap;
 pub mod samples;
 
 #[cfg(feature = "peers")]
+mod communigate;
+#[cfg(feature = "peers")]
 mod cutter;
 #[cfg(feature = "peers")]
 pub mod generate;
@@ -23,6 +25,8 @@ mod peers;
 #[cfg(feature = "peers")]
 pub mod wait;
 
+#[cfg(feature = "peers")]
+pub use communigate::{CommuniGate, CommuniGateReport, CommuniGateSetup, Verdict};
 #[cfg(feature = "peers")]
 pub use cutter::Cutter;
 #[cfg(feature = "peers")]
