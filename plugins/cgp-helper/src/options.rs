@@ -34,12 +34,12 @@ pub(crate) fn describe() -> Manifest {
     )
     .doc(include_str!("../README.md"))
     .option(option("base_directory", Text, "The server's base directory, absolute: queue files are named below it.").default("/var/CommuniGate").example("/var/CommuniGate"))
-    .option(option("host", Text, "Name of this mail host, where several share scanners: the first part of relPath, and so of the topic. Letters, digits and hyphens.").default("''").example("mail1"))
+    .option(option("host", Text, "Name of this mail host, where several share scanners: the first part of relPath, and so of the topic. Letters, digits and hyphens.").example("mail1"))
     .option(option("interface_max", Count, "The newest version of the server's interface that is spoken, 1 to 9.").default("4"))
     .option(option("deadline", Duration, "How long a verdict is waited for; has to be less than the server's `Timeout` for this helper, after which it kills it.").default("4m").example("9m"))
     .option(option("on_timeout", Choice, "What the server is told about a mail without a verdict at the deadline, or beyond `max_in_flight`: to ask again later, to go on as if not asked, to go on, or to go on with `unscanned_header`.").choices(&ANSWERS).default("rejected"))
     .option(option("on_error", Choice, "What the server is told about a mail that can't be scanned at all, and where the scanner's word is not known.").choices(&ANSWERS).default("failure"))
-    .option(option("unscanned_header", Text, "The header line of `addheader` in `on_timeout` and `on_error`.").default("'X-Sandbox-Verdict: not scanned'"))
+    .option(option("unscanned_header", Text, "The header line of `addheader` in `on_timeout` and `on_error`.").default("X-Sandbox-Verdict: not scanned"))
     .option(option("max_in_flight", Count, "Most mails that wait for a verdict, 1 to 10000.").default("500"))
     .build()
 }
@@ -53,7 +53,7 @@ impl Settings {
                 "option `base_directory` is `{directory}`, which is not absolute: queue files would not be found"
             )));
         }
-        let host = given.text("host")?;
+        let host = given.get::<String>("host")?.unwrap_or_default();
         if !host.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return Err(Failure::config(format!(
                 "option `host` is `{host}`; a part of a path and a topic has letters, digits and hyphens here"
