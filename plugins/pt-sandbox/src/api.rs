@@ -17,6 +17,8 @@ use crate::policy::{Judgement, State, Verdict};
 const SHOWN_MAX: usize = 200;
 /// Longest name a file is scanned under, bytes.
 const NAME_MAX: usize = 255;
+/// What a sandbox says that is well; none of it is documented.
+const WELL: [&str; 6] = ["ok", "healthy", "up", "green", "running", "alive"];
 /// Longest id or URI of the sandbox that is taken, bytes.
 const ID_MAX: usize = 1024;
 
@@ -152,9 +154,7 @@ impl<'a> Client<'a> {
             true => "scan/getStatus",
             false => "analysis/checkTask",
         };
-        if self.settings.preflight && !self.settings.one_step {
-            question["allow_preflight"] = true.into();
-        }
+        question["allow_preflight"] = self.settings.preflight.into();
         let found = started(&self.ask(path, &question, self.settings.timeout)?)?;
         // Never another's verdict.
         if found.scan_id != scan_id {
@@ -176,7 +176,7 @@ impl<'a> Client<'a> {
         let found = data(send(request)?)?;
         let status = found.get("status").and_then(Value::as_str);
         Ok(match status {
-            Some(status) if status.eq_ignore_ascii_case("ok") => None,
+            Some(status) if WELL.contains(&status.to_ascii_lowercase().as_str()) => None,
             Some(status) => Some(shown(status)),
             None => Some("it does not say how it is".to_owned()),
         })
@@ -277,9 +277,10 @@ fn id(data: &Map<String, Value>, name: &str) -> Result<String> {
 
 fn started(data: &Map<String, Value>) -> Result<Started> {
     let scan_id = id(data, "scan_id")?;
-    let verdict = data
-        .get("result")
-        .and_then(|result| verdict(result, &scan_id));
+    // What static analysis alone found, while files are still run.
+    let early = data.get("is_preflight").and_then(Value::as_bool) == Some(true);
+    let result = data.get("result").filter(|_| !early);
+    let verdict = result.and_then(|result| verdict(result, &scan_id));
     Ok(Started { scan_id, verdict })
 }
 
@@ -453,6 +454,9 @@ mod tests {
             };
             assert_eq!(failure.retry_after_ms, Some(7000), "{status}");
         }
+        let early = r#"{"data":{"scan_id":"s","is_preflight":true,"result":{"scan_state":"FULL","verdict":"CLEAN"}}}"#;
+        let early = started(&data(answer(200, early)).unwrap()).unwrap();
+        assert_eq!(early.verdict, None);
         assert!(matches!(failed(411, ""), Trouble::Refused(why) if why.contains("411")));
         // Errors beside data are the sandbox's to worry about.
         assert!(data(answer(200, r#"{"data":{"a":1},"errors":[{"type":"X"}]}"#)).is_ok());
