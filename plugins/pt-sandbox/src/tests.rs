@@ -504,7 +504,9 @@ fn waiting_ends_where_the_policy_says() {
         ],
     );
     assert!(matches!(scene.run().remove(0), Verdict::Wait(_)));
-    let mut ticket = crate::ticket::Ticket::of("key-1.eml").unwrap().expect("it waits");
+    let mut ticket = crate::ticket::Ticket::of("key-1.eml")
+        .unwrap()
+        .expect("it waits");
     ticket.since -= 2;
     ticket.keep("key-1.eml", &settings(&[])).unwrap();
     let verdict = scene.run().remove(0);

@@ -11,6 +11,8 @@ mod answers;
 mod http;
 mod plan;
 mod scans;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,8 +33,8 @@ use super::authority::Authority;
 use super::venv;
 
 pub use plan::{Delay, Fault, Kind, Plan, Sample, Verdict};
-pub use scans::{Asked, Scan};
 use scans::Scans;
+pub use scans::{Asked, Scan};
 
 const REQUIREMENTS: &str = include_str!("sandbox/client.txt");
 
@@ -68,7 +70,9 @@ pub struct Sandbox {
 
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sandbox").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Sandbox")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,7 +104,8 @@ impl Sandbox {
     /// As [`start`](Self::start).
     #[track_caller]
     pub fn expired() -> Self {
-        Self::try_start(Plan::default(), Authority::create_expired).expect("a sandbox can be played")
+        Self::try_start(Plan::default(), Authority::create_expired)
+            .expect("a sandbox can be played")
     }
 
     /// Starts one with a certificate that nobody signed but itself, as appliances have.
@@ -185,7 +190,11 @@ impl Sandbox {
     /// How many requests had a path that ends so.
     pub fn count(&self, path: &str) -> usize {
         let scans = self.shared.scans();
-        scans.asked.iter().filter(|asked| asked.path.ends_with(path)).count()
+        scans
+            .asked
+            .iter()
+            .filter(|asked| asked.path.ends_with(path))
+            .count()
     }
 
     /// Every scan asked for so far, in order.
@@ -196,6 +205,11 @@ impl Sandbox {
     /// Forgets uploads and scans, as after a loss of its data; the list of what was asked stays.
     pub fn forget(&self) {
         self.shared.scans().forget();
+    }
+
+    /// Every scan under way is over now.
+    pub fn finish(&self) {
+        self.shared.scans().finish();
     }
 
     /// Closes its port and every connection, in the middle of whatever they are in.
@@ -209,7 +223,9 @@ impl Sandbox {
     }
 
     fn turn(&self, up: bool) {
-        let changed = self.up.send_if_modified(|is_up| std::mem::replace(is_up, up) != up);
+        let changed = self
+            .up
+            .send_if_modified(|is_up| std::mem::replace(is_up, up) != up);
         if changed {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = told.blocking_recv();
@@ -222,8 +238,9 @@ impl Sandbox {
     /// When it can't be had; the text says what to do.
     #[track_caller]
     pub fn client(&self) -> Command {
-        let bin = venv::environment("ptsandbox", REQUIREMENTS)
-            .unwrap_or_else(|error| panic!("this test needs ptsandbox: {error:#}; {}", venv::INSTALL));
+        let bin = venv::environment("ptsandbox", REQUIREMENTS).unwrap_or_else(|error| {
+            panic!("this test needs ptsandbox: {error:#}; {}", venv::INSTALL)
+        });
         let mut command = Command::new(bin.join("python"));
         command
             .current_dir(self.home.path())

@@ -19,7 +19,9 @@ impl Answer {
         Self {
             status: 200,
             content_type: "application/json",
-            body: json!({ "data": data, "errors": [] }).to_string().into_bytes(),
+            body: json!({ "data": data, "errors": [] })
+                .to_string()
+                .into_bytes(),
             scan_id: data["scan_id"].as_str().unwrap_or_default().to_owned(),
         }
     }
@@ -74,11 +76,19 @@ pub(super) async fn answer(request: &Request, shared: &Shared) -> Answer {
 
 fn content(request: &Request, shared: &Shared) -> Result<()> {
     if request.chunked && shared.plan().reject_chunked {
-        return Err(Answer::error(411, "HTTPLengthRequired", "chunks are not taken"));
+        return Err(Answer::error(
+            411,
+            "HTTPLengthRequired",
+            "chunks are not taken",
+        ));
     }
     match request.length {
         Some(_) => Ok(()),
-        None => Err(Answer::error(411, "HTTPLengthRequired", "there is no length")),
+        None => Err(Answer::error(
+            411,
+            "HTTPLengthRequired",
+            "there is no length",
+        )),
     }
 }
 
@@ -91,7 +101,10 @@ fn upload(request: &Request, shared: &Shared) -> Result<Value> {
 
 /// A question in JSON, checked.
 fn question(request: &Request, known: &[&str]) -> Result<Value> {
-    if !request.header("content-type").starts_with("application/json") {
+    if !request
+        .header("content-type")
+        .starts_with("application/json")
+    {
         return Err(wrong("this method takes JSON"));
     }
     let found: Value =
@@ -120,17 +133,34 @@ fn has_null(value: &Value) -> bool {
 fn in_range(options: &Value, path: &str, least: u64, most: u64) -> Result<()> {
     match options.pointer(path) {
         None => Ok(()),
-        Some(value) if value.as_u64().is_some_and(|value| (least..=most).contains(&value)) => Ok(()),
-        Some(value) => Err(wrong(&format!("`{path}` is {value}, not {least} to {most}"))),
+        Some(value)
+            if value
+                .as_u64()
+                .is_some_and(|value| (least..=most).contains(&value)) =>
+        {
+            Ok(())
+        }
+        Some(value) => Err(wrong(&format!(
+            "`{path}` is {value}, not {least} to {most}"
+        ))),
     }
 }
 
 async fn create(request: &Request, shared: &Shared) -> Result<Value> {
     let task = question(
         request,
-        &["file_uri", "file_name", "short_result", "async_result", "priority", "options"],
+        &[
+            "file_uri",
+            "file_name",
+            "short_result",
+            "async_result",
+            "priority",
+            "options",
+        ],
     )?;
-    let uri = task["file_uri"].as_str().ok_or_else(|| wrong("there is no `file_uri`"))?;
+    let uri = task["file_uri"]
+        .as_str()
+        .ok_or_else(|| wrong("there is no `file_uri`"))?;
     in_range(&task, "/priority", 1, 4)?;
     in_range(&task, "/options/scan_timeout", 10, 3600)?;
     in_range(&task, "/options/max_execution_time", 300, 10_800)?;
@@ -138,7 +168,10 @@ async fn create(request: &Request, shared: &Shared) -> Result<Value> {
     let ttl = shared.plan().ttl;
     let uploaded = shared.scans().uploaded(uri, ttl);
     let mut sample = uploaded.ok_or_else(|| unknown("there is no such file"))?;
-    task["file_name"].as_str().unwrap_or(&sample.sha256).clone_into(&mut sample.name);
+    task["file_name"]
+        .as_str()
+        .unwrap_or(&sample.sha256)
+        .clone_into(&mut sample.name);
     let waits = task["async_result"] != json!(true);
     let scan = begin(shared, sample, task);
     Ok(started(shared, scan, waits).await)
@@ -147,13 +180,20 @@ async fn create(request: &Request, shared: &Shared) -> Result<Value> {
 async fn check_file(request: &Request, shared: &Shared) -> Result<Value> {
     content(request, shared)?;
     let name = request.query("file_name").unwrap_or_default();
-    let is = |name: &str| request.query(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let is = |name: &str| {
+        request
+            .query(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    };
     if let Some(priority) = request.query("priority") {
         let priority = json!({ "priority": priority.parse::<u64>().unwrap_or_default() });
         in_range(&priority, "/priority", 1, 4)?;
     }
-    let query: serde_json::Map<_, _> =
-        request.query.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let query: serde_json::Map<_, _> = request
+        .query
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect();
     let scan = begin(shared, request.sample(name), Value::Object(query));
     Ok(started(shared, scan, !is("async_result")).await)
 }
@@ -179,7 +219,10 @@ async fn started(shared: &Shared, scan: Scan, waits: bool) -> Value {
 
 fn find(task: &Value, shared: &Shared) -> Result<Scan> {
     let id = task["scan_id"].as_str().unwrap_or_default();
-    shared.scans().find(id).ok_or_else(|| unknown("there is no such scan"))
+    shared
+        .scans()
+        .find(id)
+        .ok_or_else(|| unknown("there is no such scan"))
 }
 
 fn check(request: &Request, shared: &Shared) -> Result<Value> {
@@ -191,7 +234,9 @@ fn check(request: &Request, shared: &Shared) -> Result<Value> {
                 verdict: super::Verdict::new("PARTIAL", "CLEAN"),
                 ..scan
             };
-            return Ok(json!({ "scan_id": early.id, "result": result(&early), "is_preflight": true }));
+            return Ok(
+                json!({ "scan_id": early.id, "result": result(&early), "is_preflight": true }),
+            );
         }
         return Ok(json!({ "scan_id": scan.id }));
     }
@@ -210,7 +255,9 @@ fn report(request: &Request, shared: &Shared) -> Result<Value> {
 fn result(scan: &Scan) -> Value {
     let took = (scan.over - scan.asked).as_secs_f64();
     let errors = scan.verdict.errors.iter();
-    let errors: Vec<_> = errors.map(|kind| json!({ "type": kind, "message": "to order" })).collect();
+    let errors: Vec<_> = errors
+        .map(|kind| json!({ "type": kind, "message": "to order" }))
+        .collect();
     let mut result = json!({
         "scan_state": scan.verdict.state,
         "duration": took,

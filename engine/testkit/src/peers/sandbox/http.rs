@@ -81,7 +81,12 @@ pub(super) async fn serve(stream: TlsStream<TcpStream>, shared: &Shared) {
             tokio::time::sleep(*time).await;
         }
         let cut = matches!(fault, Some(Kind::CutBefore));
-        note(shared, &request, if cut { 0 } else { answer.status }, &answer.scan_id);
+        note(
+            shared,
+            &request,
+            if cut { 0 } else { answer.status },
+            &answer.scan_id,
+        );
         if cut || write(&mut stream, &answer, fault.as_ref()).await.is_none() {
             return;
         }
@@ -109,7 +114,9 @@ async fn head(stream: &mut Stream) -> Option<Request> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = path.strip_prefix("/api/v1/").unwrap_or(path).to_owned();
     let query = query.split('&').filter_map(|pair| pair.split_once('='));
-    let query = query.map(|(name, value)| (decoded(name), decoded(value))).collect();
+    let query = query
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect();
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -134,9 +141,14 @@ async fn head(stream: &mut Stream) -> Option<Request> {
         sha256: String::new(),
     };
     request.length = request.header("content-length").parse().ok();
-    request.chunked = request.header("transfer-encoding").eq_ignore_ascii_case("chunked");
+    request.chunked = request
+        .header("transfer-encoding")
+        .eq_ignore_ascii_case("chunked");
     if request.header("expect") == "100-continue" {
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
+        stream
+            .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            .await
+            .ok()?;
         stream.flush().await.ok()?;
     }
     Some(request)
@@ -163,14 +175,23 @@ async fn body(stream: &mut Stream, request: &mut Request) -> Option<()> {
     } else if let Some(length) = request.length {
         part(stream, length, &mut hash, &mut request.body).await?;
     }
-    request.sha256 = hash.finish().as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    request.sha256 = hash
+        .finish()
+        .as_ref()
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
     Some(())
 }
 
-async fn part(stream: &mut Stream, size: u64, hash: &mut Context, kept: &mut Vec<u8>) -> Option<()> {
+async fn part(
+    stream: &mut Stream,
+    size: u64,
+    hash: &mut Context,
+    kept: &mut Vec<u8>,
+) -> Option<()> {
     let mut left = size;
     while left > 0 {
         let there = stream.fill_buf().await.ok()?;

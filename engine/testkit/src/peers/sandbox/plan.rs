@@ -24,7 +24,10 @@ pub struct Plan {
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plan").field("delay", &self.delay).field("faults", &self.faults).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("delay", &self.delay)
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
     }
 }
 
@@ -148,7 +151,10 @@ fn by_words(sample: &Sample) -> Verdict {
     if let Some((_, words)) = head.split_once("please say ") {
         let mut words = words.split_ascii_whitespace();
         let state = words.next().unwrap_or_default();
-        return Verdict::new(state, words.next().filter(|word| *word != "-").unwrap_or_default());
+        return Verdict::new(
+            state,
+            words.next().filter(|word| *word != "-").unwrap_or_default(),
+        );
     }
     let mark = &sample.sha256[..12];
     if head.contains("malware") {

@@ -62,9 +62,20 @@ impl Scans {
         self.known.clear();
     }
 
+    pub(super) fn finish(&mut self) {
+        let now = Instant::now();
+        for scan in &mut self.list {
+            scan.over = scan.over.min(now);
+        }
+    }
+
     pub(super) fn upload(&mut self, sample: Sample) -> String {
         self.uploaded += 1;
-        let uri = format!("sfm-files:///{:08x}/{}", self.uploaded, &sample.sha256[..16]);
+        let uri = format!(
+            "sfm-files:///{:08x}/{}",
+            self.uploaded,
+            &sample.sha256[..16]
+        );
         let at = Instant::now();
         self.uploads.insert(uri.clone(), Upload { sample, at });
         uri
