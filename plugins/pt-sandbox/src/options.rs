@@ -69,7 +69,7 @@ pub(crate) fn describe() -> Manifest {
         .option(option("max_size", Size, "Larger content is not sent, and counts as unscanned.").default("100MiB"))
         .option(option("cache_ttl", Duration, "How long a verdict counts for the same content; whole seconds. With `0s` everything is scanned.").default("1h"))
         .option(option("priority", Count, "Priority of the scans, 1 to 4.").example("3"))
-        .option(option("passwords", Text, "Passwords to try on archives.").repeated().secret().example("[infected]"))
+        .option(option("passwords", Text, "Passwords to try on archives.").repeated().example("[infected]"))
         .option(option("analysis_depth", Count, "How deep archives are opened.").example("2"))
         .option(option("scan_timeout", Duration, "How long the sandbox may scan, 10s to 1h.").example("20m"))
         .option(option("max_execution_time", Duration, "How long the sandbox may take altogether, 5m to 3h.").example("1h"))
