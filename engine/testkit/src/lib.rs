@@ -34,5 +34,5 @@ pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
     Authority, Azure, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup,
-    S3, Sftp, Sr3, StoredBlob, StoredMail, link_js_tools, link_python_tools,
+    S3, Sandbox, Sftp, Sr3, StoredBlob, StoredMail, link_js_tools, link_python_tools, sandbox,
 };

@@ -10,6 +10,7 @@ mod mosquitto;
 mod nginx;
 mod rabbitmq;
 mod s3;
+pub mod sandbox;
 mod sftp;
 mod sr3;
 #[cfg(test)]
@@ -27,5 +28,6 @@ pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use rabbitmq::{RabbitMq, RabbitMqSetup};
 pub use s3::{Object, S3};
+pub use sandbox::Sandbox;
 pub use sftp::Sftp;
 pub use sr3::Sr3;
