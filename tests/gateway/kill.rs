@@ -16,7 +16,10 @@ fn helpers_are_killed_and_every_mail_gets_its_own_verdict() {
     let server = serve(&flow, HELPER, setup);
     let count = 40;
     for number in 0..count {
-        server.mail(&number.to_string(), &queue_file(number, &format!("addheader {}", number * 37 % 400)));
+        server.mail(
+            &number.to_string(),
+            &queue_file(number, &format!("addheader {}", number * 37 % 400)),
+        );
     }
     let mut answers = server.answers(3, SOON);
     for round in 0..4_u64 {
@@ -33,5 +36,10 @@ fn helpers_are_killed_and_every_mail_gets_its_own_verdict() {
     let report = server.close();
     assert_eq!(report.violations, [""; 0]);
     assert_eq!((report.starts, report.timeouts), (5, 0));
-    assert!(report.verdicts.values().all(|verdicts: &Vec<Verdict>| verdicts.len() == 1));
+    assert!(
+        report
+            .verdicts
+            .values()
+            .all(|verdicts: &Vec<Verdict>| verdicts.len() == 1)
+    );
 }

@@ -2,7 +2,7 @@
 
 use flow_testkit::{CommuniGateSetup, Verdict};
 
-use crate::{HELPER, SOON, gateway, queue_file, serve};
+use crate::{HELPER, SOON, gateway, queue_file, serve, serve_limited};
 
 #[test]
 fn bad_queue_files_are_answered_and_hold_nobody_up() {
@@ -38,7 +38,12 @@ fn mails_are_scanned_whole_whatever_their_envelope_and_line_ends() {
     let server = serve(&flow, HELPER, CommuniGateSetup::default());
     let mail = "X-Number: 5\nX-Test: addheader\n\nSubject: \u{e9}\r\nline\n\n\nend";
     let size = mail.len() + mail.matches('\n').count() - mail.matches("\r\n").count();
-    for (name, recipients, end) in [("none", 0, "\n"), ("one", 1, "\r\n"), ("many", 200, "\n"), ("mixed", 7, "\r\n")] {
+    for (name, recipients, end) in [
+        ("none", 0, "\n"),
+        ("one", 1, "\r\n"),
+        ("many", 200, "\n"),
+        ("mixed", 7, "\r\n"),
+    ] {
         let mut file = format!("P I x <>{end}O T\n");
         for number in 0..recipients {
             file.push_str(&format!("R W x <r{number}@example.com>{end}"));
@@ -53,7 +58,9 @@ fn mails_are_scanned_whole_whatever_their_envelope_and_line_ends() {
     let mut file = queue_file(6, "addheader");
     file.extend([0xff, 0, b'\n', 0x80]);
     server.mail("8 bit;x", &file);
-    assert!(matches!(server.answer(SOON).1, Verdict::Passed(lines) if lines[0] == "X-Verdict-Of: 6"));
+    assert!(
+        matches!(server.answer(SOON).1, Verdict::Passed(lines) if lines[0] == "X-Verdict-Of: 6")
+    );
     assert_eq!(server.close().violations, [""; 0]);
 }
 
@@ -70,21 +77,26 @@ fn a_mail_of_50_mib() {
     let Verdict::Passed(lines) = server.answer(SOON).1 else {
         panic!("it is passed on");
     };
-    let size: usize = lines[1].trim_start_matches("X-Size: ").parse().expect("a number");
+    let size: usize = lines[1]
+        .trim_start_matches("X-Size: ")
+        .parse()
+        .expect("a number");
     assert!(size > 49 << 20, "{size}");
     assert_eq!(server.close().violations, [""; 0]);
 }
 
 #[test]
 fn a_full_disk_costs_no_mail() {
-    // Where a mail is put together can't be written.
+    // No file may become larger than 8 MiB: a small mail can be put together, a large one can't.
     let flow = gateway("", "deadline: 3s\non_timeout: rejected");
-    flow.write("scratch", b"a file where a directory should be");
-    let server = serve(&flow, HELPER, CommuniGateSetup::default());
-    server.mail("1", &queue_file(1, "ok"));
-    assert!(matches!(server.answer(SOON).1, Verdict::Kept(_)));
-    std::fs::remove_file(flow.path("scratch")).expect("it is there");
-    server.mail("2", &queue_file(2, "ok"));
+    let server = serve_limited(&flow, HELPER, CommuniGateSetup::default(), 8 << 20);
+    let mut large = queue_file(1, "ok");
+    large.extend(b"a line of a large mail\n".repeat(500_000));
+    server.mail("large", &large);
+    let verdict = server.answer(SOON).1;
+    assert_eq!(verdict, Verdict::Kept("no verdict in time".into()));
+    server.mail("small", &queue_file(2, "ok"));
     assert_eq!(server.answer(SOON).1, Verdict::Passed(vec![]));
-    assert_eq!(server.close().violations, [""; 0]);
+    let report = server.close();
+    assert_eq!((report.violations, report.starts), (vec![], 1));
 }

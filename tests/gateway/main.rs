@@ -60,7 +60,33 @@ pub(crate) fn serve(flow: &Flow, name: &str, setup: CommuniGateSetup) -> Communi
     let (program, arguments, environment) = parts(&flow_command);
     CommuniGate::start(&flow.path("cgp"), setup, move || {
         let mut command = Command::new(&program);
-        command.args(&arguments).env_clear().envs(environment.iter().cloned());
+        command
+            .args(&arguments)
+            .env_clear()
+            .envs(environment.iter().cloned());
+        command
+    })
+}
+
+/// As [`serve`], where no file may become larger than `limit` bytes, as on a disk that is full.
+#[track_caller]
+pub(crate) fn serve_limited(
+    flow: &Flow,
+    name: &str,
+    setup: CommuniGateSetup,
+    limit: u64,
+) -> CommuniGate {
+    let flow_command = flow.command(&["helper", name]);
+    let (program, arguments, environment) = parts(&flow_command);
+    // In blocks of 512 bytes, as POSIX has it.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",
+        limit / 512
+    );
+    CommuniGate::start(&flow.path("cgp"), setup, move || {
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(&program).args(&arguments);
+        command.env_clear().envs(environment.iter().cloned());
         command
     })
 }
@@ -73,7 +99,9 @@ fn parts(command: &Command) -> (Text, Vec<Text>, Vec<(Text, Text)>) {
     (
         command.get_program().to_owned(),
         command.get_args().map(ToOwned::to_owned).collect(),
-        environment.filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect(),
+        environment
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect(),
     )
 }
 
@@ -82,7 +110,8 @@ pub(crate) fn queue_file(number: usize, test: &str) -> Vec<u8> {
     let envelope = "P I 22-11-2026 10:00:00 0000 ____ ____ <sender@example.org>\nO T\n\
                     S <user@example.org> SMTP [203.0.113.7]\n\
                     R W 22-11-2026 10:00:00 0000 ____ _FY_ <a@example.com>\n\n";
-    format!("{envelope}X-Number: {number}\nX-Test: {test}\nSubject: mail\n\nbody of {number}\n").into_bytes()
+    format!("{envelope}X-Number: {number}\nX-Test: {test}\nSubject: mail\n\nbody of {number}\n")
+        .into_bytes()
 }
 
 /// The header line that says whose verdict it is.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use flow_testkit::{CommuniGate, CommuniGateSetup, Flow, RabbitMq, RabbitMqSetup, Running, Verdict, wait};
+use flow_testkit::{
+    CommuniGate, CommuniGateSetup, Flow, RabbitMq, RabbitMqSetup, Running, Verdict, wait,
+};
 
 use crate::{SOON, installation, queue_file, serve, whose};
 
@@ -70,7 +72,12 @@ fn check(server: CommuniGate, count: usize) {
     }
     let report = server.close();
     assert_eq!(report.violations, [""; 0]);
-    assert!(report.verdicts.values().all(|verdicts: &Vec<Verdict>| verdicts.len() == 1));
+    assert!(
+        report
+            .verdicts
+            .values()
+            .all(|verdicts: &Vec<Verdict>| verdicts.len() == 1)
+    );
     let files: BTreeSet<&String> = answers.keys().collect();
     assert_eq!(files.len(), count);
 }
@@ -81,14 +88,19 @@ fn two_mail_hosts_share_two_scanners() {
     let machines = [site.scanner(), site.scanner()];
     let running: Vec<Running> = machines.iter().map(scan).collect();
     // One sends mails along, the other has them fetched.
-    let hosts = [site.host("mail1", "1MiB"), site.host("mail2", "10")];
-    let servers: Vec<CommuniGate> =
-        hosts.iter().map(|flow| serve(flow, "flow/host", CommuniGateSetup::default())).collect();
+    let hosts = [site.host("mail1", "1MiB"), site.host("mail2", "10B")];
+    let servers: Vec<CommuniGate> = hosts
+        .iter()
+        .map(|flow| serve(flow, "flow/host", CommuniGateSetup::default()))
+        .collect();
     for number in 0..40 {
         for (which, server) in servers.iter().enumerate() {
             // The same names on both hosts, and other mails.
             let number = number * 2 + which;
-            server.mail(&number.to_string(), &queue_file(number, &format!("addheader {}", number % 50)));
+            server.mail(
+                &number.to_string(),
+                &queue_file(number, &format!("addheader {}", number % 50)),
+            );
         }
     }
     for server in servers {
@@ -110,7 +122,10 @@ fn scanners_the_broker_and_the_helper_are_killed_and_no_mail_is_lost() {
     let server = serve(&host, "flow/host", CommuniGateSetup::default());
     let count = 60;
     for number in 0..count {
-        server.mail(&number.to_string(), &queue_file(number, &format!("addheader {}", 100 + number * 7 % 300)));
+        server.mail(
+            &number.to_string(),
+            &queue_file(number, &format!("addheader {}", 100 + number * 7 % 300)),
+        );
     }
     let mut answers = server.answers(5, SOON);
     running.kill();

@@ -8,7 +8,6 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use crate::crew::Crew;
 use crate::drain::Drain;
 use crate::error::Error;
@@ -16,6 +15,7 @@ use crate::front::Front;
 use crate::ports::{EntryPoints, Failure};
 use crate::store::Lock;
 use crate::worker::{Summary, error_of, within};
+use async_trait::async_trait;
 
 /// How often who serves lines may look for peers that have waited for too long.
 const TICK: Duration = Duration::from_secs(1);

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of the longest response, its end included.
 const LONGEST: usize = 4096;
+/// A helper that ends so often before it has answered the handshake is no helper.
+const STILLBORN: u32 = 10;
 /// How long an idle server waits before it looks again.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -129,6 +131,7 @@ impl CommuniGate {
             sequence: 0,
             restart_at: Some(Instant::now()),
             closing: false,
+            stillborn: 0,
             report: CommuniGateReport::default(),
         };
         Self {
@@ -238,6 +241,8 @@ struct Server {
     sequence: u64,
     restart_at: Option<Instant>,
     closing: bool,
+    /// Helpers in a row that ended before the handshake.
+    stillborn: u32,
     report: CommuniGateReport,
 }
 
@@ -271,7 +276,9 @@ impl Server {
         if self.helper.is_none() && !self.closing && self.restart_at.is_some_and(|at| at <= now) {
             self.launch();
         }
-        let due: Vec<usize> = (0..self.later.len()).filter(|at| self.later[*at].0 <= now).collect();
+        let due: Vec<usize> = (0..self.later.len())
+            .filter(|at| self.later[*at].0 <= now)
+            .collect();
         for at in due.into_iter().rev() {
             let (_, file) = self.later.swap_remove(at);
             self.queue.push_back(file);
@@ -290,7 +297,9 @@ impl Server {
     }
 
     fn is_greeted(&self) -> bool {
-        self.helper.as_ref().is_some_and(|helper| helper.greeting.is_none() && helper.stdin.is_some())
+        self.helper
+            .as_ref()
+            .is_some_and(|helper| helper.greeting.is_none() && helper.stdin.is_some())
     }
 
     fn launch(&mut self) {
@@ -299,14 +308,21 @@ impl Server {
         self.restart_at = None;
         self.sequence = 0;
         let mut command = (self.command)();
-        command.current_dir(&self.base).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .current_dir(&self.base)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the helper can be started");
         let (number, events) = (self.starts, self.events.clone());
         let out = child.stdout.take().expect("asked for");
         std::thread::spawn(move || {
             let mut out = BufReader::new(out);
             let mut line = Vec::new();
-            while out.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            while out
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|length| length > 0)
+            {
                 let _ = events.send(Event::Line(number, std::mem::take(&mut line)));
             }
             let _ = events.send(Event::Ended(number));
@@ -321,7 +337,12 @@ impl Server {
         });
         let stdin = child.stdin.take();
         let interface = self.setup.interface;
-        self.helper = Some(Helper { child, stdin, greeting: None, interface });
+        self.helper = Some(Helper {
+            child,
+            stdin,
+            greeting: None,
+            interface,
+        });
         self.tell(&format!("INTF {interface}"), None);
         if let Some(helper) = &mut self.helper {
             helper.greeting = Some(self.sequence);
@@ -333,7 +354,11 @@ impl Server {
         self.sequence += 1;
         let line = format!("{} {command}\n", self.sequence);
         self.pending.insert(self.sequence, (file, Instant::now()));
-        if let Some(stdin) = self.helper.as_mut().and_then(|helper| helper.stdin.as_mut()) {
+        if let Some(stdin) = self
+            .helper
+            .as_mut()
+            .and_then(|helper| helper.stdin.as_mut())
+        {
             // Its end is noticed elsewhere.
             let _ = stdin.write_all(line.as_bytes());
         }
@@ -375,10 +400,22 @@ impl Server {
     fn ended(&mut self) -> bool {
         if let Some(mut helper) = self.helper.take() {
             drop(helper.stdin.take());
+            self.stillborn = match helper.greeting {
+                Some(_) => self.stillborn + 1,
+                None => 0,
+            };
+            assert!(
+                self.stillborn < STILLBORN,
+                "the helper ends before the handshake; it said: {}",
+                self.report.stderr
+            );
             self.report.exit = helper.child.wait().ok().and_then(|status| status.code());
         }
-        let mut pending: Vec<(u64, Option<String>)> =
-            self.pending.drain().map(|(number, (file, _))| (number, file)).collect();
+        let mut pending: Vec<(u64, Option<String>)> = self
+            .pending
+            .drain()
+            .map(|(number, (file, _))| (number, file))
+            .collect();
         pending.sort_unstable();
         for (_, file) in pending.into_iter().rev() {
             if let Some(file) = file {
@@ -408,14 +445,19 @@ impl Server {
             return self.report.said.push(text.to_owned());
         }
         let (number, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let known = number.parse().ok().and_then(|number: u64| Some((number, self.pending.remove(&number)?)));
+        let known = number
+            .parse()
+            .ok()
+            .and_then(|number: u64| Some((number, self.pending.remove(&number)?)));
         let Some((number, (file, since))) = known else {
             return self.violation(format!("nobody asked for `{text}`"));
         };
         let helper = self.helper.as_mut().expect("it has just said something");
         if helper.greeting == Some(number) {
             helper.greeting = None;
-            let version = rest.strip_prefix("INTF ").and_then(|version| version.parse::<u32>().ok());
+            let version = rest
+                .strip_prefix("INTF ")
+                .and_then(|version| version.parse::<u32>().ok());
             match version {
                 Some(version) => helper.interface = version.min(self.setup.interface),
                 None => self.violation(format!("the handshake was answered with `{text}`")),
@@ -427,14 +469,21 @@ impl Server {
             return self.report.responses.push(text.to_owned());
         };
         let verdict = read(rest, interface).unwrap_or_else(|why| {
-            self.violation(format!("{why}: `{}`", text.chars().take(200).collect::<String>()));
+            self.violation(format!(
+                "{why}: `{}`",
+                text.chars().take(200).collect::<String>()
+            ));
             Verdict::Unfiltered
         });
         self.report.latencies.push((file.clone(), since.elapsed()));
         if let (Verdict::Kept(_), Some(again)) = (&verdict, self.setup.again) {
             self.later.push((Instant::now() + again, file.clone()));
         }
-        self.report.verdicts.entry(file.clone()).or_default().push(verdict.clone());
+        self.report
+            .verdicts
+            .entry(file.clone())
+            .or_default()
+            .push(verdict.clone());
         let _ = self.told.send((file, verdict));
     }
 }
@@ -501,12 +550,36 @@ mod tests {
             ("OK whatever", 4, Ok(Verdict::Passed(vec![]))),
             ("DISCARD", 1, Ok(Verdict::Dropped)),
             ("FAILURE", 1, Ok(Verdict::Unfiltered)),
-            (r#"ERROR "a \"b\"""#, 1, Ok(Verdict::Bounced("a \"b\"".into()))),
+            (
+                r#"ERROR "a \"b\"""#,
+                1,
+                Ok(Verdict::Bounced("a \"b\"".into())),
+            ),
             (r#"REJECTED "a""#, 1, Ok(Verdict::Kept("a".into()))),
-            (r#"ADDHEADER "A: 1\eB: 2\e\tmore" OK"#, 3, Ok(Verdict::Passed(vec!["A: 1".into(), "B: 2".into(), "\tmore".into()]))),
-            (r#"ADDHEADER "A: 1""#, 2, Ok(Verdict::Passed(vec!["A: 1".into()]))),
-            (r#"ADDHEADER "A: 1" OK"#, 2, Err("more words than this interface has")),
-            (r#"ADDHEADER "A: 1""#, 1, Err("a word this interface does not have")),
+            (
+                r#"ADDHEADER "A: 1\eB: 2\e\tmore" OK"#,
+                3,
+                Ok(Verdict::Passed(vec![
+                    "A: 1".into(),
+                    "B: 2".into(),
+                    "\tmore".into(),
+                ])),
+            ),
+            (
+                r#"ADDHEADER "A: 1""#,
+                2,
+                Ok(Verdict::Passed(vec!["A: 1".into()])),
+            ),
+            (
+                r#"ADDHEADER "A: 1" OK"#,
+                2,
+                Err("more words than this interface has"),
+            ),
+            (
+                r#"ADDHEADER "A: 1""#,
+                1,
+                Err("a word this interface does not have"),
+            ),
             ("ADDHEADER A: 1", 4, Err("no string")),
             (r#"ERROR "a"#, 4, Err("a string without its end")),
             (r#"ERROR "\x""#, 4, Err("an unknown escape")),
@@ -554,7 +627,10 @@ mod tests {
         // The first one only greets.
         let script = r#"while read n verb rest; do case $verb in INTF) echo "$n INTF 4";;
             FILE) if test -e seen; then echo "$n OK"; else touch seen; fi;; esac; done"#;
-        let setup = CommuniGateSetup { timeout: Duration::from_millis(300), ..Default::default() };
+        let setup = CommuniGateSetup {
+            timeout: Duration::from_millis(300),
+            ..Default::default()
+        };
         let server = CommuniGate::start(home.path(), setup, shell(script));
         let file = server.mail("1", b"x");
         assert_eq!(server.answer(SOON), (file, Verdict::Passed(vec![])));

@@ -64,7 +64,10 @@ impl Reader {
         if !letter.is_ascii_alphabetic() || !(rest.is_empty() || rest.starts_with([' ', '\t'])) {
             return Err(format!(
                 "`{}` is no line of an envelope",
-                line.chars().take(60).flat_map(char::escape_debug).collect::<String>()
+                line.chars()
+                    .take(60)
+                    .flat_map(char::escape_debug)
+                    .collect::<String>()
             ));
         }
         self.any = true;
@@ -127,7 +130,10 @@ mod tests {
             }
             answers.push(answer);
         }
-        assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+        assert!(
+            answers.windows(2).all(|pair| pair[0] == pair[1]),
+            "{answers:?}"
+        );
         answers.remove(0)
     }
 
@@ -136,13 +142,19 @@ mod tests {
         for count in [0, 1, 2, 6, 200] {
             let mut file = b"P I 22-11-2026 10:00:00 0000 ____ ____ <sender@example.org>\nO T\nS <u@example.org> SMTP [203.0.113.7]\n".to_vec();
             for number in 0..count {
-                file.extend(format!("R W 22-11-2026 10:00:00 0000 ____ _FY_ <r{number}@example.com>\n").bytes());
+                file.extend(
+                    format!("R W 22-11-2026 10:00:00 0000 ____ _FY_ <r{number}@example.com>\n")
+                        .bytes(),
+                );
             }
             file.extend(b"\nSubject: a\n\nbody\n");
             let (envelope, mail) = read(&file).unwrap().unwrap();
             assert_eq!(envelope.sender.as_deref(), Some("sender@example.org"));
             assert_eq!(envelope.recipients.len(), count);
-            assert_eq!(envelope.source.as_deref(), Some("<u@example.org> SMTP [203.0.113.7]"));
+            assert_eq!(
+                envelope.source.as_deref(),
+                Some("<u@example.org> SMTP [203.0.113.7]")
+            );
             assert_eq!(mail, b"Subject: a\n\nbody\n");
         }
     }

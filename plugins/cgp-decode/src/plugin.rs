@@ -1,8 +1,8 @@
 //! The plugin: queue files in, mails out. One file's failure is that file's verdict.
 
 use flow_plugin::{
-    AfterWork, Context, Describe, Failure, Header, Lifecycle, Manifest, Message, NewMessage, Result,
-    Verdict, derive, log, manifest, metrics, open,
+    AfterWork, Context, Describe, Failure, Header, Lifecycle, Manifest, Message, NewMessage,
+    Result, Verdict, derive, log, manifest, metrics, open,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -53,9 +53,10 @@ fn verdict(message: &Message) -> Verdict {
             Verdict::Replace(vec![mail])
         }
         Ok(None) => Verdict::rejected(404, "the filters of this callback do not want the mail"),
-        Err(failure) if has_vanished(&failure) => {
-            Verdict::rejected(GONE, "the queue file is gone: the server has no such mail any more")
-        }
+        Err(failure) if has_vanished(&failure) => Verdict::rejected(
+            GONE,
+            "the queue file is gone: the server has no such mail any more",
+        ),
         Err(failure) => Verdict::Fail(failure),
     }
 }
@@ -70,7 +71,9 @@ fn decode(message: &Message) -> Result<Option<NewMessage>> {
     let mut reader = Reader::default();
     let (envelope, first) = loop {
         let chunk = content.read_chunk()?;
-        let taken = reader.take(&chunk).map_err(|why| no_queue_file(message, &why))?;
+        let taken = reader
+            .take(&chunk)
+            .map_err(|why| no_queue_file(message, &why))?;
         match taken {
             Some(found) => break found,
             None if chunk.is_empty() => {
@@ -111,7 +114,10 @@ fn decode(message: &Message) -> Result<Option<NewMessage>> {
 fn no_queue_file(message: &Message, why: &str) -> Failure {
     Failure::permanent(format!(
         "`{}` is no queue file of CommuniGate Pro: {why}",
-        message.retrieve_path.as_deref().unwrap_or(&message.rel_path)
+        message
+            .retrieve_path
+            .as_deref()
+            .unwrap_or(&message.rel_path)
     ))
 }
 
@@ -153,7 +159,10 @@ fn headers(message: &Message, envelope: &Envelope, hash: &[u8]) -> Vec<Header> {
         headers.push(Header::text("mailFrom", sender));
     }
     let recipients: Vec<String> = envelope.recipients.iter().map(|one| json(one)).collect();
-    headers.push(Header::json("rcptTo", format!("[{}]", recipients.join(","))));
+    headers.push(Header::json(
+        "rcptTo",
+        format!("[{}]", recipients.join(",")),
+    ));
     if let Some(source) = &envelope.source {
         headers.push(Header::text("mailSource", source));
         if let Some(ip) = envelope::client_ip(source) {
@@ -197,7 +206,12 @@ mod tests {
             Header::text("mailFrom", "forged"),
         ];
         let verdicts = CgpDecode.after_work(vec![message]).unwrap();
-        let written = host.borrow().derived.iter().map(|one| one.bytes.clone()).collect();
+        let written = host
+            .borrow()
+            .derived
+            .iter()
+            .map(|one| one.bytes.clone())
+            .collect();
         (verdicts, written)
     }
 
@@ -219,7 +233,10 @@ mod tests {
             }
         };
         assert_eq!(header("mailFrom"), "a@example.org");
-        assert_eq!(header("rcptTo"), r#"["b@example.com","\"c\\\"\"@example.com"]"#);
+        assert_eq!(
+            header("rcptTo"),
+            r#"["b@example.com","\"c\\\"\"@example.com"]"#
+        );
         assert_eq!(header("clientIp"), "203.0.113.7");
         assert_eq!(header("cgpSequence"), "17");
         assert_eq!(header("content"), "");

@@ -41,7 +41,10 @@ mod tests {
         ] {
             for size in 1..=given.len().max(1) {
                 let mut ends = LineEnds::default();
-                let turned: Vec<u8> = given.chunks(size).flat_map(|piece| ends.turn(piece)).collect();
+                let turned: Vec<u8> = given
+                    .chunks(size)
+                    .flat_map(|piece| ends.turn(piece))
+                    .collect();
                 assert_eq!(turned, expected, "in pieces of {size}");
             }
         }

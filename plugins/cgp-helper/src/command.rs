@@ -57,7 +57,11 @@ mod tests {
             ("1 INTF 4", "1", Verb::Interface(Some(4))),
             ("1 INTF", "1", Verb::Interface(None)),
             ("1 INTF x", "1", Verb::Interface(None)),
-            ("17 FILE Queue/12-34/2345678.msg", "17", Verb::File("Queue/12-34/2345678.msg")),
+            (
+                "17 FILE Queue/12-34/2345678.msg",
+                "17",
+                Verb::File("Queue/12-34/2345678.msg"),
+            ),
             ("17 FILE Queue/a b.msg", "17", Verb::File("Queue/a b.msg")),
             ("17 FILE Queue\\2.msg", "17", Verb::File("Queue\\2.msg")),
             ("17 FILE ", "17", Verb::Unknown),
@@ -67,9 +71,21 @@ mod tests {
             ("3 VRFY user", "3", Verb::Unknown),
             ("4", "4", Verb::Unknown),
         ] {
-            assert_eq!(Command::read(line), Some(Command { sequence, verb }), "{line}");
+            assert_eq!(
+                Command::read(line),
+                Some(Command { sequence, verb }),
+                "{line}"
+            );
         }
-        for line in ["", " ", "FILE Queue/1.msg", "* said the server", "-1 FILE a", "1x FILE a", "123456789012345678901 QUIT"] {
+        for line in [
+            "",
+            " ",
+            "FILE Queue/1.msg",
+            "* said the server",
+            "-1 FILE a",
+            "1x FILE a",
+            "123456789012345678901 QUIT",
+        ] {
             assert_eq!(Command::read(line), None, "{line}");
         }
     }

@@ -105,5 +105,9 @@ fn within(name: &str, value: i64, most: i64) -> Result<u32> {
     u32::try_from(value)
         .ok()
         .filter(|_| (1..=most).contains(&value))
-        .ok_or_else(|| Failure::config(format!("option `{name}` is {value}, but has to be from 1 to {most}")))
+        .ok_or_else(|| {
+            Failure::config(format!(
+                "option `{name}` is {value}, but has to be from 1 to {most}"
+            ))
+        })
 }

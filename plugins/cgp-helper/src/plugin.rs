@@ -62,13 +62,18 @@ impl Lifecycle for CgpHelper {
                 continue;
             }
             let why = "no verdict in time";
-            let response = self.settings.without_verdict(&self.settings.on_timeout, why);
+            let response = self
+                .settings
+                .without_verdict(&self.settings.on_timeout, why);
             metrics::count("answers_by_deadline", 1);
             log::warn(format!(
                 "`{}`: {why}; it is answered by `on_timeout`, {}",
                 request.file, self.settings.on_timeout
             ));
-            answer(&name, &response.write(request.interface, name.sequence.len() + 1))?;
+            answer(
+                &name,
+                &response.write(request.interface, name.sequence.len() + 1),
+            )?;
         }
         Ok(())
     }
@@ -80,7 +85,10 @@ impl Line for CgpHelper {
         let Some(command) = Command::read(&text) else {
             // The server says something by the way; anything else nobody can answer.
             if !text.starts_with('*') {
-                log::error(format!("the server said `{}`, which has no number", quoted(&text)));
+                log::error(format!(
+                    "the server said `{}`, which has no number",
+                    quoted(&text)
+                ));
             }
             return Ok(());
         };
@@ -94,7 +102,10 @@ impl Line for CgpHelper {
                 Err(Failure::Interrupted)
             }
             Verb::Unknown => {
-                log::warn(format!("the server said `{}`, which is not known", quoted(&text)));
+                log::warn(format!(
+                    "the server said `{}`, which is not known",
+                    quoted(&text)
+                ));
                 write_line(peer, &format!("{sequence} FAILURE"))
             }
         }
@@ -116,7 +127,9 @@ impl CgpHelper {
         submit(&[])?;
         log::info(match version {
             Some(version) => format!("the server speaks interface {version}; {agreed} is spoken"),
-            None => format!("the server does not say which interface it speaks; {agreed} is spoken"),
+            None => {
+                format!("the server does not say which interface it speaks; {agreed} is spoken")
+            }
         });
         write_line(peer, &format!("{sequence} INTF {agreed}"))
     }
@@ -129,7 +142,9 @@ impl CgpHelper {
         };
         metrics::count("mails_asked", 1);
         let refuse = |why: &str| {
-            let response = self.settings.without_verdict(&self.settings.on_timeout, why);
+            let response = self
+                .settings
+                .without_verdict(&self.settings.on_timeout, why);
             log::warn(format!("`{file}`: {why}"));
             let response = response.write(interface, sequence.len() + 1);
             write_line(peer, &format!("{sequence} {response}"))
@@ -144,7 +159,11 @@ impl CgpHelper {
             answer: None,
             file: file.to_owned(),
         };
-        let rel_path = format!("{}{peer}/{sequence}/{}", self.settings.host, safe_name(file));
+        let rel_path = format!(
+            "{}{peer}/{sequence}/{}",
+            self.settings.host,
+            safe_name(file)
+        );
         let mut message = NewMessage::new(self.settings.base.clone(), rel_path);
         message.retrieve_path = Some(file.to_owned());
         message.content_type = Some("application/octet-stream".into());
@@ -187,18 +206,30 @@ impl CgpHelper {
             // Of a server that is gone; where no server is known, this is a flow of scanners.
             let left = request.is_none() && journal::interface(name.peer)?.is_none();
             if left && !journal::peers()?.is_empty() {
-                return Ok(Verdict::rejected(GONE, "the server that asked is gone; it asks again"));
+                return Ok(Verdict::rejected(
+                    GONE,
+                    "the server that asked is gone; it asks again",
+                ));
             }
             return Ok(Verdict::Keep);
         };
         let Some(request) = request.filter(|request| request.overdue() <= 0) else {
-            return Ok(Verdict::rejected(GONE, "nobody waits for this verdict any more"));
+            return Ok(Verdict::rejected(
+                GONE,
+                "nobody waits for this verdict any more",
+            ));
         };
-        let response = match Response::read(said, message.header("cgpAnswerText").unwrap_or_default()) {
-            Some(response) => response,
-            None => self.settings.without_verdict(&self.settings.on_error, "the answer is not known"),
-        };
-        answer(&name, &response.write(request.interface, name.sequence.len() + 1))?;
+        let response =
+            match Response::read(said, message.header("cgpAnswerText").unwrap_or_default()) {
+                Some(response) => response,
+                None => self
+                    .settings
+                    .without_verdict(&self.settings.on_error, "the answer is not known"),
+            };
+        answer(
+            &name,
+            &response.write(request.interface, name.sequence.len() + 1),
+        )?;
         Ok(Verdict::rejected(DONE, "the server was told"))
     }
 
@@ -212,7 +243,10 @@ impl CgpHelper {
         }
         let (action, text) = response.parts();
         let mut told = NewMessage::new(message.base_url.clone(), message.rel_path.clone());
-        let kept = message.headers.iter().filter(|header| header.name != "content");
+        let kept = message
+            .headers
+            .iter()
+            .filter(|header| header.name != "content");
         told.headers = kept.cloned().collect();
         told.headers.push(Header::text("cgpAnswer", action));
         told.headers.push(Header::text("cgpAnswerText", text));
@@ -289,7 +323,10 @@ fn answer(name: &Name, response: &str) -> Result<()> {
 }
 
 fn quoted(text: &str) -> String {
-    text.chars().take(QUOTED).flat_map(char::escape_debug).collect()
+    text.chars()
+        .take(QUOTED)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 /// The name of a queue file, as part of a path.

@@ -172,14 +172,29 @@ mod tests {
             ("OK", "", 1, "OK"),
             ("discard", "x", 4, "DISCARD"),
             ("failure", "x", 4, "FAILURE"),
-            ("error", "no \"such\"\nthing", 4, r#"ERROR "no \"such\" thing""#),
+            (
+                "error",
+                "no \"such\"\nthing",
+                4,
+                r#"ERROR "no \"such\" thing""#,
+            ),
             ("rejected", "later\\", 1, r#"REJECTED "later\\""#),
             ("addheader", "X-A: 1", 1, "OK"),
             ("addheader", "X-A: 1", 2, r#"ADDHEADER "X-A: 1""#),
-            ("addheader", "X-A: 1\r\nX-B: \"2\"\n\tmore", 3, r#"ADDHEADER "X-A: 1\eX-B: \"2\"\e\tmore" OK"#),
+            (
+                "addheader",
+                "X-A: 1\r\nX-B: \"2\"\n\tmore",
+                3,
+                r#"ADDHEADER "X-A: 1\eX-B: \"2\"\e\tmore" OK"#,
+            ),
             ("addheader", "X-A: 1", 9, r#"ADDHEADER "X-A: 1" OK"#),
             ("addheader", "", 4, "OK"),
-            ("addheader", "no header\n goes on\nX Y: 1\nX-A: \u{0}1", 4, r#"ADDHEADER "X-A: 1" OK"#),
+            (
+                "addheader",
+                "no header\n goes on\nX Y: 1\nX-A: \u{0}1",
+                4,
+                r#"ADDHEADER "X-A: 1" OK"#,
+            ),
         ] {
             assert_eq!(write(action, text, interface), expected, "{action} {text}");
         }
@@ -216,7 +231,9 @@ mod tests {
 
     #[test]
     fn many_lines_are_cut_between_or_in_one() {
-        let text: String = (0..500).map(|number| format!("X-Line-{number}: value\n")).collect();
+        let text: String = (0..500)
+            .map(|number| format!("X-Line-{number}: value\n"))
+            .collect();
         let line = write("addheader", &text, 4);
         assert!(line.len() + 3 <= LONGEST);
         assert!(line.ends_with("\" OK"));

@@ -50,8 +50,12 @@ fn scan(message: &Message) -> Result<Vec<Edit>, Failure> {
         "" | "temporary" | "crash" | "lines" => "addheader",
         action => action,
     };
-    let edit = |name: &str, value: &str| Edit::Header((name.into(), Some(Value::Text(value.into()))));
-    let mut edits = vec![edit("sandbox-state", "full"), edit("sandbox-action-text", &text)];
+    let edit =
+        |name: &str, value: &str| Edit::Header((name.into(), Some(Value::Text(value.into()))));
+    let mut edits = vec![
+        edit("sandbox-state", "full"),
+        edit("sandbox-action-text", &text),
+    ];
     if action != "silent" {
         edits.push(edit("sandbox-action", action));
     }
@@ -60,9 +64,9 @@ fn scan(message: &Message) -> Result<Vec<Edit>, Failure> {
 
 impl guests::after_work::Guest for Scanner {
     fn after_work(batch: Vec<Message>) -> Result<Vec<Verdict>, Failure> {
-        let each = batch.iter().map(|message| {
-            scan(message).map_or_else(Verdict::Fail, Verdict::Update)
-        });
+        let each = batch
+            .iter()
+            .map(|message| scan(message).map_or_else(Verdict::Fail, Verdict::Update));
         Ok(each.collect())
     }
 }
