@@ -46,7 +46,7 @@ struct Manner<'a> {
 }
 
 impl Brokers {
-    /// Opens what `flow` names.
+    /// Opens what `flow` names; messages come in beside the loop where it is `entered`.
     ///
     /// # Errors
     /// The embedded broker can't be used, an address can't, or there is no password for a broker.
@@ -55,6 +55,7 @@ impl Brokers {
         credentials: &Credentials,
         state: &Path,
         place: &Place,
+        entered: bool,
     ) -> Result<Self, Error> {
         let manner = Manner {
             flow,
@@ -63,10 +64,10 @@ impl Brokers {
             place,
         };
         let mut brokers = Self::default();
-        // Only a queue can be shared.
-        let workers = match &flow.input {
-            Some(_) => flow.instances.max(1),
-            None => 1,
+        // Only a queue can be shared, and what comes in beside the loop.
+        let workers = match flow.input.is_some() || entered {
+            true => flow.instances.max(1),
+            false => 1,
         };
         for _ in 0..workers {
             let consumer = match &flow.input {

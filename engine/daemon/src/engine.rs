@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use flow_broker::embedded::QueueStatus;
-use flow_config::{CallbackSpec, Flow, FlowName, Plugins, Proxies, Report, Source};
+use flow_config::{CallbackSpec, Flow, FlowName, Kind, Plugins, Proxies, Report, Source};
 use flow_host::{
     Asks, Catalogue, FlowPlugins, Host, HostOptions, Recording, Source as PluginSource,
     Surroundings, World,
@@ -393,7 +393,9 @@ impl Engine {
         let taken = self.taken(&flow)?;
         let inner = &self.inner;
         let state = &inner.directories.state;
-        let mut brokers = Brokers::open(&flow, &credentials, state, &inner.embedded).await?;
+        let entered = entrance.is_some();
+        let mut brokers =
+            Brokers::open(&flow, &credentials, state, &inner.embedded, entered).await?;
         let (chain, flow) = Chain::new(
             &flow,
             plugins,
@@ -446,9 +448,11 @@ impl Engine {
         Ok(summary)
     }
 
-    /// Whether nothing comes into `flow` but lines of the program that runs it.
+    /// Whether `flow` serves the lines of the program that runs it. One of another kind than `flow` that
+    /// has a queue may name the plugin for something else it does.
     pub(crate) fn is_helper(&self, flow: &Flow) -> Result<bool, Error> {
-        if flow.input.is_some() || flow.listen.is_some() || flow.poll_url.is_some() {
+        let queue = flow.input.is_some() && flow.name.kind != Kind::Flow;
+        if queue || flow.listen.is_some() || flow.poll_url.is_some() {
             return Ok(false);
         }
         Ok(self.any_does(flow, "line", None)? && !self.any_does(flow, "gather", None)?)

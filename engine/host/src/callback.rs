@@ -357,7 +357,7 @@ impl Callback for GuestCallback {
         self.call_request(request, desk).await
     }
 
-    async fn line(&mut self, peer: u64, text: &str, desk: Desk) -> Result<(), Failure> {
+    async fn line(&mut self, peer: u64, text: &str, desk: Desk) -> Result<bool, Failure> {
         self.call_line(peer, text, desk).await
     }
 

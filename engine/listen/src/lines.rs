@@ -163,7 +163,8 @@ impl Entrance for Sockets {
     }
 }
 
-/// Reads lines of a peer until there are no more, or a drain is requested, and hands them over.
+/// Reads lines of a peer until there are no more, no more are wanted, or a drain is requested, and hands
+/// them over.
 /// Returns when all are answered for.
 async fn converse<T: AsyncRead + Unpin>(
     from: T,
@@ -175,6 +176,7 @@ async fn converse<T: AsyncRead + Unpin>(
     let mut from = BufReader::new(from);
     let mut bytes = Vec::new();
     let mut calls = JoinSet::new();
+    let enough = Drain::new();
     loop {
         while calls.try_join_next().is_some() {}
         bytes.clear();
@@ -188,6 +190,7 @@ async fn converse<T: AsyncRead + Unpin>(
         let read = tokio::select! {
             biased;
             () = drain.requested() => break,
+            () = enough.requested() => break,
             read = read => read,
         };
         match read {
@@ -215,10 +218,14 @@ async fn converse<T: AsyncRead + Unpin>(
         // Taken here, so that lines are handed over in their order.
         match front.seat().await {
             Ok(seat) => {
-                let flow = flow.to_owned();
+                let (flow, enough) = (flow.to_owned(), enough.clone());
                 calls.spawn(async move {
-                    if let Err(failure) = seat.line(peer, &text).await {
-                        tracing::error!(flow, peer, reason = %failure, "A line could not be worked on.");
+                    match seat.line(peer, &text).await {
+                        Ok(true) => {}
+                        Ok(false) => enough.request(),
+                        Err(failure) => {
+                            tracing::error!(flow, peer, reason = %failure, "A line could not be worked on.");
+                        }
                     }
                 });
             }

@@ -6,16 +6,19 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use flow_config::Flow;
-
+use crate::crew::Crew;
 use crate::drain::Drain;
 use crate::error::Error;
 use crate::front::Front;
 use crate::ports::{EntryPoints, Failure};
-use crate::team::Seat;
-use crate::worker::{Options, Ports, Running, Summary, error_of, within};
+use crate::store::Lock;
+use crate::worker::{Summary, error_of, within};
+use async_trait::async_trait;
+
+/// How often who serves lines may look for peers that have waited for too long.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What is left to do when an entrance has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +39,18 @@ pub trait Entrance: Send {
     async fn serve(&mut self, front: Arc<Front>, drain: Drain) -> Result<Leave, Failure>;
 }
 
-/// Runs a flow of one worker with an entrance.
+/// Runs a flow's workers with an entrance beside them.
 pub(crate) async fn run(
-    flow: Arc<Flow>,
-    ports: Ports,
-    options: Options,
+    crew: Crew,
     drain: &Drain,
     mut entrance: Box<dyn Entrance>,
+    lock: &Arc<Lock>,
 ) -> Result<Summary, Error> {
-    let (grace, clock) = (options.grace, Arc::clone(&ports.clock));
+    let running = &crew.lead;
+    let (grace, clock) = (running.options.grace, Arc::clone(&running.shared.clock));
     let inner = Drain::new();
-    let seat = Seat::of(1).remove(0);
-    // Behind the instances of the lanes and the one that posts.
-    let first = flow.concurrency.max(1) + 1;
-    let running = Running::new(flow, ports, options, inner.clone(), seat)?;
+    // Behind the instances of the lanes and those that post.
+    let first = crew.len() * (running.shared.flow.concurrency.max(1) + 1);
     let finishing = running.finishing.clone();
     let (shared, factory) = (Arc::clone(&running.shared), Arc::clone(&running.factory));
     let failed: Mutex<Option<Failure>> = Mutex::default();
@@ -65,7 +66,17 @@ pub(crate) async fn run(
             })?;
             let front = Front::open(Arc::clone(&shared), factory, entrance.serves(), first).await?;
             let front = Arc::new(front);
-            let result = entrance.serve(Arc::clone(&front), drain.clone()).await;
+            let tending = async {
+                loop {
+                    clock.sleep(TICK).await;
+                    front.tend().await;
+                }
+            };
+            let result = tokio::select! {
+                biased;
+                result = entrance.serve(Arc::clone(&front), drain.clone()) => result,
+                never = tending => never,
+            };
             within(&*clock, front.stop()).await;
             result
         };
@@ -98,7 +109,7 @@ pub(crate) async fn run(
     };
     let result = tokio::select! {
         biased;
-        result = running.live() => result,
+        result = crew.run(&inner, lock) => result,
         never = beside => match never {},
     };
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);

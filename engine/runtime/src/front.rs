@@ -31,6 +31,8 @@ pub struct Front {
     index: usize,
     /// The number of the first instance here.
     first: usize,
+    /// It serves lines, and wants to be asked for those who wait.
+    tends: bool,
     idle: Mutex<Idle>,
     room: Arc<Semaphore>,
 }
@@ -61,6 +63,11 @@ impl Front {
             if !serves(callback.entry_points()) {
                 continue;
             }
+            let points = callback.entry_points();
+            let lines = EntryPoints {
+                line: true,
+                ..EntryPoints::default()
+            };
             let most = callback.start().await?;
             let most = most.and_then(|most| usize::try_from(most).ok());
             let most = most
@@ -72,6 +79,7 @@ impl Front {
                 factory,
                 index,
                 first,
+                tends: points.lifecycle && serves(lines),
                 idle: Mutex::new(Idle {
                     instances: vec![callback],
                     made: 1,
@@ -134,6 +142,22 @@ impl Front {
         })
     }
 
+    /// Lets an instance that serves lines do what is due by now: who waits for an answer may have waited
+    /// long enough. The instance that was used last is taken.
+    pub(crate) async fn tend(self: &Arc<Self>) {
+        if !self.tends {
+            return;
+        }
+        let tended = match self.seat().await {
+            Ok(seat) => seat.tend().await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = tended {
+            let plugin = &self.shared.names[self.index];
+            tracing::warn!(plugin, reason = %failure, "Upkeep of who serves lines failed.");
+        }
+    }
+
     fn desk(&self) -> (Desk, Arc<Overlay>) {
         let overlay = Arc::new(Overlay::default());
         let desk = Desk {
@@ -169,11 +193,11 @@ impl Seat {
         self.end(answer, &overlay).await
     }
 
-    /// Hands a line of a peer over.
+    /// Hands a line of a peer over; says whether more of its lines are wanted.
     ///
     /// # Errors
     /// As [`request`](Self::request).
-    pub async fn line(mut self, peer: u64, text: &str) -> Result<(), Failure> {
+    pub async fn line(mut self, peer: u64, text: &str) -> Result<bool, Failure> {
         let (desk, overlay) = self.front.desk();
         let answer = self.callback.line(peer, text, desk).await;
         self.end(answer, &overlay).await
@@ -186,6 +210,12 @@ impl Seat {
     pub async fn closed(mut self, peer: u64) -> Result<(), Failure> {
         let (desk, overlay) = self.front.desk();
         let answer = self.callback.closed(peer, desk).await;
+        self.end(answer, &overlay).await
+    }
+
+    async fn tend(mut self) -> Result<(), Failure> {
+        let (desk, overlay) = self.front.desk();
+        let answer = self.callback.housekeeping(desk.state).await;
         self.end(answer, &overlay).await
     }
 

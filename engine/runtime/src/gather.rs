@@ -151,21 +151,13 @@ impl Running {
         hand: &Hand,
     ) -> Result<(), Error> {
         let inbox = Arc::clone(&self.shared.inbox);
-        if limit == 0 || self.options.dry_run || !self.seat.leads() || !inbox.is_after(self.taken) {
+        if limit == 0 || self.options.dry_run || !inbox.has_new() {
             return Ok(());
         }
         let now = self.shared.now().as_millisecond();
-        let rows = self.shared.store.inbox(self.taken, limit, now).await?;
-        if rows.is_empty() {
-            // What was there could not be read, and is no more.
-            self.taken = inbox.last();
-        }
+        // Where the same thing is being decided about, this is looked at as soon as it is.
+        let rows = inbox.take(limit, now, |key| hand.has(key)).await?;
         for row in rows {
-            // The same thing is being decided about; as soon as it is, this one is looked at.
-            if hand.has(&row.key) {
-                break;
-            }
-            self.taken = row.id;
             let mut message = row.message;
             self.shared.stamp.gathered(&mut message, self.shared.now());
             self.shared.tell(|| Event::Gathered {

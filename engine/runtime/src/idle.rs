@@ -121,7 +121,7 @@ impl Running {
             let store = self.shared.store.clone();
             let (drain, leads) = (self.drain.clone(), self.seat.leads());
             let (consumer, next_receive) = (self.consumer.as_mut(), self.next_receive);
-            let (inbox, taken) = (Arc::clone(&self.shared.inbox), self.taken);
+            let inbox = Arc::clone(&self.shared.inbox);
             let finishing = self.finishing.clone();
             let shared = Arc::clone(&self.shared);
             let clock = Arc::clone(&clock);
@@ -129,7 +129,7 @@ impl Running {
                 tokio::select! {
                     () = drain.requested() => {}
                     () = finishing.requested(), if !finishing.is_requested() => {}
-                    () = inbox.comes_after(taken), if leads => {}
+                    () = inbox.comes() => {}
                     () = shared.falls.come(), if leads => {}
                     () = retry_due(&store, &*clock), if leads => {}
                     () = queue_ready(consumer, next_receive, &*clock) => {}

@@ -7,6 +7,7 @@
 //! - Who is told that a message is safe, is told so after the transaction that stored it.
 //! - A row stays until the pass that took it up has settled, in that pass's transaction.
 //! - It holds so many messages and no more: a flow that can't keep up says so to those who ask.
+//! - Workers of a flow take rows up in their order, each row one of them.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,10 @@ pub(crate) struct Inbox {
     turn: tokio::sync::Mutex<()>,
     /// The last row there is.
     last: AtomicI64,
+    /// The last row a worker took up.
+    taken: AtomicI64,
+    /// Held by the worker that takes.
+    taking: tokio::sync::Mutex<()>,
     /// How many there are.
     count: AtomicU64,
     comes: Notify,
@@ -47,6 +52,8 @@ impl Inbox {
             waiting: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             last: AtomicI64::new(0),
+            taken: AtomicI64::new(0),
+            taking: tokio::sync::Mutex::default(),
             count: AtomicU64::new(0),
             comes: Notify::new(),
             goes: Notify::new(),
@@ -129,21 +136,47 @@ impl Inbox {
         }
     }
 
-    /// The last row there is.
-    pub(crate) fn last(&self) -> i64 {
-        self.last.load(Ordering::Acquire)
-    }
-
-    /// Whether there is something after the row `taken`.
-    pub(crate) fn is_after(&self, taken: i64) -> bool {
-        self.last() > taken
+    /// Whether there is something no worker has taken up.
+    pub(crate) fn has_new(&self) -> bool {
+        self.last.load(Ordering::Acquire) > self.taken.load(Ordering::Acquire)
     }
 
     /// Waits until there is. Cancel safe.
-    pub(crate) async fn comes_after(&self, taken: i64) {
-        while !self.is_after(taken) {
+    pub(crate) async fn comes(&self) {
+        while !self.has_new() {
             self.comes.notified().await;
         }
+    }
+
+    /// Takes up at most `limit` rows, the oldest nobody has taken. One whose key is `busy`, as the same
+    /// thing is being decided about, stays with all after it.
+    pub(crate) async fn take(
+        &self,
+        limit: usize,
+        now: i64,
+        busy: impl Fn(&str) -> bool,
+    ) -> Result<Vec<InboxRow>, StoreError> {
+        let _taking = self.taking.lock().await;
+        let last = self.last.load(Ordering::Acquire);
+        let taken = self.taken.load(Ordering::Acquire);
+        if last <= taken {
+            return Ok(Vec::new());
+        }
+        let mut rows = self.store.inbox(taken, limit, now).await?;
+        if rows.is_empty() {
+            // What was there could not be read, and is no more.
+            self.taken.store(last, Ordering::Release);
+        }
+        let free = rows.iter().position(|row| busy(&row.key));
+        rows.truncate(free.unwrap_or(rows.len()));
+        if let Some(row) = rows.last() {
+            self.taken.store(row.id, Ordering::Release);
+        }
+        if free.is_none() && self.has_new() {
+            // The next one of those who wait.
+            self.comes.notify_one();
+        }
+        Ok(rows)
     }
 
     /// So many rows were removed.
@@ -217,11 +250,19 @@ mod tests {
         // The same thing again is the same row.
         inbox.put(vec![row("3")], Vec::new()).await.unwrap();
         let (store, again) = open(&home);
-        assert!(!again.is_after(0));
+        assert!(!again.has_new());
         again.open().await.unwrap();
-        again.comes_after(0).await;
-        let rows = store.inbox(0, 100, 0).await.unwrap();
+        again.comes().await;
+        let mut rows = again.take(5, 0, |_| false).await.unwrap();
+        assert_eq!(rows.len(), 5);
+        // What is being decided about is left for later, with what comes after it.
+        let busy = store.inbox(0, 100, 0).await.unwrap()[8].key.clone();
+        rows.extend(again.take(100, 0, |key| key == busy).await.unwrap());
+        assert_eq!(rows.len(), 8);
+        assert!(again.has_new());
+        rows.extend(again.take(100, 0, |_| false).await.unwrap());
         assert_eq!(rows.len(), 20);
+        assert!(!again.has_new());
         let batch = Batch {
             taken: rows.iter().map(|row| row.id).collect(),
             ..Batch::default()
@@ -230,7 +271,7 @@ mod tests {
         assert_eq!(store.inbox_size().await.unwrap(), (0, 0));
         // A number is never used again.
         again.put(vec![row("x")], Vec::new()).await.unwrap();
-        assert!(again.last() > rows[19].id);
+        assert!(again.has_new());
     }
 
     #[tokio::test]

@@ -413,15 +413,16 @@ pub trait Callback: Send {
             self.name()
         )))
     }
-    /// Takes a line of a peer. Called on instances that do nothing of the loop.
-    async fn line(&mut self, _peer: u64, _text: &str, _desk: Desk) -> Result<(), Failure> {
+    /// Takes a line of a peer; says whether more of them are wanted. Called on instances that do nothing
+    /// of the loop.
+    async fn line(&mut self, _peer: u64, _text: &str, _desk: Desk) -> Result<bool, Failure> {
         Err(Failure::Config(format!("`{}` takes no lines", self.name())))
     }
     /// No more lines of this peer will come.
     async fn closed(&mut self, _peer: u64, _desk: Desk) -> Result<(), Failure> {
         Ok(())
     }
-    /// Upkeep.
+    /// Upkeep: between batches, and once a second where lines are served.
     async fn housekeeping(&mut self, _state: Arc<dyn State>) -> Result<(), Failure> {
         Ok(())
     }

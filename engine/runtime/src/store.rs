@@ -17,6 +17,7 @@
 mod rows;
 mod schema;
 mod shelf;
+mod together;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -49,6 +50,9 @@ pub struct Store {
 struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
+    /// Batches of workers that wait for the writer: whoever has the turn writes them all at once.
+    waiting: Mutex<Vec<together::Waiting>>,
+    turn: tokio::sync::Mutex<()>,
     reader: Mutex<Connection>,
     /// Whether retry, dead letters or pending outcomes may have rows. Other processes move and
     /// remove rows but make none, so empty ones stay empty until this process writes one.
@@ -97,6 +101,8 @@ impl Store {
             inner: Arc::new(Inner {
                 path,
                 writer,
+                waiting: Mutex::default(),
+                turn: tokio::sync::Mutex::default(),
                 reader,
                 writes,
                 empty_at: AtomicU64::new(0),
@@ -223,8 +229,8 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 }
 
 /// A panic inside a transaction rolled it back; the connection is whole.
-fn hold(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
+fn hold<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {

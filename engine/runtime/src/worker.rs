@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{later, until};
 use crate::content::Local;
-use crate::crew;
+use crate::crew::Crew;
 use crate::delivery::Floor;
 use crate::drain::Drain;
 use crate::entrance::{self, Entrance};
@@ -119,7 +119,7 @@ impl Worker {
     }
 
     /// The same flow with something beside the loop through which messages come in, as long as it
-    /// runs. It has one worker then.
+    /// runs.
     #[must_use]
     pub fn entered_by(mut self, entrance: Option<Box<dyn Entrance>>) -> Self {
         self.entrance = entrance;
@@ -157,16 +157,12 @@ impl Worker {
         }
         let observer = Arc::clone(&ports.observer);
         observer.event(&Event::Started);
-        let result = if let Some(entrance) = entrance {
-            entrance::run(flow, ports, options, &drain, entrance).await
-        } else if more.is_empty() {
-            let seat = Seat::of(1).remove(0);
-            match Running::new(flow, ports, options, drain, seat) {
-                Ok(running) => running.live().await,
-                Err(error) => Err(error),
-            }
-        } else {
-            crew::run_all(flow, ports, more, options, &drain, &lock).await
+        let result = match Crew::new(flow, ports, more, options) {
+            Ok(crew) => match entrance {
+                Some(entrance) => entrance::run(crew, &drain, entrance, &lock).await,
+                None => crew.run(&drain, &lock).await,
+            },
+            Err(error) => Err(error),
         };
         observer.event(&Event::Stopped);
         result
@@ -193,8 +189,6 @@ pub(crate) struct Running {
     pub(crate) drain: Drain,
     /// Nothing comes in any more: the flow ends when it has worked off what did.
     pub(crate) finishing: Drain,
-    /// The last row of the inbox that was taken up.
-    pub(crate) taken: i64,
     pub(crate) started: Timestamp,
     pub(crate) totals: PassCounts,
     /// When a pass was last reported.
@@ -285,8 +279,9 @@ impl Running {
             shared.local.beside(),
         );
         beside.debugger.clone_from(&self.options.debugger);
+        beside.inbox = Arc::clone(&shared.inbox);
         let shared = Arc::new(beside);
-        Self::with(
+        let beside = Self::with(
             shared,
             Arc::clone(&self.factory),
             links,
@@ -294,7 +289,11 @@ impl Running {
             self.drain.clone(),
             seat,
             (Arc::clone(&self.pace), self.timetable.clone()),
-        )
+        );
+        Self {
+            finishing: self.finishing.clone(),
+            ..beside
+        }
     }
 
     fn with(
@@ -342,7 +341,6 @@ impl Running {
             floor,
             drain,
             finishing: Drain::new(),
-            taken: 0,
             started: now,
             totals: PassCounts::default(),
             reported: None,
@@ -470,7 +468,7 @@ impl Running {
                     }
                     return Ok(());
                 }
-                if self.finishing.is_requested() && !self.shared.inbox.is_after(self.taken) {
+                if self.finishing.is_requested() && !self.shared.inbox.has_new() {
                     return Ok(());
                 }
                 self.idle().await;

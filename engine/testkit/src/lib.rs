@@ -13,6 +13,8 @@ pub mod imap;
 pub mod samples;
 
 #[cfg(feature = "peers")]
+mod communigate;
+#[cfg(feature = "peers")]
 mod cutter;
 #[cfg(feature = "peers")]
 pub mod generate;
@@ -24,11 +26,13 @@ mod peers;
 pub mod wait;
 
 #[cfg(feature = "peers")]
+pub use communigate::{CommuniGate, CommuniGateReport, CommuniGateSetup, Verdict};
+#[cfg(feature = "peers")]
 pub use cutter::Cutter;
 #[cfg(feature = "peers")]
 pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
     Authority, Azure, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup,
-    S3, Sftp, Sr3, StoredBlob, StoredMail, link_js_tools, link_python_tools,
+    S3, Sandbox, Sftp, Sr3, StoredBlob, StoredMail, link_js_tools, link_python_tools, sandbox,
 };

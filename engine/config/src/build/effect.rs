@@ -262,9 +262,12 @@ impl Builder<'_> {
             && !self.is_given("exchange")
             && !self.is_given("bindings")
         {
+            // What lines bring is shared by workers as a queue is.
+            let lines = self.has_entry_point(&["line"]);
             let of_input = options().iter().filter(|option| {
                 option.kinds.len() < Kind::ALL.len()
                     && option.is_for(Kind::Shovel)
+                    && !(lines && option.name == "instances")
                     // What gathers has it for itself.
                     && !option.is_for(Kind::Poll)
             });

@@ -282,7 +282,15 @@ impl Stage<'_> {
                     Some(line) => (peer(given)?, text(line, "text")?),
                     None => (1, text(given, "line")?),
                 };
-                self.callback.line(peer, text, desk).await
+                match self.callback.line(peer, text, desk).await {
+                    Ok(more) => {
+                        if !more {
+                            told.insert("last".into(), true.into());
+                        }
+                        Ok(())
+                    }
+                    Err(why) => Err(why),
+                }
             }
         };
         if let Err(why) = answer {

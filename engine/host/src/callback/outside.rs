@@ -8,6 +8,7 @@ use flow_runtime::ports::{Callback as _, Desk, Failure, HttpRequest, HttpRespons
 
 use super::{GuestCallback, about, too_much};
 use crate::bindings::exports::flow::plugin::request as wit;
+use crate::bindings::flow::plugin::types;
 use crate::convert::outgoing::Texts;
 use crate::error::Error;
 use crate::instance::{Live, answer, call};
@@ -123,18 +124,22 @@ impl GuestCallback {
         peer: u64,
         text: &str,
         desk: Desk,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         if !self.entry_points().line {
             return Err(self.lacks("line"));
         }
-        let ((), live) = answer!(
+        let (more, live) = answer!(
             self,
-            call!(self, line as "line", from_outside(desk), About::Nothing, |guest, store| {
-                guest.call_line(store, peer, text)
+            call!(self, line as "line", from_outside(desk), About::Nothing, |guest, store| async {
+                Ok(match guest.call_line(store, peer, text).await? {
+                    Ok(()) => Ok(true),
+                    Err(types::Failure::Interrupted) => Ok(false),
+                    Err(failure) => Err(failure),
+                })
             })
         );
         self.live = Some(live);
-        Ok(())
+        Ok(more)
     }
 
     pub(super) async fn call_closed(&mut self, peer: u64, desk: Desk) -> Result<(), Failure> {

@@ -209,10 +209,14 @@ impl Callback for Recorded {
         answer
     }
 
-    async fn line(&mut self, peer: u64, text: &str, desk: Desk) -> Result<(), Failure> {
+    async fn line(&mut self, peer: u64, text: &str, desk: Desk) -> Result<bool, Failure> {
         let call = self.begin("line", json!({ "peer": peer, "text": text }));
         let answer = self.inner.line(peer, text, self.desk(desk)).await;
-        self.end(call, &answer, |()| Value::Null);
+        // That more lines are wanted need not be said.
+        self.end(call, &answer, |more| match more {
+            true => Value::Null,
+            false => json!("last"),
+        });
         answer
     }
 

@@ -268,7 +268,10 @@ async fn ask(actor: &mut Actor, call: &Call, given: &Given) -> (Value, Option<St
         "line" => {
             let text = form::text(&call.given, "text").unwrap_or_default();
             let taken = guest.line(number("peer"), &text, desk).await;
-            taken.map(|()| Value::Null)
+            taken.map(|more| match more {
+                true => Value::Null,
+                false => json!("last"),
+            })
         }
         "closed" => {
             let taken = guest.closed(number("peer"), desk).await;

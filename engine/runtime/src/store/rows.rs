@@ -1,6 +1,7 @@
 //! The rows a worker reads and writes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use flow_message::{Message, v03};
 use rusqlite::{Connection, Row, Transaction, params};
@@ -117,7 +118,7 @@ impl Batch {
         !(self.retry.is_empty() && self.dead.is_empty() && self.pending.is_empty())
     }
 
-    fn write(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    pub(super) fn write(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         for key in &self.done {
             transaction
                 .prepare_cached("DELETE FROM retry WHERE key = ?1")?
@@ -273,7 +274,7 @@ pub(crate) struct Known {
 
 impl Store {
     /// Makes everything in `batch` durable at once; costs nothing where there is nothing.
-    pub(crate) async fn commit(&self, batch: std::sync::Arc<Batch>) -> Result<(), StoreError> {
+    pub(crate) async fn commit(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -281,8 +282,7 @@ impl Store {
         if occupies {
             self.note_write();
         }
-        self.write(move |transaction| batch.write(transaction))
-            .await?;
+        self.commit_together(batch).await?;
         if occupies {
             self.note_write();
         }

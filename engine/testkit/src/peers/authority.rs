@@ -21,6 +21,34 @@ impl Authority {
     /// # Errors
     /// The files can't be written.
     pub fn create(directory: &Path) -> Result<Self> {
+        Self::make(directory, false)
+    }
+
+    /// As [`create`](Self::create), but the server's certificate ended long ago.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_expired(directory: &Path) -> Result<Self> {
+        Self::make(directory, true)
+    }
+
+    /// One certificate that signed itself is both.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_self_signed(directory: &Path) -> Result<Self> {
+        let key = KeyPair::generate()?;
+        let certificate = leaf()?.self_signed(&key)?.pem();
+        let authority = Self {
+            directory: directory.to_owned(),
+        };
+        fs::write(authority.ca_file(), &certificate)?;
+        fs::write(authority.cert_file(), &certificate)?;
+        write_private(&authority.key_file(), &key.serialize_pem())?;
+        Ok(authority)
+    }
+
+    fn make(directory: &Path, expired: bool) -> Result<Self> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::default();
         ca.distinguished_name
@@ -30,12 +58,12 @@ impl Authority {
         let ca_cert = ca.self_signed(&ca_key)?;
 
         let key = KeyPair::generate()?;
-        let mut leaf = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-        leaf.distinguished_name
-            .push(DnType::CommonName, "localhost");
+        let mut leaf = leaf()?;
         leaf.use_authority_key_identifier_extension = true;
-        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        if expired {
+            leaf.not_before = rcgen::date_time_ymd(2001, 1, 1);
+            leaf.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        }
         let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key))?;
 
         let authority = Self {
@@ -61,6 +89,16 @@ impl Authority {
     pub fn key_file(&self) -> PathBuf {
         self.directory.join("key.pem")
     }
+}
+
+/// A certificate of a server on loopback, to be signed.
+fn leaf() -> Result<CertificateParams> {
+    let mut leaf = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    leaf.distinguished_name
+        .push(DnType::CommonName, "localhost");
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(leaf)
 }
 
 /// Writes a file only its owner may read.

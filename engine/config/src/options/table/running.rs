@@ -86,8 +86,8 @@ pub(super) static PACE: &[OptionDoc] = &[
     of(
         "instances",
         T::Count,
-        "Workers in one process that share the queue, what waits in retry and what was seen; the first \
-         one alone gathers and tries again. Of two messages for one path that different workers took, \
+        "Workers in one process that share the queue, the lines of a helper, what waits in retry and what was \
+         seen; the first one alone gathers and tries again. Of two messages for one path that different workers took, \
          either may go first, as with instances of sr3.",
         "4",
     )

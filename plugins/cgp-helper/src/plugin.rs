@@ -1,0 +1,341 @@
+//! The plugin: lines in, messages through the flow, lines out.
+//!
+//! A request is answered in one of four places, and each looks first whether it still waits:
+//! in `line`, where nothing has to be scanned; in `settled`, once the message about it has ended in this
+//! flow; in `after_accept`, where the verdict came back over a broker; in `housekeeping`, at the deadline.
+
+use flow_plugin::time::Time;
+use flow_plugin::{
+    AfterAccept, AfterWork, Context, Describe, Failure, Fate, Header, Lifecycle, Line, Manifest,
+    Message, NewMessage, Outcome, Result, Settled, Verdict, log, metrics, submit, write_line,
+};
+
+use crate::command::{Command, Verb};
+use crate::journal::{self, Name, Request};
+use crate::options::{self, Settings};
+use crate::response::Response;
+
+/// Nobody waits for it any more; the queue file is gone.
+const GONE: u16 = 410;
+/// A verdict that was passed on.
+const DONE: u16 = 200;
+/// What is spoken with a server that has not said what it speaks.
+const UNKNOWN_INTERFACE: u32 = 2;
+/// Seconds after a deadline during which an answer that was decided may be under way.
+const UNDER_WAY: i64 = 30;
+/// Longest line of a server that is quoted, characters.
+const QUOTED: usize = 80;
+/// Longest name of a file that becomes part of a path, characters.
+const NAME_MAX: usize = 100;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct CgpHelper {
+    settings: Settings,
+    /// It has taken lines, and so does nothing of the loop.
+    serves: bool,
+}
+
+impl Describe for CgpHelper {
+    fn describe() -> Manifest {
+        options::describe()
+    }
+}
+
+impl Lifecycle for CgpHelper {
+    fn start(context: Context) -> Result<Self> {
+        Ok(Self {
+            settings: Settings::read(&context)?,
+            serves: false,
+        })
+    }
+
+    /// Answers what has waited for too long.
+    fn housekeeping(&mut self) -> Result<()> {
+        if !self.serves {
+            return Ok(());
+        }
+        for (name, request) in journal::all()? {
+            // A second later nobody answers it any more but this.
+            let overdue = request.overdue();
+            if overdue < 1 || (request.answer.is_some() && overdue < UNDER_WAY) {
+                continue;
+            }
+            let why = "no verdict in time";
+            let response = self
+                .settings
+                .without_verdict(&self.settings.on_timeout, why);
+            metrics::count("answers_by_deadline", 1);
+            log::warn(format!(
+                "`{}`: {why}; it is answered by `on_timeout`, {}",
+                request.file, self.settings.on_timeout
+            ));
+            answer(
+                &name,
+                &response.write(request.interface, name.sequence.len() + 1),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Line for CgpHelper {
+    fn line(&mut self, peer: u64, text: String) -> Result<()> {
+        self.serves = true;
+        let Some(command) = Command::read(&text) else {
+            // The server says something by the way; anything else nobody can answer.
+            if !text.starts_with('*') {
+                log::error(format!(
+                    "the server said `{}`, which has no number",
+                    quoted(&text)
+                ));
+            }
+            return Ok(());
+        };
+        let sequence = command.sequence;
+        match command.verb {
+            Verb::Interface(version) => self.greet(peer, sequence, version),
+            Verb::File(file) => self.ask(peer, sequence, file),
+            Verb::Key => write_line(peer, &format!("{sequence} OK")),
+            Verb::Quit => {
+                write_line(peer, &format!("{sequence} OK"))?;
+                Err(Failure::Interrupted)
+            }
+            Verb::Unknown => {
+                log::warn(format!(
+                    "the server said `{}`, which is not known",
+                    quoted(&text)
+                ));
+                write_line(peer, &format!("{sequence} FAILURE"))
+            }
+        }
+    }
+}
+
+impl CgpHelper {
+    fn greet(&self, peer: u64, sequence: &str, version: Option<u32>) -> Result<()> {
+        let most = self.settings.interface_max;
+        let agreed = version.unwrap_or(most).clamp(1, most);
+        // Those of an earlier run ask again, with other numbers.
+        for other in journal::peers()? {
+            if other != peer && write_line(other, "* another server is connected").is_err() {
+                journal::part(other)?;
+            }
+        }
+        journal::agree(peer, agreed)?;
+        // Durable, and so seen by others, before the server goes on.
+        submit(&[])?;
+        log::info(match version {
+            Some(version) => format!("the server speaks interface {version}; {agreed} is spoken"),
+            None => {
+                format!("the server does not say which interface it speaks; {agreed} is spoken")
+            }
+        });
+        write_line(peer, &format!("{sequence} INTF {agreed}"))
+    }
+
+    fn ask(&self, peer: u64, sequence: &str, file: &str) -> Result<()> {
+        let interface = journal::interface(peer)?.unwrap_or(UNKNOWN_INTERFACE);
+        let name = Name {
+            peer,
+            sequence: sequence.to_owned(),
+        };
+        metrics::count("mails_asked", 1);
+        let refuse = |why: &str| {
+            let response = self
+                .settings
+                .without_verdict(&self.settings.on_timeout, why);
+            log::warn(format!("`{file}`: {why}"));
+            let response = response.write(interface, sequence.len() + 1);
+            write_line(peer, &format!("{sequence} {response}"))
+        };
+        if journal::is_full(self.settings.max_in_flight)? {
+            return refuse("as many mails as `max_in_flight` wait for a verdict");
+        }
+        let seconds = i64::try_from(self.settings.deadline.as_secs()).unwrap_or(i64::MAX);
+        let request = Request {
+            deadline: Time::now().unix().saturating_add(seconds),
+            interface,
+            answer: None,
+            file: file.to_owned(),
+        };
+        let rel_path = format!(
+            "{}{peer}/{sequence}/{}",
+            self.settings.host,
+            safe_name(file)
+        );
+        let mut message = NewMessage::new(self.settings.base.clone(), rel_path);
+        message.retrieve_path = Some(file.to_owned());
+        message.content_type = Some("application/octet-stream".into());
+        message.headers = vec![
+            Header::text("cgpPeer", peer.to_string()),
+            Header::text("cgpSequence", sequence),
+            Header::text("cgpFile", file),
+            Header::text("cgpInterface", interface.to_string()),
+        ];
+        journal::keep(&name, &request)?;
+        match submit(&[message]) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                journal::forget(&name)?;
+                refuse(failure.reason())
+            }
+        }
+    }
+
+    /// What the scanner's headers say; none where there are none.
+    fn verdict(&self, message: &Message) -> Option<Response> {
+        let action = message.header("sandbox-action");
+        let state = message.header("sandbox-state");
+        action.or(state)?;
+        let text = message.header("sandbox-action-text").unwrap_or_default();
+        let read = Response::read(action.unwrap_or_default(), text);
+        Some(read.unwrap_or_else(|| {
+            let why = format!("the scanner said `{}`", quoted(action.unwrap_or_default()));
+            log::error(format!("`{}`: {why}, which is not known", message.rel_path));
+            self.settings.without_verdict(&self.settings.on_error, &why)
+        }))
+    }
+
+    fn accept(&self, message: &Message) -> Result<Verdict> {
+        let Some(name) = Name::of(message) else {
+            return Ok(Verdict::Keep);
+        };
+        let request = journal::asked(message, &name)?;
+        let Some(said) = message.header("cgpAnswer") else {
+            // Of a server that is gone; where no server is known, this is a flow of scanners.
+            let left = request.is_none() && journal::interface(name.peer)?.is_none();
+            if left && !journal::peers()?.is_empty() {
+                return Ok(Verdict::rejected(
+                    GONE,
+                    "the server that asked is gone; it asks again",
+                ));
+            }
+            return Ok(Verdict::Keep);
+        };
+        let Some(request) = request.filter(|request| request.overdue() <= 0) else {
+            return Ok(Verdict::rejected(
+                GONE,
+                "nobody waits for this verdict any more",
+            ));
+        };
+        let response =
+            match Response::read(said, message.header("cgpAnswerText").unwrap_or_default()) {
+                Some(response) => response,
+                None => self
+                    .settings
+                    .without_verdict(&self.settings.on_error, "the answer is not known"),
+            };
+        answer(
+            &name,
+            &response.write(request.interface, name.sequence.len() + 1),
+        )?;
+        Ok(Verdict::rejected(DONE, "the server was told"))
+    }
+
+    fn conclude(&self, message: &Message) -> Result<Verdict> {
+        let (Some(name), Some(response)) = (Name::of(message), self.verdict(message)) else {
+            return Ok(Verdict::Keep);
+        };
+        if let Some(mut request) = journal::asked(message, &name)? {
+            request.answer = Some(response.write(request.interface, name.sequence.len() + 1));
+            journal::keep(&name, &request)?;
+        }
+        let (action, text) = response.parts();
+        let mut told = NewMessage::new(message.base_url.clone(), message.rel_path.clone());
+        let kept = message
+            .headers
+            .iter()
+            .filter(|header| header.name != "content");
+        told.headers = kept.cloned().collect();
+        told.headers.push(Header::text("cgpAnswer", action));
+        told.headers.push(Header::text("cgpAnswerText", text));
+        told.retrieve_path = message.retrieve_path.clone();
+        // The content has served.
+        Ok(Verdict::Replace(vec![told]))
+    }
+
+    fn end(&self, outcome: &Outcome) -> Result<()> {
+        let message = &outcome.message;
+        let Some(name) = Name::of(message) else {
+            return Ok(());
+        };
+        let Some(request) = journal::asked(message, &name)? else {
+            return Ok(());
+        };
+        // From then on the deadline answers it.
+        if request.overdue() > 0 {
+            return Ok(());
+        }
+        let room = name.sequence.len() + 1;
+        let without = |why: &str| {
+            log::error(format!("`{}`: {why}", request.file));
+            let response = self.settings.without_verdict(&self.settings.on_error, why);
+            response.write(request.interface, room)
+        };
+        let response = match (&outcome.fate, &request.answer) {
+            (Fate::Retrying(_), _) => return Ok(()),
+            (_, Some(answer)) => answer.clone(),
+            // It went to scanners elsewhere.
+            (Fate::Posted, None) => return Ok(()),
+            (Fate::Rejected(rejection), None) if rejection.code == GONE => "OK".into(),
+            (Fate::Rejected(rejection), None) => without(&rejection.reason),
+            (Fate::Dead(why), None) => without(why),
+        };
+        answer(&name, &response)
+    }
+}
+
+impl AfterAccept for CgpHelper {
+    fn after_accept(&mut self, batch: Vec<Message>) -> Result<Vec<Verdict>> {
+        Ok(each(&batch, |message| self.accept(message)))
+    }
+}
+
+impl AfterWork for CgpHelper {
+    fn after_work(&mut self, batch: Vec<Message>) -> Result<Vec<Verdict>> {
+        Ok(each(&batch, |message| self.conclude(message)))
+    }
+}
+
+impl Settled for CgpHelper {
+    fn settled(&mut self, outcomes: Vec<Outcome>) -> Result<()> {
+        outcomes.iter().try_for_each(|outcome| self.end(outcome))
+    }
+}
+
+/// A failure counts for its message alone.
+fn each(batch: &[Message], decide: impl Fn(&Message) -> Result<Verdict>) -> Vec<Verdict> {
+    let decided = batch.iter().map(decide);
+    decided
+        .map(|verdict| verdict.unwrap_or_else(Verdict::Fail))
+        .collect()
+}
+
+/// Answers a request, which is then none any more. A server that is gone asks again.
+fn answer(name: &Name, response: &str) -> Result<()> {
+    match write_line(name.peer, &format!("{} {response}", name.sequence)) {
+        Ok(()) => metrics::count("mails_answered", 1),
+        Err(failure @ Failure::Temporary(_)) => return Err(failure),
+        Err(failure) => log::debug(failure.reason()),
+    }
+    journal::forget(name)
+}
+
+fn quoted(text: &str) -> String {
+    text.chars()
+        .take(QUOTED)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+/// The name of a queue file, as part of a path.
+fn safe_name(file: &str) -> String {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
+    let safe = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name: String = name.chars().filter(safe).take(NAME_MAX).collect();
+    match name.trim_matches('.') {
+        "" => "mail".into(),
+        name => name.into(),
+    }
+}

@@ -1,0 +1,104 @@
+//! The plugin: from a batch to its fates.
+
+use flow_plugin::{
+    AfterWork, Context, Describe, Failure, Lifecycle, Manifest, Message, Result, Verdict as Fate,
+    log, metrics,
+};
+
+use crate::api::{Client, Trouble};
+use crate::options::{self, Settings};
+use crate::round::{End, Round};
+use crate::route::route;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct PtSandbox {
+    settings: Settings,
+    /// Whether one instance of several: the first looks after the sandbox's health.
+    leads: bool,
+}
+
+impl Describe for PtSandbox {
+    fn describe() -> Manifest {
+        options::describe()
+    }
+}
+
+impl Lifecycle for PtSandbox {
+    fn start(context: Context) -> Result<Self> {
+        let settings = Settings::read(&context)?;
+        if settings.base.starts_with("http://") && context.instance == 0 {
+            log::warn(
+                "the sandbox is asked without TLS: its key and all content can be read on the way",
+            );
+        }
+        Ok(Self {
+            settings,
+            leads: context.instance == 0,
+        })
+    }
+
+    fn housekeeping(&mut self) -> Result<()> {
+        if !self.leads {
+            return Ok(());
+        }
+        let ill = match Client::new(&self.settings)?.health() {
+            Ok(ill) => ill,
+            Err(Trouble::Away(failure) | Trouble::Failure(failure)) => {
+                Some(failure.reason().to_owned())
+            }
+            Err(Trouble::Refused(why)) => Some(why),
+            Err(Trouble::Gone) => Some("it has no health check".to_owned()),
+        };
+        metrics::gauge("sandbox_healthy", if ill.is_none() { 1.0 } else { 0.0 });
+        if let Some(why) = ill {
+            log::warn(format!("the sandbox is not well: {why}"));
+        }
+        Ok(())
+    }
+}
+
+impl AfterWork for PtSandbox {
+    fn after_work(&mut self, batch: Vec<Message>) -> Result<Vec<Fate>> {
+        let client = Client::new(&self.settings)?;
+        let (scanned, others): (Vec<&Message>, Vec<&Message>) =
+            batch.iter().partition(|message| has_content(message));
+        let ends = Round::new(&self.settings, &client).run(&scanned);
+        let mut fates: Vec<(u64, Fate)> = scanned
+            .iter()
+            .zip(ends)
+            .map(|(message, end)| (message.id, self.fate(message, end)))
+            .chain(others.iter().map(|message| (message.id, Fate::Keep)))
+            .collect();
+        let mut ordered = Vec::with_capacity(batch.len());
+        for message in &batch {
+            let at = fates.iter().position(|(id, _)| *id == message.id);
+            let at = at.expect("every message has a fate");
+            ordered.push(fates.swap_remove(at).1);
+        }
+        Ok(ordered)
+    }
+}
+
+impl PtSandbox {
+    fn fate(&self, message: &Message, end: End) -> Fate {
+        match end {
+            End::Verdict(verdict) => route(&self.settings, message, &verdict),
+            End::Wait(after, reason) => Fate::wait(reason, after),
+            End::Fail(failure) => Fate::Fail(named(failure)),
+        }
+    }
+}
+
+fn named(failure: Failure) -> Failure {
+    failure.context("content not scanned")
+}
+
+/// A removal, a link, a directory: there is nothing to scan.
+fn has_content(message: &Message) -> bool {
+    message.headers.iter().all(|header| header.name != "fileOp")
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+pub(crate) mod tests;
