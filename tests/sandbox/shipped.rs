@@ -21,10 +21,10 @@ fn a_folder_is_scanned() {
     let text = text.replace("https://sandbox.example.com", &sandbox.url());
     std::fs::write(&path, text).expect("the home is writable");
     flow.write("scan/in/old.txt", b"hello");
+    // Its queue has to be there before the folder is announced.
+    flow.run(&["foreground", "subscribe/scan", "--once"])
+        .expect(0);
     let scan = flow.spawn(&["foreground", "subscribe/scan"]);
-    until("the queue", || {
-        is_there(&flow.state_dir().join("broker.db"))
-    });
     let watch = flow.spawn(&["foreground", "watch/scan"]);
     until("the first file", || {
         is_there(&flow.path("scan/clean/old.txt"))
