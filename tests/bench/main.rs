@@ -19,6 +19,7 @@ mod instance;
 mod mail;
 mod measure;
 mod post;
+mod scan;
 mod shovel;
 mod sr3;
 mod watch;
@@ -38,9 +39,10 @@ fn main() -> Result<()> {
         Some("download") => download::run(&Load::new(arguments, 5_000)?),
         Some("watch") => watch::run(&Load::new(arguments, 100_000)?),
         Some("callback") => callback::run(&Load::new(arguments, 40_000)?),
+        Some("scan") => scan::run(&Load::new(arguments, 2_000)?),
         Some("winnow") => winnow::run(&Load::new(arguments, 40_000)?),
         Some(other) => bail!(
-            "there is no bench `{other}`; there are mail, shovel, post, download, watch, winnow and callback"
+            "there is no bench `{other}`; there are mail, shovel, post, download, watch, winnow, scan and callback"
         ),
     }
 }

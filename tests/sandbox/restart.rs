@@ -11,7 +11,7 @@ use flow_testkit::wait;
 
 use crate::{SCAN, Scene, until};
 
-const COUNT: usize = 60;
+const COUNT: usize = 30;
 /// More than any round needs.
 const MOST: usize = 300;
 

@@ -119,10 +119,18 @@ fn discard(
     let Some(folder) = &settings.quarantine else {
         return Ok(Fate::rejected(FORBIDDEN, verdict.reason()));
     };
-    let copy = copy(folder, message, &headers)?;
     if carry_out {
-        return Ok(Fate::Replace(vec![copy]));
+        return Ok(Fate::Replace(vec![copy(folder, message, &headers)?]));
     }
+    // The verdict goes on as a message of its own, which the rules for copies may not want. Whether
+    // they do is known; why nothing could be written for it does not matter, as nothing is.
+    if matches!(derive(message.id, &message.rel_path, None), Ok(None)) {
+        return Err(Failure::config(format!(
+            "the `filters` of this callback refuse `{}` itself, so nobody would hear of its verdict; with `actions: announce` leave a last `reject: '.*'` out",
+            message.rel_path
+        )));
+    }
+    let copy = copy(folder, message, &headers)?;
     Ok(Fate::Replace(vec![answer(message, headers), copy]))
 }
 

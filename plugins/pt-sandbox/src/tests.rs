@@ -479,6 +479,18 @@ fn what_is_announced_as_discarded_goes_on_without_its_content() {
 }
 
 #[test]
+fn a_verdict_nobody_would_hear_of_is_refused() {
+    let mut scene = Scene::new(
+        &[b"x"],
+        vec![("analysis/checkTask", vec![over("s2", DANGEROUS)])],
+        &[("actions", text("announce"))],
+    );
+    scene.host.borrow_mut().wanted = Box::new(|path| path.starts_with("quarantine/"));
+    let verdict = scene.run().remove(0);
+    assert!(matches!(failed(&verdict), Failure::Config(why) if why.contains("announce")));
+}
+
+#[test]
 fn nothing_is_dropped_without_a_copy() {
     let mut scene = Scene::new(
         &[b"x"],
