@@ -28,7 +28,7 @@ is kept beside the plugin in any case, so that a flow can ask for it: `minisign:
 Examples:
   flow plugin add geofence.wasm
   flow plugin add https://example.org/geofence.wasm --sha256 9f86d081884c7d65…
-  flow plugin add https://example.org/geofence.wasm --minisign RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3
+  flow plugin add https://example.org/geofence.wasm --minisign RWQf6LRCGA9i…
 
 Exit codes: 0 added, 2 could not.")]
 pub(crate) struct Args {
