@@ -218,7 +218,7 @@ impl Journey {
                 Ok(Some(chunk)) if body.len() + chunk.len() > BODY => return Err(too_long()),
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(_) => return Err(self.broken()),
+                Err(_) => return Err(broken(&self.peer())),
             }
         }
         self.setup.usage.received(body.len());
@@ -227,14 +227,6 @@ impl Journey {
             headers: told(response.headers()),
             body,
         })
-    }
-
-    /// The response broke off.
-    fn broken(&self) -> Failure {
-        Failure::temporary(format!(
-            "the connection to `{}` broke in the middle of its answer",
-            self.peer()
-        ))
     }
 
     /// Host and port, for people: paths and queries may hold secrets.
@@ -284,6 +276,13 @@ impl Journey {
         };
         Failure::temporary(format!("`{peer}` {what}: {reason}"))
     }
+}
+
+/// The answer broke off.
+pub(crate) fn broken(peer: &str) -> Failure {
+    Failure::temporary(format!(
+        "the connection to `{peer}` broke in the middle of its answer"
+    ))
 }
 
 /// No answer came in time.

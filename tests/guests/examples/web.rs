@@ -117,8 +117,10 @@ fn read(body: IncomingBody) -> Result<(u64, Vec<u8>), Failure> {
             }
             Err(StreamError::Closed) => return Ok((size, beginning)),
             Err(StreamError::LastOperationFailed(error)) => {
-                let code = wasip2::http::types::http_error_code(&error);
-                return Err(code.map_or_else(|| permanent(error.to_debug_string()), in_words));
+                // The words come first; frames of the host may follow.
+                let text = error.to_debug_string();
+                let first = text.lines().next().unwrap_or_default();
+                return Err(Failure::Permanent(first.to_owned()));
             }
         }
     }

@@ -30,7 +30,7 @@ use super::content::CHUNK;
 use super::http::elsewhere;
 use crate::bindings::flow::plugin::types::Failure;
 use crate::error::Error;
-use crate::journey::{Journey, LONGEST, Payload, headers, is_own, late, parts, told};
+use crate::journey::{Journey, LONGEST, Payload, broken, headers, is_own, late, parts, told};
 use crate::meter::{Flight, Meter};
 use crate::outside::{self, Place};
 use crate::store::{Guest, Setup};
@@ -163,7 +163,9 @@ impl WasiHttpHooks for Hooks {
                 answer = answer => answer,
             };
             match answer.map_err(|failure| refused(&voice, &failure))? {
-                Answer::Stream(response) => Ok(streamed(response, setup, flight, patience, ends)),
+                Answer::Stream(response, peer) => {
+                    Ok(streamed(response, peer, setup, flight, patience, ends))
+                }
                 Answer::Whole(response) => {
                     let nothing: Box<dyn Future<Output = Coded<()>> + Send> =
                         Box::new(async { Ok(()) });
@@ -183,23 +185,36 @@ fn too_many(setup: &Setup) -> Failure {
     Failure::misuse(&error.hint("this is for the plugin's author to correct: wait for answers"))
 }
 
-/// A failure in words. What a person has to mend is in the log too: libraries show what they like.
+/// A failure in words.
+fn in_words(failure: &Failure) -> Code {
+    match failure {
+        Failure::Config(text) | Failure::Permanent(text) | Failure::Auth(text) => {
+            Code::InternalError(Some(text.clone()))
+        }
+        Failure::Temporary(temporary) => Code::InternalError(Some(temporary.reason.clone())),
+        Failure::Interrupted => Code::ConnectionTerminated,
+    }
+}
+
+/// As [`in_words`]. What a person has to mend is in the log too: libraries show what they like.
 fn refused(voice: &Voice, failure: &Failure) -> Code {
-    let text = match failure {
-        Failure::Config(text) | Failure::Permanent(text) | Failure::Auth(text) => text,
-        Failure::Temporary(temporary) => &temporary.reason,
-        Failure::Interrupted => return Code::ConnectionTerminated,
-    };
-    if matches!(failure, Failure::Config(_)) {
+    if let Failure::Config(text) = failure {
         let text: Vec<&str> = text.lines().map(str::trim).collect();
         voice.say(Level::WARN, &text.join(" "));
     }
-    Code::InternalError(Some(text.clone()))
+    in_words(failure)
+}
+
+fn stalled(peer: &str, wait: Duration) -> Failure {
+    Failure::temporary(format!(
+        "`{peer}` sent nothing more of its answer for {wait:?}"
+    ))
 }
 
 /// What came back.
 enum Answer {
-    Stream(reqwest::Response),
+    /// Still on its way, from this peer.
+    Stream(reqwest::Response, String),
     Whole(http::Response<WasiBody>),
 }
 
@@ -246,7 +261,7 @@ async fn real(
     };
     let peer = journey.peer();
     match tokio::time::timeout(patience.head, journey.arrive()).await {
-        Ok(arrived) => arrived.map(|(_, response)| Answer::Stream(response)),
+        Ok(arrived) => arrived.map(|(_, response)| Answer::Stream(response, peer)),
         Err(_) => Err(late(&peer, patience.head)),
     }
 }
@@ -278,6 +293,7 @@ async fn stand_in(
 /// Hands an answer on as it comes. The connection is held by what pumps it, which ends with the call.
 fn streamed(
     response: reqwest::Response,
+    peer: String,
     setup: Arc<Setup>,
     flight: Flight,
     patience: Patience,
@@ -297,8 +313,8 @@ fn streamed(
                         setup.usage.received(frame.data_ref().map_or(0, Bytes::len));
                         Ok(frame)
                     }
-                    Ok(Some(Err(_))) => Err(Code::HttpResponseIncomplete),
-                    Err(_) => Err(Code::ConnectionReadTimeout),
+                    Ok(Some(Err(_))) => Err(in_words(&broken(&peer))),
+                    Err(_) => Err(in_words(&stalled(&peer, patience.chunk))),
                 };
                 let failed = next.is_err();
                 // Nobody takes it any more where the guest dropped it.
@@ -311,7 +327,7 @@ fn streamed(
             biased;
             () = hand_on => return Ok(()),
             _ = ends.changed() => Code::ConnectionTerminated,
-            () = tokio::time::sleep_until(patience.end) => Code::ConnectionReadTimeout,
+            () = tokio::time::sleep_until(patience.end) => in_words(&late(&peer, LONGEST)),
         };
         // Without this the answer would seem to be at its end.
         tokio::select! {

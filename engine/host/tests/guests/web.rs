@@ -158,11 +158,13 @@ async fn peers_that_do_not_answer_are_given_up() {
     );
     assert_eq!(
         text(ask(&flow("/cut", &[])).await),
-        "permanent: ErrorCode::HttpResponseIncomplete"
+        format!(
+            "permanent: internal error: the connection to `{address}` broke in the middle of its answer"
+        )
     );
     assert_eq!(
         text(ask(&flow("/halt", &[("timeout", "100")])).await),
-        "permanent: ErrorCode::ConnectionReadTimeout"
+        format!("permanent: internal error: `{address}` sent nothing more of its answer for 100ms")
     );
     assert_eq!(
         text(ask(&web("http://127.0.0.1:1/", &allowed, &[])).await),
