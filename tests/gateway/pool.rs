@@ -35,7 +35,7 @@ impl Site {
             "flow/host",
             &format!(
                 "download: off\npost_broker: {url}\npost_exchange: xs_mails\ninline: on\ninlineByteMax: {inline}\n\
-                 post_baseUrl: file://${{HOME}}/cgp\nbroker: {url}\nexchange: xs_verdicts\nsubtopic: {name}.#\n\
+                 post_baseUrl: file://${{HOME}}/cgp\nbroker: {url}\nexchange: xs_verdicts\nsubtopic: {name}.#\nqueueName: q_verdicts_{name}\n\
                  callbacks:\n- plugin: cgp-helper\n  host: {name}\n  base_directory: ${{HOME}}/cgp\n",
                 url = self.url
             ),
