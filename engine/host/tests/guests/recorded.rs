@@ -204,7 +204,7 @@ async fn lines_are_recorded_and_played() {
     let (mut callback, tape) = recorded(&flow("helper", &[])).await;
     let front = Arc::new(Front::default());
     let taken = callback.line(7, "1 hello", desk(front.clone())).await;
-    assert_eq!(taken, Ok(()));
+    assert_eq!(taken, Ok(true));
     assert_eq!(callback.closed(7, desk(front.clone())).await, Ok(()));
     assert_eq!(front.taken.lock().expect("not poisoned").len(), 1);
 
