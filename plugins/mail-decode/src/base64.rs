@@ -5,8 +5,9 @@
 //! does, since mailing lists append footers. Missing padding is no error. The result does not
 //! depend on how the input is cut.
 
-#[cfg(target_feature = "simd128")]
-mod wide;
+#[cfg_attr(target_feature = "simd128", path = "base64/wide.rs")]
+#[cfg_attr(not(target_feature = "simd128"), path = "base64/narrow.rs")]
+mod sixteen;
 
 const SKIP: u8 = 0xff;
 const PAD: u8 = 0xfe;
@@ -21,26 +22,6 @@ const TABLE: [u8; 256] = {
     }
     table[b'=' as usize] = PAD;
     table
-};
-
-/// Marks a byte outside of the alphabet in the shifted tables; no shifted value reaches it.
-const BAD: u32 = 1 << 24;
-
-/// `TABLE` shifted into each of the four places of a quantum, so that decoding is four look-ups.
-static QUANTUM: [[u32; 256]; 4] = {
-    let mut tables = [[BAD; 256]; 4];
-    let mut place = 0;
-    while place < 4 {
-        let mut byte = 0;
-        while byte < 256 {
-            if TABLE[byte] < 64 {
-                tables[place][byte] = (TABLE[byte] as u32) << (18 - 6 * place);
-            }
-            byte += 1;
-        }
-        place += 1;
-    }
-    tables
 };
 
 /// The value of a letter of the alphabet.
@@ -135,51 +116,26 @@ impl Base64 {
     }
 }
 
-/// Decodes whole quanta until something else comes up. Returns bytes read and written.
+/// Decodes whole quanta and the line ends between them, until something else or the end comes up.
+/// Returns bytes read and written.
 fn quanta(input: &[u8], out: &mut [u8]) -> (usize, usize) {
-    let (mut read, mut wrote) = sixteens(input, out);
-    let [first, second, third, fourth] = &QUANTUM;
-    let quanta = input[read..].as_chunks::<4>().0.iter();
-    for (quantum, target) in quanta.zip(out[wrote..].as_chunks_mut::<3>().0) {
-        let [a, b, c, d] = *quantum;
-        let bits = first[usize::from(a)]
-            | second[usize::from(b)]
-            | third[usize::from(c)]
-            | fourth[usize::from(d)];
-        if bits >= BAD {
-            break;
-        }
-        let [_, x, y, z] = bits.to_be_bytes();
-        *target = [x, y, z];
-        read += 4;
-        wrote += 3;
+    let (mut read, mut wrote) = (0, 0);
+    // Up to twelve bytes are decoded, and sixteen written.
+    while let Some(letters) = input[read..].first_chunk::<16>()
+        && let Some(target) = out[wrote..].first_chunk_mut::<16>()
+    {
+        let known;
+        (*target, known) = sixteen::decode(letters);
+        read += known / 4 * 4;
+        wrote += known / 4 * 3;
+        read += match &letters[known..] {
+            [] => 0,
+            [b'\r', b'\n', ..] if known % 4 == 0 => 2,
+            [b'\n', ..] if known % 4 == 0 => 1,
+            _ => break,
+        };
     }
     (read, wrote)
-}
-
-/// As [`quanta`], four of them at a time, as far as that goes.
-#[cfg(target_feature = "simd128")]
-fn sixteens(input: &[u8], out: &mut [u8]) -> (usize, usize) {
-    let mut read = 0;
-    let mut wrote = 0;
-    for letters in input.as_chunks::<16>().0 {
-        // Twelve bytes are decoded, and sixteen written.
-        let Some(target) = out[wrote..].first_chunk_mut::<16>() else {
-            break;
-        };
-        let Some(decoded) = wide::sixteen(*letters) else {
-            break;
-        };
-        *target = decoded;
-        read += 16;
-        wrote += 12;
-    }
-    (read, wrote)
-}
-
-#[cfg(not(target_feature = "simd128"))]
-fn sixteens(_: &[u8], _: &mut [u8]) -> (usize, usize) {
-    (0, 0)
 }
 
 /// Decodes a short text at once.
