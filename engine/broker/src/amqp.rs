@@ -127,14 +127,14 @@ impl AmqpBroker {
         topology::declare(&self.shared.consuming, declaration).await
     }
 
-    /// Sees to it that the exchanges to post to are there.
+    /// Sees to it that the exchanges to post to are there, on the connection that then posts to them.
     ///
     /// # Errors
     /// As [`declare`](Self::declare).
     pub async fn declare_exchange(&self, posting: &Posting) -> Result<(), Error> {
         for exchange in posting.exchanges() {
             declaration::check_name("exchange", &exchange)?;
-            topology::declare_exchange(&self.shared.consuming, &exchange, posting.durable).await?;
+            topology::declare_exchange(&self.shared.posting, &exchange, posting.durable).await?;
         }
         Ok(())
     }
