@@ -101,7 +101,7 @@ fn what_is_in_hand_is_answered_before_the_end() {
     until("the flow takes no more", || {
         let stream = TcpStream::connect(&address);
         stream.is_err() || {
-            let answer = Client::connect(&address).ask("POST", "/hooks/late", "");
+            let answer = Client::connect(&address).ask("GET", "/hooks/echo", "");
             answer.is_some_and(|answer| answer.status() == 503)
         }
     });
