@@ -108,6 +108,8 @@ fn every_example_is_added_passes_check_and_is_removed() {
     assert_eq!(
         names,
         [
+            "flow/cgp-helper.yaml",
+            "flow/cgp-sandbox.yaml",
             "flow/mail.yaml",
             "flow/region.yaml",
             "flow/relabel.yaml",
@@ -116,7 +118,10 @@ fn every_example_is_added_passes_check_and_is_removed() {
             "subscribe/bulletins.yaml",
             "subscribe/latest.yaml",
             "subscribe/mail.yaml",
+            "subscribe/sandbox-scan.yaml",
+            "subscribe/scan.yaml",
             "subscribe/scanned-files.yaml",
+            "watch/scan.yaml",
         ]
     );
     let mut arguments = vec!["add"];
@@ -126,11 +131,11 @@ fn every_example_is_added_passes_check_and_is_removed() {
     let checked = home.flow(&["check"]).code(0);
     assert_eq!(
         (checked.out.as_str(), checked.err.as_str()),
-        ("", "9 flows checked, nothing found\n")
+        ("", "14 flows checked, nothing found\n")
     );
 
     let listed = home.flow(&["list"]).code(0);
-    assert_eq!(listed.out.lines().count(), 10, "{}", listed.out);
+    assert_eq!(listed.out.lines().count(), 15, "{}", listed.out);
     assert!(
         home.flow(&["add", "flow/mail"])
             .code(2)

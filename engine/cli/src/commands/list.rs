@@ -148,6 +148,6 @@ mod tests {
     fn the_shipped_examples_as_a_person_sees_them() {
         let (table, rows, _) = examples();
         insta::assert_snapshot!(table.render(Paint::off()));
-        assert_eq!(rows[0]["name"], "flow/mail.yaml");
+        assert_eq!(rows[0]["name"], "flow/cgp-helper.yaml");
     }
 }
