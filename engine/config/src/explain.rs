@@ -200,9 +200,9 @@ sr3 has this option, and flow does without: the message says what takes its plac
 ";
     NOT_YET = "config/not-yet", "\
 The option is known and its value is sound, but flow does not carry it out: a file name encoding
-other than UTF-8 at FTP servers, quality of service 2 and messages that are not kept with MQTT, content
-inside messages of v02 and wis. A setting without effect would only look as if it had one, so the flow
-does not start. The hint says what to write instead.
+other than UTF-8 at FTP servers, quality of service 2 and messages that are not kept with MQTT,
+content inside messages of v02 and wis. A setting without effect would only look as if it had one,
+so the flow does not start. The hint says what to write instead.
 ";
     NOTHING_GATHERS = "config/nothing-gathers", "\
 No message can ever come into this flow: it consumes no queue (`exchange`), and no callback of it
@@ -252,9 +252,9 @@ one is meant, look at what it asks for (`flow plugin show`), then write its numb
 A shipped plugin changes with every version of flow; pin those only if you want to be asked then.
 ";
     PLUGIN_UNSIGNED = "config/plugin-unsigned", "\
-The flow names the key its plugin has to be signed with, and the file that is there is not: it has no
-signature beside it, or one made with another key, or one of another file. It was not looked into,
-nothing of it ran, and the flow does not start.
+The flow names the key its plugin has to be signed with, and the file that is there is not: it has
+no signature beside it, or one made with another key, or one of another file. It was not looked
+into, nothing of it ran, and the flow does not start.
 
     callbacks:
       - plugin: partner-fetch
