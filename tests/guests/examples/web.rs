@@ -62,7 +62,9 @@ fn ask() -> Result<FutureIncomingResponse, Failure> {
     if let Some(millis) = kept("timeout").and_then(|text| text.parse::<u64>().ok()) {
         let nanos = Some(millis * 1_000_000);
         options.set_first_byte_timeout(nanos).map_err(permanent)?;
-        options.set_between_bytes_timeout(nanos).map_err(permanent)?;
+        options
+            .set_between_bytes_timeout(nanos)
+            .map_err(permanent)?;
     }
     let Some(body) = kept("body") else {
         return handle(request, Some(options)).map_err(in_words);
