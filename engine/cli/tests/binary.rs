@@ -128,6 +128,15 @@ fn every_example_is_added_passes_check_and_is_removed() {
     arguments.extend(&names);
     let added = home.flow(&arguments).code(0);
     assert!(added.err.contains("Edit two lines"), "{}", added.err);
+    // Brokers of others want passwords, which nobody has written down so far.
+    let asked = home.flow(&["check"]).code(1);
+    let mut passwords = String::new();
+    for user in ["mail1", "scanner"] {
+        let line = format!("amqps://{user}:PASSWORD@rabbitmq.example.com/");
+        assert!(asked.out.contains(&line), "{}", asked.out);
+        passwords += &format!("{line}\n");
+    }
+    home.write("credentials.conf", &passwords);
     let checked = home.flow(&["check"]).code(0);
     assert_eq!(
         (checked.out.as_str(), checked.err.as_str()),
