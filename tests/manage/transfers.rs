@@ -96,8 +96,11 @@ fn a_transfer_is_well_while_its_bytes_move_and_hangs_when_they_do_not() {
 fn a_flow_in_a_terminal_says_how_far_a_long_transfer_is() {
     let server = Slow::start();
     let scene = fetching(&server);
-    let watching = scene.flow.spawn(&["foreground", "watch/a"]);
     let mut fetching = scene.flow.spawn(&["foreground", "subscribe/slow"]);
+    fetching.wait_for("started", SOON);
+    let watch = ["foreground", "watch/a", "--log-level", "debug"];
+    let mut watching = scene.flow.spawn(&watch);
+    watching.wait_for("gathering", SOON);
     scene.put("a", "large.bin");
     fetching.wait_for("progress  large.bin: ", SOON);
     drop(watching);
