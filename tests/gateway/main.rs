@@ -8,6 +8,7 @@ mod load;
 mod mails;
 mod pool;
 mod protocol;
+mod shipped;
 
 use std::path::Path;
 use std::process::Command;
