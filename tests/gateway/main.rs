@@ -3,6 +3,7 @@
 //!
 //! The scanner is a guest of `tests/guests` that says of each mail what the mail says.
 
+mod earlier;
 mod kill;
 mod load;
 mod mails;

@@ -11,8 +11,8 @@ use flow_testkit::{
 
 use crate::{SOON, queue_file, serve};
 
-const ONE: &str = "flow/cgp-sandbox";
-const HOST: &str = "flow/cgp-helper";
+pub(crate) const ONE: &str = "flow/cgp-sandbox";
+pub(crate) const HOST: &str = "flow/cgp-helper";
 const POOL: &str = "subscribe/sandbox-scan";
 
 /// Mails whose scans find each of what can be found.
@@ -55,7 +55,7 @@ fn all<'a>(first: &'a [(String, String)], more: &[(&'a str, &'a str)]) -> Vec<(&
 
 /// The helper and the scanner in one process; `more` is set as well.
 #[track_caller]
-fn one_process(sandbox: &Sandbox, more: &[(&str, &str)]) -> Flow {
+pub(crate) fn one_process(sandbox: &Sandbox, more: &[(&str, &str)]) -> Flow {
     let flow = Flow::new();
     flow.credentials(&sandbox.credential());
     let base = flow.path("cgp").display().to_string();
@@ -67,14 +67,14 @@ fn one_process(sandbox: &Sandbox, more: &[(&str, &str)]) -> Flow {
 }
 
 /// A mail host and a machine that scans, with a broker between.
-struct Site {
-    broker: RabbitMq,
-    host: Flow,
-    machine: Flow,
+pub(crate) struct Site {
+    pub(crate) broker: RabbitMq,
+    pub(crate) host: Flow,
+    pub(crate) machine: Flow,
 }
 
 impl Site {
-    fn new(sandbox: &Sandbox, more: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox, more: &[(&str, &str)]) -> Self {
         let setup = RabbitMqSetup::new().exchanges(["xs_mails", "xs_verdicts"]);
         let broker = RabbitMq::start_with(&setup);
         let whole = broker.url("/");
@@ -108,13 +108,13 @@ impl Site {
         }
     }
 
-    fn scan(&self) -> Running {
+    pub(crate) fn scan(&self) -> Running {
         self.machine.spawn(&["foreground", POOL])
     }
 }
 
 /// What is in quarantine below the home of a flow.
-fn quarantined(flow: &Flow) -> usize {
+pub(crate) fn quarantined(flow: &Flow) -> usize {
     std::fs::read_dir(flow.path("cgp/quarantine")).map_or(0, Iterator::count)
 }
 
@@ -133,7 +133,7 @@ fn expect_nothing_left(flow: &Flow) {
 
 /// Whether every mail has the verdict that follows from what its scan found, and from no other's.
 #[track_caller]
-fn expect_own(sandbox: &Sandbox, answers: &BTreeMap<String, Verdict>) {
+pub(crate) fn expect_own(sandbox: &Sandbox, answers: &BTreeMap<String, Verdict>) {
     let scans = sandbox.scans();
     for (file, verdict) in answers {
         let number: usize = file
@@ -171,7 +171,7 @@ fn expect_own(sandbox: &Sandbox, answers: &BTreeMap<String, Verdict>) {
 }
 
 /// Puts mails of every kind into the queue.
-fn mails(server: &CommuniGate, numbers: std::ops::Range<usize>) {
+pub(crate) fn mails(server: &CommuniGate, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let kind = KINDS[number % KINDS.len()];
         server.mail(&number.to_string(), &queue_file(number, kind));
@@ -187,6 +187,8 @@ fn one_process_does_what_follows_from_each_verdict() {
     let answers = server.answers(28, SOON);
     assert_eq!(answers.len(), 28);
     expect_own(&sandbox, &answers);
+    server.mail("none", b"Subject: not from the queue\n\nmalware\n");
+    assert_eq!(server.answer(SOON).1, Verdict::Unfiltered);
     assert_eq!(quarantined(&flow), 4);
     expect_nothing_left(&flow);
     let report = server.quit();
@@ -303,6 +305,9 @@ fn the_pool_does_what_follows_from_each_verdict() {
     let answers = server.answers(29, SOON);
     assert_eq!(answers.len(), 29);
     expect_own(&sandbox, &answers);
+    // Told back by the machine that was to scan it, at once.
+    server.mail("none", b"Subject: not from the queue\n\nmalware\n");
+    assert_eq!(server.answer(SOON).1, Verdict::Unfiltered);
     assert_eq!(quarantined(&site.machine), 4);
     let report = server.quit();
     assert_eq!(report.violations, [""; 0]);
