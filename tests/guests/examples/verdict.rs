@@ -30,7 +30,7 @@ fn scan(message: &Message) -> Result<Vec<Edit>, Failure> {
     if message
         .headers
         .iter()
-        .any(|(name, _)| name == "sandbox-state")
+        .any(|header| header.name == "sandbox-state")
     {
         return Ok(Vec::new());
     }

@@ -2,7 +2,6 @@
 use guests::describe::{Grant, OptionKind};
 use guests::*;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
     ErrorCode, Fields, FutureIncomingResponse, IncomingBody, Method, OutgoingBody, OutgoingRequest,
@@ -11,8 +10,7 @@ use wasip2::http::types::{
 use wasip2::io::streams::StreamError;
 struct Web;
 thread_local! {
-    static OPTIONS: RefCell<BTreeMap<String, String>> = RefCell::default();
-    static KEPT: RefCell<Vec<FutureIncomingResponse>> = RefCell::default();
+    static HELD: RefCell<Vec<FutureIncomingResponse>> = RefCell::default();
 }
 guests::describe!(
     Web,
@@ -24,21 +22,7 @@ guests::describe!(
         ..manifest("web")
     }
 );
-impl guests::lifecycle::Guest for Web {
-    fn start(context: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
-        OPTIONS.set(texts(&context));
-        Ok(lifecycle::Started {
-            max_instances: None,
-        })
-    }
-    fn housekeeping() -> Result<(), Failure> {
-        Ok(())
-    }
-    fn stop() {}
-}
-fn value(name: &str) -> Option<String> {
-    OPTIONS.with_borrow(|options| options.get(name).cloned())
-}
+guests::keep_options!(Web, None);
 fn permanent(text: impl std::fmt::Debug) -> Failure {
     Failure::Permanent(format!("{text:?}"))
 }
@@ -51,13 +35,13 @@ fn in_words(code: ErrorCode) -> Failure {
 /// Sets a request out.
 fn ask() -> Result<FutureIncomingResponse, Failure> {
     let fields = Fields::new();
-    for line in value("header").iter().flat_map(|text| text.split('|')) {
+    for line in kept("header").iter().flat_map(|text| text.split('|')) {
         if let Some((name, value)) = line.split_once(": ") {
             fields.append(name, value.as_bytes()).map_err(permanent)?;
         }
     }
     let request = OutgoingRequest::new(fields);
-    let url = value("target").unwrap_or_default();
+    let url = kept("target").unwrap_or_default();
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let scheme = match scheme {
@@ -65,7 +49,7 @@ fn ask() -> Result<FutureIncomingResponse, Failure> {
         "https" => Scheme::Https,
         other => Scheme::Other(other.into()),
     };
-    let method = match value("method").as_deref() {
+    let method = match kept("method").as_deref() {
         None | Some("GET") => Method::Get,
         Some("POST") => Method::Post,
         Some(other) => Method::Other(other.into()),
@@ -75,12 +59,14 @@ fn ask() -> Result<FutureIncomingResponse, Failure> {
     request.set_authority(Some(authority)).map_err(permanent)?;
     request.set_path_with_query(Some(path)).map_err(permanent)?;
     let options = RequestOptions::new();
-    if let Some(millis) = value("timeout").and_then(|text| text.parse::<u64>().ok()) {
+    if let Some(millis) = kept("timeout").and_then(|text| text.parse::<u64>().ok()) {
         let nanos = Some(millis * 1_000_000);
         options.set_first_byte_timeout(nanos).map_err(permanent)?;
-        options.set_between_bytes_timeout(nanos).map_err(permanent)?;
+        options
+            .set_between_bytes_timeout(nanos)
+            .map_err(permanent)?;
     }
-    let Some(body) = value("body") else {
+    let Some(body) = kept("body") else {
         return handle(request, Some(options)).map_err(in_words);
     };
     let outgoing = request.body().map_err(permanent)?;
@@ -131,11 +117,11 @@ impl guests::gather::Guest for Web {
             messages: Vec::new(),
             more: false,
         };
-        match value("how").as_deref() {
+        match kept("how").as_deref() {
             // What was forgotten in the call before is no answer now.
-            Some("forget") => match KEPT.take().pop() {
+            Some("forget") => match HELD.take().pop() {
                 None => {
-                    KEPT.set(vec![ask()?]);
+                    HELD.set(vec![ask()?]);
                     return Ok(nothing);
                 }
                 Some(kept) => {
