@@ -1,9 +1,12 @@
 //! Many mails at the same time.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use flow_testkit::{CommuniGateSetup, Verdict};
+use flow_testkit::sandbox::{Delay, Plan};
+use flow_testkit::{CommuniGateSetup, Sandbox, Verdict};
 
+use crate::shipped::{ONE, one_process};
 use crate::{HELPER, SOON, gateway, queue_file, serve, whose};
 
 /// The next of a row of numbers that look like chance.
@@ -12,6 +15,12 @@ fn next(seed: &mut u64) -> u64 {
         .wrapping_mul(6_364_136_223_846_793_005)
         .wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
+}
+
+/// How many mails are sent.
+fn count() -> usize {
+    let given = std::env::var("FLOW_GATEWAY_MAILS").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(300)
 }
 
 /// Sends mails with verdicts that take up to `longest` milliseconds, and says what was added to that:
@@ -80,10 +89,7 @@ fn added(count: usize, longest: u64) -> (Duration, Duration, Duration) {
 
 #[test]
 fn each_of_many_is_answered_once_and_soon() {
-    let count = std::env::var("FLOW_GATEWAY_MAILS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(300);
+    let count = count();
     let (median, most, all) = added(count, 2_000);
     println!(
         "{count} mails, verdicts in up to 2 s: added {median:?} in the middle, {most:?} for 99 of 100; {all:?}"
@@ -94,14 +100,93 @@ fn each_of_many_is_answered_once_and_soon() {
 
 #[test]
 fn verdicts_at_once() {
-    let count = std::env::var("FLOW_GATEWAY_MAILS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(300);
+    let count = count();
     let (median, most, all) = added(count, 0);
     let rate = count as f64 / all.as_secs_f64();
     println!(
         "{count} mails, verdicts at once: {rate:.0} mails/s; {median:?} in the middle, {most:?} for 99 of 100"
+    );
+    assert!(rate > 1.0, "{rate}");
+}
+
+/// As [`added`], through the flow that is shipped and a sandbox whose scans take up to `longest`.
+fn added_by_the_shipped_flow(count: usize, longest: Duration) -> (Duration, Duration, Duration) {
+    let sandbox = Sandbox::start();
+    let flow = one_process(&sandbox, &[]);
+    let server = serve(&flow, ONE, CommuniGateSetup::default());
+    for number in 0..100 {
+        server.mail(
+            &format!("warm-{number}"),
+            &queue_file(100_000 + number, "adware"),
+        );
+    }
+    server.answers(100, SOON);
+    sandbox.plan(|plan: &mut Plan| {
+        plan.delay = match longest.is_zero() {
+            true => Delay::None,
+            false => Delay::UpTo(longest),
+        };
+    });
+    for number in 0..count {
+        flow.write(
+            &format!("cgp/Queue/{number}.msg"),
+            &queue_file(number, "adware"),
+        );
+    }
+    let start = Instant::now();
+    for number in 0..count {
+        server.offer(&format!("Queue/{number}.msg"));
+    }
+    let mut ids = HashMap::new();
+    for _ in 0..count {
+        let (file, verdict) = server.answer(SOON);
+        let Verdict::Passed(lines) = verdict else {
+            panic!("{file}: {verdict:?}");
+        };
+        let id = lines[2]
+            .strip_prefix("X-Sandbox-Scan-Id: ")
+            .expect("its id");
+        ids.insert(id.to_owned(), file);
+    }
+    let all = start.elapsed();
+    assert_eq!(ids.len(), count, "each has a scan of its own");
+    let report = server.quit();
+    assert_eq!((report.violations, report.starts), (vec![], 1));
+    let latencies: HashMap<String, Duration> = report.latencies.into_iter().collect();
+    let mut added = Vec::new();
+    for scan in sandbox.scans() {
+        let Some(file) = ids.get(&scan.id) else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&scan.sample.head).into_owned();
+        let number = file.trim_start_matches("Queue/").trim_end_matches(".msg");
+        assert!(
+            head.contains(&format!("X-Number: {number}\r\n")),
+            "{file} has the verdict of another"
+        );
+        added.push(latencies[file].saturating_sub(scan.over - scan.asked));
+    }
+    added.sort_unstable();
+    (added[added.len() / 2], added[added.len() * 99 / 100], all)
+}
+
+#[test]
+fn the_shipped_flow_adds_little() {
+    let count = count();
+    let (median, most, all) = added_by_the_shipped_flow(count, Duration::from_secs(2));
+    println!(
+        "{count} mails, scans of up to 2 s: added {median:?} in the middle, {most:?} for 99 of 100; {all:?}"
+    );
+    assert!(median < SOON, "{median:?}");
+}
+
+#[test]
+fn the_shipped_flow_with_verdicts_at_once() {
+    let count = count();
+    let (median, most, all) = added_by_the_shipped_flow(count, Duration::ZERO);
+    let rate = count as f64 / all.as_secs_f64();
+    println!(
+        "{count} mails, scans at once: {rate:.0} mails/s; {median:?} in the middle, {most:?} for 99 of 100"
     );
     assert!(rate > 1.0, "{rate}");
 }

@@ -3,11 +3,13 @@
 //!
 //! The scanner is a guest of `tests/guests` that says of each mail what the mail says.
 
+mod earlier;
 mod kill;
 mod load;
 mod mails;
 mod pool;
 mod protocol;
+mod shipped;
 
 use std::path::Path;
 use std::process::Command;

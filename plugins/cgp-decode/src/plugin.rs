@@ -11,6 +11,8 @@ use crate::wire::LineEnds;
 
 /// The file is gone.
 const GONE: u16 = 410;
+/// What headers of scanners begin with.
+const SCANNER: &str = "sandbox-";
 /// Longest name of a mail, bytes.
 const NAME_MAX: usize = 100;
 
@@ -57,6 +59,11 @@ fn verdict(message: &Message) -> Verdict {
             GONE,
             "the queue file is gone: the server has no such mail any more",
         ),
+        // Somebody waits for a word about it, perhaps on another machine.
+        Err(Failure::Permanent(why)) if message.header("cgpSequence").is_some() => {
+            log::error(&why);
+            Verdict::Replace(vec![told(message, &why)])
+        }
         Err(failure) => Verdict::Fail(failure),
     }
 }
@@ -109,6 +116,16 @@ fn decode(message: &Message) -> Result<Option<NewMessage>> {
         log::debug(format!("`{}` has no return path", message.rel_path));
     }
     Ok(Some(mail))
+}
+
+/// What is said of a mail that can't be scanned: no content, and nowhere any would be read from.
+fn told(message: &Message, why: &str) -> NewMessage {
+    let mut told = NewMessage::new(message.base_url.clone(), mail_path(&message.rel_path));
+    let kept = message.headers.iter();
+    let kept = kept.filter(|header| header.name != "content" && !header.name.starts_with(SCANNER));
+    told.headers = kept.cloned().collect();
+    told.with_header("sandbox-state", "error")
+        .with_header("sandbox-action-text", why)
 }
 
 fn no_queue_file(message: &Message, why: &str) -> Failure {
@@ -251,11 +268,40 @@ mod tests {
             (b"P <a@b>\nR <c@d>\n", "no empty line"),
             (b"Subject: x\n\nbody", "no line of an envelope"),
         ] {
-            let (verdicts, _) = decoded(file);
-            let Verdict::Fail(Failure::Permanent(text)) = &verdicts[0] else {
+            let (verdicts, written) = decoded(file);
+            assert!(written.is_empty());
+            // Whoever asked is told at once.
+            let Verdict::Replace(told) = &verdicts[0] else {
                 panic!("{verdicts:?}")
             };
+            assert_eq!((told[0].content, &told[0].retrieve_path), (None, &None));
+            let header = |name: &str| {
+                let found = told[0].headers.iter().find(|header| header.name == name);
+                match found.map(|header| &header.value) {
+                    Some(flow_plugin::Value::Text(text)) => text.clone(),
+                    _ => String::new(),
+                }
+            };
+            assert_eq!(header("sandbox-state"), "error");
+            let text = header("sandbox-action-text");
             assert!(text.contains(why), "{text}");
+            assert_eq!(
+                (
+                    header("sandbox-action").as_str(),
+                    header("cgpSequence").as_str()
+                ),
+                ("", "17")
+            );
+            // Where nobody asked it is a dead letter.
+            let mut host = Host::default();
+            host.content.insert(1, file.to_vec());
+            let _host = host.install();
+            let message = Message::new(1, "file:///x/", "y.msg");
+            let verdicts = CgpDecode.after_work(vec![message]).unwrap();
+            assert!(
+                matches!(&verdicts[0], Verdict::Fail(Failure::Permanent(_))),
+                "{verdicts:?}"
+            );
         }
     }
 

@@ -191,8 +191,11 @@ impl CgpHelper {
         let text = message.header("sandbox-action-text").unwrap_or_default();
         let read = Response::read(action.unwrap_or_default(), text);
         Some(read.unwrap_or_else(|| {
-            let why = format!("the scanner said `{}`", quoted(action.unwrap_or_default()));
-            log::error(format!("`{}`: {why}, which is not known", message.rel_path));
+            let why = match action {
+                None if !text.is_empty() => text.to_owned(),
+                action => format!("the scanner said `{}`", quoted(action.unwrap_or_default())),
+            };
+            log::error(format!("`{}`: {why}; `on_error` decides", message.rel_path));
             self.settings.without_verdict(&self.settings.on_error, &why)
         }))
     }

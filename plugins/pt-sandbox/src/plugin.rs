@@ -2,7 +2,7 @@
 
 use flow_plugin::{
     AfterWork, Context, Describe, Failure, Lifecycle, Manifest, Message, Result, Verdict as Fate,
-    log, metrics,
+    log, metrics, open,
 };
 
 use crate::api::{Client, Trouble};
@@ -61,8 +61,9 @@ impl Lifecycle for PtSandbox {
 impl AfterWork for PtSandbox {
     fn after_work(&mut self, batch: Vec<Message>) -> Result<Vec<Fate>> {
         let client = Client::new(&self.settings)?;
-        let (scanned, others): (Vec<&Message>, Vec<&Message>) =
-            batch.iter().partition(|message| has_content(message));
+        let (scanned, others): (Vec<&Message>, Vec<&Message>) = batch
+            .iter()
+            .partition(|message| has_content(message) && !self.is_told(message));
         let ends = Round::new(&self.settings, &client).run(&scanned);
         let mut fates: Vec<(u64, Fate)> = scanned
             .iter()
@@ -81,6 +82,18 @@ impl AfterWork for PtSandbox {
 }
 
 impl PtSandbox {
+    /// Whether somebody before has said why there is nothing to scan, to whoever acts on it.
+    fn is_told(&self, message: &Message) -> bool {
+        !self.settings.carry_out
+            && message.header("sandbox-state") == Some("error")
+            && message.header("sandbox-action").is_none()
+            && open(message.id).is_err_and(|failure| {
+                // That there is no such file has no word of its own.
+                matches!(failure, Failure::Permanent(_))
+                    || failure.reason().contains("(os error 2)")
+            })
+    }
+
     fn fate(&self, message: &Message, end: End) -> Fate {
         match end {
             End::Verdict(verdict) => route(&self.settings, message, &verdict),
