@@ -130,7 +130,8 @@ fn every_example_is_added_passes_check_and_is_removed() {
     assert!(added.err.contains("Edit two lines"), "{}", added.err);
     // Brokers of others want passwords, which nobody has written down so far.
     let asked = home.flow(&["check"]).code(1);
-    let mut passwords = String::new();
+    let passwords = home.path(".config/flow/credentials.conf");
+    let mut passwords = fs::read_to_string(passwords).expect("`flow add` made it");
     for user in ["mail1", "scanner"] {
         let line = format!("amqps://{user}:PASSWORD@rabbitmq.example.com/");
         assert!(asked.out.contains(&line), "{}", asked.out);
