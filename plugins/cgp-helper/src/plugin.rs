@@ -192,7 +192,7 @@ impl CgpHelper {
         let read = Response::read(action.unwrap_or_default(), text);
         Some(read.unwrap_or_else(|| {
             let why = match action {
-                None if !text.is_empty() => text.to_owned(),
+                None if state == Some("error") && !text.is_empty() => text.to_owned(),
                 action => format!("the scanner said `{}`", quoted(action.unwrap_or_default())),
             };
             log::error(format!("`{}`: {why}; `on_error` decides", message.rel_path));
