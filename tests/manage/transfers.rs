@@ -99,8 +99,11 @@ fn a_flow_in_a_terminal_says_how_far_a_long_transfer_is() {
     let mut fetching = scene.flow.spawn(&["foreground", "subscribe/slow"]);
     fetching.wait_for("started", SOON);
     let watch = ["foreground", "watch/a", "--log-level", "debug"];
-    let mut watching = scene.flow.spawn(&watch);
-    watching.wait_for("gathering", SOON);
+    let watching = scene.flow.spawn(&watch);
+    // What is there when it looks for the first time is not announced.
+    wait::until("the watch to look twice", SOON, || {
+        (watching.stderr().matches("gathering").count() > 1).then_some(())
+    });
     scene.put("a", "large.bin");
     fetching.wait_for("progress  large.bin: ", SOON);
     drop(watching);
