@@ -9,4 +9,20 @@ pub mod queue;
 mod scene;
 pub mod tree;
 
+use std::time::Duration;
+
+use flow_testkit::{Running, wait};
+
 pub use scene::{Access, MailFlow, Scene};
+
+/// Waits until a watch, which logs what it does at `debug`, announces whatever comes: what is there
+/// when it looks for the first time is not announced, so it has to look twice.
+///
+/// # Panics
+/// When it does not within `limit`.
+#[track_caller]
+pub fn watches(watch: &Running, limit: Duration) {
+    wait::until("the watch to look twice", limit, || {
+        (watch.stderr().matches("gathering").count() > 1).then_some(())
+    });
+}

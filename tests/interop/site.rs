@@ -155,8 +155,10 @@ impl Site {
         let mut flow = self
             .flow
             .spawn(&["foreground", name, "--log-level", "debug"]);
-        let watching = name.starts_with("watch/");
-        flow.wait_for(if watching { "gathering" } else { "started" }, LIMIT);
+        flow.wait_for("started", LIMIT);
+        if name.starts_with("watch/") {
+            flow_tests::watches(&flow, LIMIT);
+        }
         flow
     }
 

@@ -131,8 +131,8 @@ fn a_watched_tree_is_mirrored_over_amqp_and_http() {
         ),
     );
     let mirror = spawn(&flow, "sarra/mirror");
-    let mut watch = spawn(&flow, "watch/tree");
-    watch.wait_for("gathering", SOON);
+    let watch = spawn(&flow, "watch/tree");
+    flow_tests::watches(&watch, SOON);
     let files = samples();
     write_all(&root, &files);
     arrives(&flow.path("mirror"), &files, &[&watch, &mirror]);

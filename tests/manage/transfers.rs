@@ -100,10 +100,7 @@ fn a_flow_in_a_terminal_says_how_far_a_long_transfer_is() {
     fetching.wait_for("started", SOON);
     let watch = ["foreground", "watch/a", "--log-level", "debug"];
     let watching = scene.flow.spawn(&watch);
-    // What is there when it looks for the first time is not announced.
-    wait::until("the watch to look twice", SOON, || {
-        (watching.stderr().matches("gathering").count() > 1).then_some(())
-    });
+    flow_tests::watches(&watching, SOON);
     scene.put("a", "large.bin");
     fetching.wait_for("progress  large.bin: ", SOON);
     drop(watching);

@@ -60,8 +60,8 @@ fn a_watched_tree_is_sent_over_sftp_and_announced_from_there() {
     back.wait_for("started", SOON);
     let mut sender = spawn(&flow, "sender/out");
     sender.wait_for("started", SOON);
-    let mut watch = spawn(&flow, "watch/tree");
-    watch.wait_for("gathering", SOON);
+    let watch = spawn(&flow, "watch/tree");
+    flow_tests::watches(&watch, SOON);
     let mut files = samples(60);
     write_all(&root, &files);
     let there = server.landing().join("in/flow");
@@ -128,8 +128,8 @@ fn what_a_server_that_was_away_missed_is_sent_to_it_over_ftp() {
     );
     let mut sender = spawn(&flow, "sender/out");
     sender.wait_for("started", SOON);
-    let mut watch = spawn(&flow, "watch/tree");
-    watch.wait_for("gathering", SOON);
+    let watch = spawn(&flow, "watch/tree");
+    flow_tests::watches(&watch, SOON);
     wire.close();
     let files = samples(20);
     write_all(&root, &files);
