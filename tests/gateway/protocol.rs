@@ -200,7 +200,11 @@ fn a_scanner_that_is_away_is_answered_for_at_the_deadline() {
             Verdict::Passed(vec!["X-Sandbox-Verdict: not scanned".into()]),
         ),
     ] {
-        let flow = gateway("", &format!("deadline: 2s\non_timeout: {policy}"));
+        // However often it is tried, the deadline comes first.
+        let flow = gateway(
+            "attempts: 0",
+            &format!("deadline: 2s\non_timeout: {policy}"),
+        );
         let setup = CommuniGateSetup {
             timeout: Duration::from_secs(50),
             ..Default::default()
