@@ -1,5 +1,5 @@
 //! Blob storage of Azure (`azure:`, `azblob:`): fetching, listing, uploading,
-//! as with all [stores of objects](crate::object).
+//! as with all stores of objects (`object`).
 //!
 //! The host of a URL is that of an account, or its name alone; the first element of its path is a
 //! container, the rest the name of a blob: `azure://account.blob.core.windows.net/container/a/b`.

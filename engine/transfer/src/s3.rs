@@ -1,5 +1,5 @@
 //! S3 and what speaks like it (`s3:`), Google's storage among them (`gs:`): fetching, listing,
-//! uploading, as with all [stores of objects](crate::object).
+//! uploading, as with all stores of objects (`object`).
 //!
 //! The host of a URL is a bucket, its path a key.
 //!
