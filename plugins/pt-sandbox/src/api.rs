@@ -149,12 +149,14 @@ impl<'a> Client<'a> {
 
     /// Asks whether a scan is over.
     pub(crate) fn check(&self, scan_id: &str) -> Result<Option<Verdict>> {
-        let mut question = json!({ "scan_id": scan_id });
+        let question = json!({
+            "scan_id": scan_id,
+            "allow_preflight": self.settings.preflight,
+        });
         let path = match self.settings.one_step {
             true => "scan/getStatus",
             false => "analysis/checkTask",
         };
-        question["allow_preflight"] = self.settings.preflight.into();
         let found = started(&self.ask(path, &question, self.settings.timeout)?)?;
         // Never another's verdict.
         if found.scan_id != scan_id {

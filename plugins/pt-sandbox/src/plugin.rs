@@ -61,23 +61,20 @@ impl Lifecycle for PtSandbox {
 impl AfterWork for PtSandbox {
     fn after_work(&mut self, batch: Vec<Message>) -> Result<Vec<Fate>> {
         let client = Client::new(&self.settings)?;
-        let (scanned, others): (Vec<&Message>, Vec<&Message>) = batch
-            .iter()
-            .partition(|message| has_content(message) && !self.is_told(message));
-        let ends = Round::new(&self.settings, &client).run(&scanned);
-        let mut fates: Vec<(u64, Fate)> = scanned
-            .iter()
-            .zip(ends)
-            .map(|(message, end)| (message.id, self.fate(message, end)))
-            .chain(others.iter().map(|message| (message.id, Fate::Keep)))
-            .collect();
-        let mut ordered = Vec::with_capacity(batch.len());
-        for message in &batch {
-            let at = fates.iter().position(|(id, _)| *id == message.id);
-            let at = at.expect("every message has a fate");
-            ordered.push(fates.swap_remove(at).1);
+        let mut fates = Vec::with_capacity(batch.len());
+        let mut scanned = Vec::new();
+        for (number, message) in batch.iter().enumerate() {
+            fates.push(Fate::Keep);
+            if has_content(message) && !self.is_told(message) {
+                scanned.push((number, message));
+            }
         }
-        Ok(ordered)
+        let messages: Vec<&Message> = scanned.iter().map(|(_, message)| *message).collect();
+        let ends = Round::new(&self.settings, &client).run(&messages);
+        for ((number, message), end) in scanned.into_iter().zip(ends) {
+            fates[number] = self.fate(message, end);
+        }
+        Ok(fates)
     }
 }
 

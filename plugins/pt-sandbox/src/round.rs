@@ -114,9 +114,8 @@ impl<'a> Round<'a> {
 
     /// Has every message scanned; the ends are in their order.
     pub(crate) fn run(mut self, messages: &[&'a Message]) -> Vec<End> {
-        for message in messages {
-            self.ends.push(None);
-            let number = message_number(&self.ends);
+        self.ends.resize_with(messages.len(), || None);
+        for (number, message) in messages.iter().enumerate() {
             if let Err(failure) = self.take(message, number) {
                 self.ends[number] = Some(End::Fail(failure));
             }
@@ -386,10 +385,7 @@ impl<'a> Round<'a> {
         let waited = matches!(failure, Failure::Temporary(_)) && self.is_late(task);
         self.ends[task.number] = Some(match waited {
             true => End::Verdict(self.late(task, failure.reason())),
-            false => match self.keep(task) {
-                Ok(()) => End::Fail(failure),
-                Err(failure) => End::Fail(failure),
-            },
+            false => End::Fail(self.keep(task).err().unwrap_or(failure)),
         });
     }
 
@@ -448,23 +444,21 @@ impl<'a> Round<'a> {
                 self.fail(&task, failure);
                 continue;
             }
-            let end = match (self.is_late(&task), self.keep(&task)) {
-                (true, _) => End::Verdict(self.late(&task, "too many scans are under way")),
-                (false, Ok(())) => End::Wait(
-                    self.settings.poll,
-                    format!(
-                        "{} scans are under way, the most there may be",
-                        self.settings.in_flight
+            let end = if self.is_late(&task) {
+                End::Verdict(self.late(&task, "too many scans are under way"))
+            } else {
+                match self.keep(&task) {
+                    Ok(()) => End::Wait(
+                        self.settings.poll,
+                        format!(
+                            "{} scans are under way, the most there may be",
+                            self.settings.in_flight
+                        ),
                     ),
-                ),
-                (false, Err(failure)) => End::Fail(failure),
+                    Err(failure) => End::Fail(failure),
+                }
             };
             self.ends[task.number] = Some(end);
         }
     }
-}
-
-/// The number of the message that was taken last.
-fn message_number(ends: &[Option<End>]) -> usize {
-    ends.len().saturating_sub(1)
 }
