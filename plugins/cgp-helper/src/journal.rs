@@ -7,6 +7,8 @@ use std::time::Duration;
 use flow_plugin::time::Time;
 use flow_plugin::{Message, Result, state};
 
+use crate::response::Response;
+
 const OPEN: &str = "open/";
 const PEER: &str = "peer/";
 /// Kept so much longer than until its deadline: whoever looks after the journal may be away.
@@ -38,6 +40,11 @@ impl Name {
             peer: message.header("cgpPeer")?.parse().ok()?,
             sequence: message.header("cgpSequence")?.to_owned(),
         })
+    }
+
+    /// A response as it stands behind the sequence number and a blank.
+    pub(crate) fn line(&self, response: &Response, interface: u32) -> String {
+        response.write(interface, self.sequence.len() + 1)
     }
 
     fn key(&self) -> String {

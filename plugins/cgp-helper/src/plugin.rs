@@ -70,10 +70,7 @@ impl Lifecycle for CgpHelper {
                 "`{}`: {why}; it is answered by `on_timeout`, {}",
                 request.file, self.settings.on_timeout
             ));
-            answer(
-                &name,
-                &response.write(request.interface, name.sequence.len() + 1),
-            )?;
+            answer(&name, &name.line(&response, request.interface))?;
         }
         Ok(())
     }
@@ -146,7 +143,7 @@ impl CgpHelper {
                 .settings
                 .without_verdict(&self.settings.on_timeout, why);
             log::warn(format!("`{file}`: {why}"));
-            let response = response.write(interface, sequence.len() + 1);
+            let response = name.line(&response, interface);
             write_line(peer, &format!("{sequence} {response}"))
         };
         if journal::is_full(self.settings.max_in_flight)? {
@@ -229,10 +226,7 @@ impl CgpHelper {
                     .settings
                     .without_verdict(&self.settings.on_error, "the answer is not known"),
             };
-        answer(
-            &name,
-            &response.write(request.interface, name.sequence.len() + 1),
-        )?;
+        answer(&name, &name.line(&response, request.interface))?;
         Ok(Verdict::rejected(DONE, "the server was told"))
     }
 
@@ -241,7 +235,7 @@ impl CgpHelper {
             return Ok(Verdict::Keep);
         };
         if let Some(mut request) = journal::asked(message, &name)? {
-            request.answer = Some(response.write(request.interface, name.sequence.len() + 1));
+            request.answer = Some(name.line(&response, request.interface));
             journal::keep(&name, &request)?;
         }
         let (action, text) = response.parts();
@@ -270,11 +264,10 @@ impl CgpHelper {
         if request.overdue() > 0 {
             return Ok(());
         }
-        let room = name.sequence.len() + 1;
         let without = |why: &str| {
             log::error(format!("`{}`: {why}", request.file));
             let response = self.settings.without_verdict(&self.settings.on_error, why);
-            response.write(request.interface, room)
+            name.line(&response, request.interface)
         };
         let response = match (&outcome.fate, &request.answer) {
             (Fate::Retrying(_), _) => return Ok(()),
