@@ -1,7 +1,7 @@
 //! What comes from outside the loop: durable at once, taken up in the next pass.
 //!
 //! Webhooks and lines are answered when their messages are safe, so each call waits for a commit.
-//! Calls that wait at the same time share one: whoever has the turn commits for all.
+//! Calls that wait at the same time share one.
 //!
 //! # Invariants
 //! - Who is told that a message is safe, is told so after the transaction that stored it.
@@ -9,30 +9,21 @@
 //! - It holds so many messages and no more: a flow that can't keep up says so to those who ask.
 //! - Workers of a flow take rows up in their order, each row one of them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use crate::error::StoreError;
 use crate::ports::Failure;
-use crate::store::{InboxRow, StateWrite, Store, write_inbox};
+use crate::store::{InboxRow, StateWrite, Store, inbox_size, write_inbox};
 
 /// Messages that may wait.
 const MOST: u64 = 10_000;
 
-/// The messages of one call, and who waits for them.
-struct Waiting {
-    rows: Vec<InboxRow>,
-    state: Vec<StateWrite>,
-    reply: oneshot::Sender<Result<(), String>>,
-}
-
 /// The inbox of a flow.
 pub(crate) struct Inbox {
     store: Store,
-    waiting: Mutex<Vec<Waiting>>,
-    turn: tokio::sync::Mutex<()>,
     /// The last row there is.
     last: AtomicI64,
     /// The last row a worker took up.
@@ -49,8 +40,6 @@ impl Inbox {
     pub(crate) fn new(store: Store) -> Self {
         Self {
             store,
-            waiting: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
             last: AtomicI64::new(0),
             taken: AtomicI64::new(0),
             taking: tokio::sync::Mutex::default(),
@@ -61,16 +50,17 @@ impl Inbox {
     }
 
     /// Looks what is left of the last run.
-    pub(crate) async fn open(&self) -> Result<(), StoreError> {
-        let _turn = self.turn.lock().await;
-        let (count, last) = self.store.inbox_size().await?;
-        self.count.store(count, Ordering::Release);
-        self.last.fetch_max(last, Ordering::AcqRel);
-        Ok(())
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) async fn open(self: &Arc<Self>) -> Result<(), StoreError> {
+        let inbox = Arc::clone(self);
+        // In the order of the writes, so that none is counted twice.
+        let look = self.store.write_together(
+            |transaction| inbox_size(transaction),
+            move |&(count, last)| {
+                inbox.count.store(count, Ordering::Release);
+                inbox.last.fetch_max(last, Ordering::AcqRel);
+            },
+        );
+        look.await.map(drop)
     }
 
     /// Makes rows and pairs durable.
@@ -87,53 +77,21 @@ impl Inbox {
                 "{MOST} messages wait in this flow to be worked on; it takes no more for now"
             )));
         }
-        let (reply, mut told) = oneshot::channel();
-        self.waiting().push(Waiting { rows, state, reply });
-        let turn = self.turn.lock().await;
-        let answer = match told.try_recv() {
-            Ok(answer) => answer,
-            Err(_) => {
-                let all = std::mem::take(&mut *self.waiting());
-                // On a task of its own: if this call is given up meanwhile, the others are not.
-                let inbox = Arc::clone(self);
-                drop(tokio::spawn(async move { inbox.commit(all).await }).await);
-                told.await
-                    .unwrap_or_else(|_| Err("the write was given up".into()))
-            }
-        };
-        drop(turn);
-        answer.map_err(|why| Failure::temporary(format!("the message could not be stored: {why}")))
-    }
-
-    async fn commit(&self, all: Vec<Waiting>) {
-        let (mut rows, mut state, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        for waiting in all {
-            rows.extend(waiting.rows);
-            state.extend(waiting.state);
-            replies.push(waiting.reply);
-        }
-        let stored = self
-            .store
-            .write(move |transaction| write_inbox(transaction, &rows, &state))
-            .await;
-        let answer = match stored {
-            Ok((new, last)) => {
-                self.count.fetch_add(new, Ordering::AcqRel);
-                self.last.fetch_max(last, Ordering::AcqRel);
+        let inbox = Arc::clone(self);
+        let write = self.store.write_together(
+            move |transaction| write_inbox(transaction, &rows, &state),
+            move |&(new, last)| {
+                inbox.count.fetch_add(new, Ordering::AcqRel);
+                inbox.last.fetch_max(last, Ordering::AcqRel);
                 if new > 0 {
-                    self.comes.notify_one();
+                    inbox.comes.notify_one();
                 }
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(%error, "What was submitted could not be stored.");
-                Err(error.to_string())
-            }
-        };
-        for reply in replies {
-            // Who went away does not mind.
-            let _ = reply.send(answer.clone());
-        }
+            },
+        );
+        write.await.map(drop).map_err(|error| {
+            tracing::error!(%error, "What was submitted could not be stored.");
+            Failure::temporary(format!("the message could not be stored: {error}"))
+        })
     }
 
     /// Whether there is something no worker has taken up.
@@ -218,7 +176,7 @@ mod tests {
 
     use super::{Inbox, MOST};
     use crate::ports::Failure;
-    use crate::store::{Batch, InboxRow, Store};
+    use crate::store::{Batch, InboxRow, Store, inbox_size};
 
     fn row(key: &str) -> InboxRow {
         InboxRow {
@@ -268,7 +226,7 @@ mod tests {
             ..Batch::default()
         };
         store.commit(Arc::new(batch)).await.unwrap();
-        assert_eq!(store.inbox_size().await.unwrap(), (0, 0));
+        assert_eq!(store.read(inbox_size).await.unwrap(), (0, 0));
         // A number is never used again.
         again.put(vec![row("x")], Vec::new()).await.unwrap();
         assert!(again.has_new());

@@ -30,7 +30,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::error::{Error, StoreError};
 
 pub(crate) use rows::{
-    Batch, DeadRow, InboxRow, Pending, Renewal, RetryRow, Seen, StateWrite, write_inbox,
+    Batch, DeadRow, InboxRow, Pending, Renewal, RetryRow, Seen, StateWrite, inbox_size, write_inbox,
 };
 pub use shelf::{Entry, Shelf};
 
@@ -50,9 +50,9 @@ pub struct Store {
 struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
-    /// Batches of workers that wait for the writer: whoever has the turn writes them all at once.
-    waiting: Mutex<Vec<together::Waiting>>,
-    turn: tokio::sync::Mutex<()>,
+    /// What waits for the writer: whoever has the turn writes it all at once.
+    waiting: Mutex<Vec<Box<dyn together::Job>>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     reader: Mutex<Connection>,
     /// Whether retry, dead letters or pending outcomes may have rows. Other processes move and
     /// remove rows but make none, so empty ones stay empty until this process writes one.
@@ -102,7 +102,7 @@ impl Store {
                 path,
                 writer,
                 waiting: Mutex::default(),
-                turn: tokio::sync::Mutex::default(),
+                turn: Arc::default(),
                 reader,
                 writes,
                 empty_at: AtomicU64::new(0),

@@ -264,6 +264,16 @@ pub(crate) fn write_inbox(
     Ok((new, last.unwrap_or(0)))
 }
 
+/// How many messages are in the inbox, and the last id there is.
+pub(crate) fn inbox_size(connection: &Connection) -> Result<(u64, i64), StoreError> {
+    let (count, last) = connection.query_row(
+        "SELECT COUNT(*), IFNULL(MAX(id), 0) FROM inbox",
+        [],
+        |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
+    )?;
+    Ok((u64::try_from(count).unwrap_or(0), last))
+}
+
 /// Where a key is known from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Known {
@@ -282,7 +292,8 @@ impl Store {
         if occupies {
             self.note_write();
         }
-        self.commit_together(batch).await?;
+        self.write_together(move |transaction| batch.write(transaction), |()| {})
+            .await?;
         if occupies {
             self.note_write();
         }
@@ -340,19 +351,6 @@ impl Store {
                 .await?;
         }
         Ok(rows.into_iter().filter_map(Result::ok).collect())
-    }
-
-    /// How many messages are in the inbox, and the last id there is.
-    pub(crate) async fn inbox_size(&self) -> Result<(u64, i64), StoreError> {
-        self.read(|connection| {
-            let (count, last) = connection.query_row(
-                "SELECT COUNT(*), IFNULL(MAX(id), 0) FROM inbox",
-                [],
-                |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
-            )?;
-            Ok((u64::try_from(count).unwrap_or(0), last))
-        })
-        .await
     }
 
     /// What the inbox has after the row `after`, oldest first. Rows stay until a settle removes them.
