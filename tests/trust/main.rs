@@ -121,6 +121,40 @@ fn what_a_plugin_asks_for_and_gets_is_said_before_it_runs() {
 }
 
 #[test]
+fn that_a_plugin_asks_by_wasi_http_is_said_wherever_its_grants_are() {
+    let scene = Scene::new("web");
+    let flow = &scene.flow;
+    let shown = flow.run(&["plugin", "show", "web"]).expect(0).stdout;
+    assert!(
+        shown.contains("asks for      http (by wasi:http)\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("imports       wasi:http\n"), "{shown}");
+    let json = flow.run(&["plugin", "show", "web", "--format", "json"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&json.expect(0).stdout).expect("it is JSON");
+    assert_eq!(json["imports"], serde_json::json!(["wasi:http"]));
+    assert_eq!(json["grants"], serde_json::json!(["http"]));
+    let file = flow.config_dir().join("plugins/web.wasm");
+    let file = file.display().to_string();
+    let added = flow.run(&["plugin", "add", &file, "--force"]).expect(0);
+    assert!(
+        added
+            .stderr
+            .contains("    http: ['api.example.org:443']   # for its requests by wasi:http too\n"),
+        "{}",
+        added.stderr
+    );
+    let text = "post_exchange: xs_out\nallow:\n  http: ['api.example.com:443']\ncallbacks:\n  - plugin: web\n";
+    flow.add_flow("flow/a", text);
+    let checked = flow.run(&["check"]).expect(0).stderr;
+    assert!(
+        checked.contains("asks for http (by wasi:http); this flow allows api.example.com:443"),
+        "{checked}"
+    );
+}
+
+#[test]
 fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
     let mut scene = Scene::new("trap");
     queue::declare(&scene.flow, "xs_out");
