@@ -20,8 +20,9 @@
  * });
  * ```
  *
- * What a plugin may reach is read off what it uses: a call of `http` asks for HTTP.
- * Everything is synchronous: there are no promises to wait for, as a call of the host returns when it is done.
+ * What a plugin may reach is read off what it uses: a call of `http` or `fetch` asks for HTTP.
+ * What is here is synchronous, as a call of the host returns when it is done. Methods may be `async`; all they
+ * await is done when the call is, and nothing goes on after it.
  */
 
 /** Text as `string`; numbers, lists and objects as what their JSON says. */
@@ -335,7 +336,11 @@ export function connect(hostname: string, port: number, options?: { tls?: boolea
 /** Hands messages to the flow and returns once they are durable. */
 export function submit(...messages: NewMessage[]): void;
 
-/** HTTP requests through the host's client. Using it asks for the grant `http`. */
+/**
+ * HTTP requests through the host's client. Using it asks for the grant `http`.
+ *
+ * The global `fetch` is there too, over `wasi:http`: with bodies as streams, and for packages that expect it.
+ */
 export namespace http {
   interface Options {
     headers?: Record<string, string>;

@@ -94,7 +94,7 @@ const PYTHON: &str = r#""""asks by what Python has"""
 import urllib.error
 import urllib.request
 
-from flow_plugin import Config, Plugin, Worklist, option, wasi_http
+from flow_plugin import Config, Plugin, Worklist, log, option, wasi_http
 
 
 class Asks(Plugin):
@@ -109,23 +109,23 @@ class Asks(Plugin):
         for message in worklist.ok:
             asked = urllib.request.Request(self.server + "/a?b=1", data=b"data", headers={"X-One": "1"}, method="PUT")
             with urllib.request.urlopen(asked) as told:
-                message.headers["urllib"] = f"{told.status} {told.headers['x-answer']} {told.read().decode()!r}"
+                log.info(f"urllib: {told.status} {told.headers['x-answer']} {told.read().decode()!r}")
             try:
                 urllib.request.urlopen(self.server + "/gone")
             except urllib.error.HTTPError as error:
-                message.headers["gone"] = str(error)
+                log.info("gone: " + str(error))
             with message.open() as content, wasi_http.request("POST", self.server + "/content", body=content) as told:
-                message.headers["lines"] = str(list(told))
+                log.info("lines: " + str(list(told)))
             parts = (b"y" * 100_000 for _ in range(168))
             with wasi_http.request("POST", self.server + "/large", body=parts) as told:
                 size = 0
                 while chunk := told.read(1 << 20):
                     size += len(chunk)
-                message.headers["large"] = str(size)
+                log.info("large: " + str(size))
             try:
                 wasi_http.request("GET", "http://other.example/")
             except Config as denied:
-                message.headers["denied"] = str(denied).partition("\n")[0]
+                log.info("denied: " + str(denied).partition("\n")[0])
 "#;
 
 const JS: &str = r#"import { definePlugin, option } from "flow-plugin";
@@ -146,27 +146,27 @@ export default definePlugin({
     const { server } = this.options;
     for (const message of worklist.ok) {
       const put = await fetch(`${server}/a?b=1`, { method: "PUT", body: "data", headers: { "X-One": "1" } });
-      message.headers.set("fetch", `${put.status} ${put.headers.get("X-Answer")} ${await put.text()}`);
+      console.log("fetch:", `${put.status} ${put.headers.get("X-Answer")} ${await put.text()}`);
       const answers = await Promise.all(["/gone", "/here"].map((path) => globalThis.fetch(server + path)));
-      message.headers.set("all", answers.map(({ ok, status }) => `${ok} ${status}`).join(", "));
+      console.log("all:", answers.map(({ ok, status }) => `${ok} ${status}`).join(", "));
       const content = await fetch(`${server}/content`, { method: "POST", body: message.open() });
-      message.headers.set("lines", (await content.text()).trim());
+      console.log("lines:", (await content.text()).trim());
       const parts = (function* () {
         for (let part = 0; part < 168; part++) yield new Uint8Array(100000);
       })();
       const large = await fetch(`${server}/large`, { method: "POST", body: parts });
-      message.headers.set("large", await size(large.body));
+      console.log("large:", await size(large.body));
       try {
         await fetch("http://other.example/");
       } catch (denied) {
-        message.headers.set("denied", `${denied.kind}: ${denied.message.split("\n")[0]}`);
+        console.log("denied:", `${denied.kind}: ${denied.message.split("\n")[0]}`);
       }
     }
   },
 });
 "#;
 
-/// Runs the plugin in a flow, and gives what it wrote into the message, and what the server was asked.
+/// Runs the plugin in a flow, and gives what it said, and what the server was asked.
 #[track_caller]
 fn ran(project: &Project, plugin: &str, step: &[&str]) -> (String, Vec<Asked>) {
     let flow = Flow::new();
@@ -186,7 +186,7 @@ fn ran(project: &Project, plugin: &str, step: &[&str]) -> (String, Vec<Asked>) {
     flow.add_flow("flow/asks", &text);
     flow.write("in/a.txt", b"12345");
     let done = flow
-        .run(&["foreground", "flow/asks", "--once", "--trace"])
+        .run(&["foreground", "flow/asks", "--once"])
         .expect(0);
     (done.stderr, asked.try_iter().collect())
 }
@@ -206,9 +206,9 @@ fn urllib_and_streams_work_from_python() {
     let project = Project::of("plugin-python").with("src/plugin.py", PYTHON);
     let (told, asked) = ran(&project, "csv-to-json", &crate::PYTHON);
     for part in [
-        r"urllib: 200 yes 'got 4\\nall\\n'",
+        r"urllib: 200 yes 'got 4\nall\n'",
         "gone: HTTP Error 404: Not Found",
-        r"lines: [b'got 5\\n', b'all\\n']",
+        r"lines: [b'got 5\n', b'all\n']",
         &format!("large: {LARGE}"),
         "denied: plugin `csv-to-json` may not ask `other.example:80` [plugin/capability-denied]",
     ] {

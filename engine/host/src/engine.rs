@@ -125,7 +125,7 @@ fn unusable(error: impl std::fmt::Display) -> Error {
         format!("plugins can't run on this machine: {error:#}"),
     )
     .hint(
-        "it has to give flow memory and threads (`ulimit -a` lists its limits); every other cause is worth a report",
+        "it has to allow flow threads, and memory that may be executed; `ulimit -a` lists limits",
     )
 }
 
@@ -158,8 +158,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "plugins can't run on this machine: Resource temporarily unavailable (os error 11) [plugin/engine]\n  \
-             = hint: it has to give flow memory and threads (`ulimit -a` lists its limits); \
-             every other cause is worth a report"
+             = hint: it has to allow flow threads, and memory that may be executed; `ulimit -a` lists limits"
         );
     }
 }

@@ -300,7 +300,7 @@ fn a_cache_others_may_write_to_is_not_used() {
         "nothing was kept"
     );
     let expected = format!(
-        "the cache directory {} is not used: others may write to it (mode 777) [plugin/cache]",
+        "the cache directory {} is not used: others may write to it (mode 777); run `chmod 700` on it after emptying it [plugin/cache]",
         cache.display()
     );
     let log = log.text();
@@ -338,7 +338,8 @@ fn a_file_that_changed_since_the_flow_was_checked_is_not_run() {
     let own = own.expect("it loads").sha256().to_owned();
     assert_eq!(
         crate::support::plugins(&flow)
-            .expect_err("refused")
+            .err()
+            .expect("refused")
             .to_string(),
         format!(
             "plugin `noop` is not the file this flow asks for [plugin/changed]\n  \

@@ -249,7 +249,8 @@ async fn what_can_not_be_played_is_refused_in_words() {
     let broken = edited(&tape, "{\"call\":2", "{call:2");
     assert_eq!(
         refused(&broken, None).await,
-        "the recording x.rec can't be read: line 5: key must be a string at line 1 column 2 [plugin/recording]"
+        "the recording x.rec can't be read: line 6, column 2: key must be a string [plugin/recording]\n  \
+         = hint: it was cut or edited; record it anew"
     );
     for (text, why) in [
         ("", "it is empty [plugin/recording]"),
