@@ -205,6 +205,19 @@ steps:
 }
 
 #[test]
+fn a_plugin_that_only_answers_requests_needs_no_listener_in_a_test() {
+    let test = "\
+steps:
+  - request: { method: POST, path: /in/a, body: hello }
+    expect: { status: 202, headers: <any>, body: taken, submitted: [{ relPath: in/a, baseUrl: 'test://guest/', text: hello }] }
+  - request: { method: GET, path: /busy }
+    expect: { temporary: { reason: too much to do, after: 7s } }
+";
+    let desk = guest::component("desk");
+    tried_in(&Flow::new(), "desk", &desk, test).expect(0);
+}
+
+#[test]
 fn a_test_that_makes_no_sense_says_where() {
     let wrong = |test: &str, shown: &[&str]| differs("delay", test, shown);
     wrong(

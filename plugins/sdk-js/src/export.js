@@ -97,7 +97,9 @@ export function exportsOf(plugin, said) {
     request: {
       handle: (request) =>
         guard(() => {
-          const { status = 200, headers = {}, body = "" } = call("request", new HttpRequest(request));
+          const answer = call("request", new HttpRequest(request));
+          if (typeof answer !== "object" || answer === null) throw new TypeError(`\`request\` returned ${answer}, which is no answer: return { status, headers, body }`);
+          const { status = 200, headers = {}, body = "" } = answer;
           return { status, headers: Object.entries(headers), body: toBytes(body) };
         }),
     },

@@ -10,6 +10,7 @@ import pytest
 
 from flow_plugin import (
     Config,
+    HttpResponse,
     NewMessage,
     Plugin,
     Size,
@@ -281,3 +282,11 @@ def test_urllib_and_streams_go_by_the_host() -> None:
         assert response.ok and response.header("x-a") == "b"
         assert list(response) == [b"one\n", b"two\n"]
     assert host.requests[2].body == b"ab"
+
+
+def test_an_answer_may_be_text() -> None:
+    answer = HttpResponse(202, headers={"x-taken": "2"}, body="zwei ü")
+    assert (answer.headers, answer.body) == ([("x-taken", "2")], "zwei ü".encode())
+    assert HttpResponse(body=b"x", headers=[("a", "b")]) == HttpResponse(200, [("a", "b")], b"x")
+    with pytest.raises(TypeError):
+        HttpResponse(body={"not": "text"})  # type: ignore[arg-type]
