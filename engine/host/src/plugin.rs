@@ -151,7 +151,12 @@ impl Host {
             return Ok(component);
         }
         if !bytes.starts_with(b"\0asm") {
-            return Err(not_a_component(origin).note("it does not begin like WebAssembly at all"));
+            let what = match bytes {
+                [] => "it is empty",
+                _ => "it does not begin like WebAssembly at all",
+            };
+            let hint = "a plugin is a .wasm file, as `flow plugin build` makes it";
+            return Err(not_a_component(origin).note(what).hint(hint));
         }
         // The layer, after the magic: 1 is a component, 0 a plain module.
         if bytes.get(6..8) == Some(&[0, 0]) {
@@ -161,7 +166,11 @@ impl Host {
         }
         let started = std::time::Instant::now();
         let component = Component::from_binary(self.engine(), bytes)
-            .map_err(|error| not_a_component(origin).note(trap::first_line(&error)))?;
+            .map_err(|error| {
+                not_a_component(origin)
+                    .note(trap::first_line(&error))
+                    .hint("the file seems cut short or damaged: fetch it again, or build it anew")
+            })?;
         tracing::debug!(plugin = origin, elapsed = ?started.elapsed(), "compiled");
         if let Some(cache) = self.cache() {
             cache.store(&component, sha256);

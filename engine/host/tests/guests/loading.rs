@@ -71,8 +71,11 @@ fn what_is_no_component_is_refused() {
             .expect_err("refused")
             .to_string(),
         "plugin `x` is not a WebAssembly component [plugin/not-a-component]\n  \
-         = note: it does not begin like WebAssembly at all"
+         = note: it does not begin like WebAssembly at all\n  \
+         = hint: a plugin is a .wasm file, as `flow plugin build` makes it"
     );
+    let empty = host.load("x", b"").expect_err("refused");
+    assert_eq!(empty.notes(), ["it is empty"]);
     assert_eq!(
         host.load("x", b"\0asm\x01\0\0\0")
             .expect_err("refused")
@@ -86,6 +89,10 @@ fn what_is_no_component_is_refused() {
     let error = host.load("x", &cut).expect_err("refused");
     assert_eq!(error.code(), "plugin/not-a-component");
     assert!(error.notes()[0].contains("is out of bounds"), "{error}");
+    assert_eq!(
+        error.advice(),
+        Some("the file seems cut short or damaged: fetch it again, or build it anew")
+    );
 }
 
 #[test]
