@@ -16,8 +16,15 @@ const SDK = dirname(fileURLToPath(import.meta.url));
 const INTERFACES = ["log", "metrics", "connection", "http", "state", "content", "secret", "submit", "lines"];
 const GRANTS = { connection: "connect", http: "http", secret: "secrets" };
 const CONTRACT = "0.1.0";
+// What `fetch` is made of.
+const WASI_HTTP = ["wasi:http/types@0.2.0", "wasi:http/outgoing-handler@0.2.0"];
+// componentize-qjs runs the component once, in a world that has streams and no `wasi:http`, and whose
+// stand-ins for what it lacks don't know those streams. So all that `fetch` imports goes by another
+// name until then, of the same length.
+const ALIAS = { from: "wasi:", to: "flow:", packages: ["clocks", "http", "io"] };
+const aliased = (text) => text.replace(new RegExp(`${ALIAS.from}(${ALIAS.packages.join("|")})\\b`, "g"), `${ALIAS.to}$1`);
 
-// What the contract leaves to WASI: chance. Any 0.2 of it is the host's.
+// What the contract leaves to WASI beside `wasi:http`: chance. Any 0.2 of it is the host's.
 const RANDOM = "package wasi:random@0.2.0;\ninterface random {\n    get-random-bytes: func(len: u64) -> list<u8>;\n}\n";
 
 /** Something the author of the plugin can correct. */
@@ -44,6 +51,7 @@ const hostImports = {
       if (name === "random") return { path: "wasi:random/random@0.2.0", external: true };
       return { path: `flow:plugin/${name}@${CONTRACT}`, external: true, sideEffects: false };
     });
+    build.onResolve({ filter: /^wasi:/ }, ({ path }) => ({ path: aliased(path), external: true, sideEffects: false }));
   },
 };
 
@@ -141,10 +149,38 @@ function lineTable({ mappings, sources }, work) {
 
 function component(entry, manifest, entries) {
   const names = ["describe", "lifecycle", ...entries.map(([, , name]) => name)];
-  return `import { exportsOf } from ${JSON.stringify(join(SDK, "src/export.js"))};
+  return `import ${JSON.stringify(join(SDK, "src/component.js"))};
+import { exportsOf } from ${JSON.stringify(join(SDK, "src/export.js"))};
 import plugin from ${JSON.stringify(entry)};
 const all = exportsOf(plugin, ${JSON.stringify(manifest)});
 export const { ${names.join(", ")} } = all;`;
+}
+
+/** Gives imports their names back, in a component or module between two places of `bytes`. */
+function rename(bytes, start, end) {
+  const layer = bytes[start + 6];
+  let at = start + 8;
+  while (at < end) {
+    const id = bytes[at];
+    let [size, shift] = [0, 0];
+    do {
+      at += 1;
+      size |= (bytes[at] & 0x7f) << shift;
+      shift += 7;
+    } while (bytes[at] & 0x80);
+    const [from, to] = [at + 1, at + 1 + size];
+    // Modules and components are in components. What a module computes with is left alone.
+    if (layer === 1 && (id === 1 || id === 4)) rename(bytes, from, to);
+    else if (layer === 1 || (id !== 10 && id !== 11)) renameNames(bytes.subarray(from, to));
+    at = to;
+  }
+}
+
+function renameNames(section) {
+  for (const one of ALIAS.packages) {
+    const [name, written] = [Buffer.from(`${ALIAS.to}${one}/`), Buffer.from(`${ALIAS.from}${one}/`)];
+    for (let at = section.indexOf(name); at >= 0; at = section.indexOf(name, at)) written.copy(section, at);
+  }
 }
 
 async function build({ output, wit, work, entry: given }) {
@@ -162,24 +198,36 @@ async function build({ output, wit, work, entry: given }) {
 
   // Twice: what it imports is known after the first time, and part of what it says.
   const file = join(work, "component.js");
-  const options = { platform: "neutral", target: "es2023", mainFields: ["module", "main"], metafile: true, sourcemap: "external", plugins: [hostImports] };
+  // The component's engine never runs what its own promises put off: `async` becomes what uses ours.
+  const supported = { "async-await": false, "async-generator": false, "for-await": false };
+  const fetch = { inject: [join(SDK, "src/fetch.js")], define: { "globalThis.fetch": "fetch" } };
+  const options = { ...fetch, supported, platform: "neutral", target: "es2023", mainFields: ["module", "main"], metafile: true, sourcemap: "external", plugins: [hostImports] };
   const { metafile } = await bundle(esbuild, component(entry, manifest, entries), file, options);
   const used = Object.values(metafile.outputs).flatMap((made) => made.imports.map(({ path }) => path));
   const imports = INTERFACES.filter((one) => used.includes(`flow:plugin/${one}@${CONTRACT}`));
-  manifest.grants = imports.filter((one) => one in GRANTS).map((one) => GRANTS[one]);
+  const grants = imports.filter((one) => one in GRANTS).map((one) => GRANTS[one]);
+  const fetches = used.includes(aliased(WASI_HTTP[0]));
+  manifest.grants = [...new Set(fetches ? [...grants, GRANTS.http] : grants)];
   await bundle(esbuild, component(entry, manifest, entries), file, options);
 
   const table = lineTable(JSON.parse(await readFile(`${file}.map`, "utf8")), work);
   const jsSource = `${await readFile(file, "utf8")}\nglobalThis.flowPluginLines = ${JSON.stringify(table)};\n`;
 
   const world = ["describe", "lifecycle", ...entries.map(([, one]) => one)].map((one) => `    export ${one};`);
-  world.unshift("    import wasi:random/random@0.2.0;", ...imports.map((one) => `    import ${one};`));
+  const asked = ["wasi:random/random@0.2.0", ...imports, ...(fetches ? WASI_HTTP.map(aliased) : [])];
+  world.unshift(...asked.map((one) => `    import ${one};`));
   await cp(folder, join(work, "wit"), { recursive: true });
   await mkdir(join(work, "wit/deps/random"), { recursive: true });
   await writeFile(join(work, "wit/deps/random/random.wit"), RANDOM);
+  for (const one of fetches ? ALIAS.packages : []) {
+    await mkdir(join(work, "wit/deps", one), { recursive: true });
+    const text = await readFile(join(folder, "wasi", `${one}.wit`), "utf8");
+    await writeFile(join(work, "wit/deps", one, `${one}.wit`), aliased(text));
+  }
   await appendFile(join(work, "wit/worlds.wit"), `world project {\n${world.join("\n")}\n}\n`);
   // `sync`: without the asynchronous ABI, which the contract does not use and the host does not have.
   const made = await componentize({ witPath: join(work, "wit"), world: "project", jsSource, sync: true });
+  rename(made.component, 0, made.component.length);
   await writeFile(output, made.component);
 }
 

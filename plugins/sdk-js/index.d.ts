@@ -20,8 +20,9 @@
  * });
  * ```
  *
- * What a plugin may reach is read off what it uses: a call of `http` asks for HTTP.
- * Everything is synchronous: there are no promises to wait for, as a call of the host returns when it is done.
+ * What a plugin may reach is read off what it uses: a call of `http` or `fetch` asks for HTTP.
+ * What is here is synchronous, as a call of the host returns when it is done. Methods may be `async`; all they
+ * await is done when the call is, and nothing goes on after it.
  */
 
 /** Text as `string`; numbers, lists and objects as what their JSON says. */
@@ -243,6 +244,9 @@ export const option: {
 
 type Values<Options> = { readonly [Name in keyof Options]: Options[Name] extends Option<infer Value> ? Value : never };
 
+/** Methods may be `async`: all they await is done when the call is. */
+type Awaitable<Value> = Value | Promise<Value>;
+
 /** What a plugin is made of. A method that is not written is an entry point the plugin does not have. */
 export interface Plugin {
   /** Lower case with hyphens, as the component's file. */
@@ -258,37 +262,37 @@ export interface Plugin {
   maxInstances?: number;
 
   /** Called first, with the options set. No connection is needed yet: dial when asked. */
-  start?(): void;
+  start?(): Awaitable<void>;
   /** Upkeep, every `housekeeping` interval, between batches. */
-  housekeeping?(): void;
+  housekeeping?(): Awaitable<void>;
   /** The last call. */
-  stop?(): void;
+  stop?(): Awaitable<void>;
 
   /** Asks the origin what is new, changing nothing there: at most `limit`, oldest first. */
-  gather?(limit: number): NewMessage[] | { messages: NewMessage[]; more?: boolean };
+  gather?(limit: number): Awaitable<NewMessage[] | { messages: NewMessage[]; more?: boolean }>;
   /** Waits for the origin to call: true when there may be something, false after `timeout` seconds, or when it can't push. */
-  wake?(timeout: number): boolean;
+  wake?(timeout: number): Awaitable<boolean>;
   /** Side effects at the origin, once it is safe. Has to stand being called twice. */
-  settled?(outcomes: Outcome[]): void;
+  settled?(outcomes: Outcome[]): Awaitable<void>;
   /** Decides about `worklist.incoming` before anything is fetched. */
-  afterAccept?(worklist: Worklist): void;
+  afterAccept?(worklist: Worklist): Awaitable<void>;
   /** Fetches one message's content into `message.create()`. Throw {@link Rejected} or a {@link Failure} for what can't be had. */
-  download?(message: Message): void;
+  download?(message: Message): Awaitable<void>;
   /** Delivers one message. `message.key` is the idempotency key to give to the peer. */
-  send?(message: Message): void;
+  send?(message: Message): Awaitable<void>;
   /** Looks at `worklist.ok`, whose content is here: decodes, converts, scans. */
-  afterWork?(worklist: Worklist): void;
+  afterWork?(worklist: Worklist): Awaitable<void>;
   /** Posts one message to something that is no broker; returning means it is durable there. */
-  post?(message: Message): void;
+  post?(message: Message): Awaitable<void>;
   /** Answers an HTTP request. Answer 2xx only after {@link submit} returned. */
-  request?(request: HttpRequest): HttpResponse;
+  request?(request: HttpRequest): Awaitable<HttpResponse>;
   /**
    * One line of a helper protocol, without its end; answers go out through `lines.write(peer, …)`,
    * now or in any later call. No number of a peer is used twice.
    */
-  line?(peer: number, text: string): void;
+  line?(peer: number, text: string): Awaitable<void>;
   /** No more lines of this peer will come. */
-  closed?(peer: number): void;
+  closed?(peer: number): Awaitable<void>;
 }
 
 /** What `this` is in the methods of a plugin. */
@@ -332,7 +336,11 @@ export function connect(hostname: string, port: number, options?: { tls?: boolea
 /** Hands messages to the flow and returns once they are durable. */
 export function submit(...messages: NewMessage[]): void;
 
-/** HTTP requests through the host's client. Using it asks for the grant `http`. */
+/**
+ * HTTP requests through the host's client. Using it asks for the grant `http`.
+ *
+ * The global `fetch` is there too, over `wasi:http`: with bodies as streams, and for packages that expect it.
+ */
 export namespace http {
   interface Options {
     headers?: Record<string, string>;

@@ -21,7 +21,10 @@ export interface Judged {
   made: string[];
 }
 
-/** The plugin's world: set it up before, look at it after. The newest one made is the host. */
+/** What a call gives: awaited where the method is `async`. */
+type Called<Method, Result> = Method extends (...given: any[]) => Promise<any> ? Promise<Result> : Result;
+
+/** The plugin's world: set it up before, look at it after. The newest one made is the host, also of `fetch`. */
 export class Host {
   /** Content by relPath: what `open` gives, and what `download` wrote. */
   content: Record<string, string | Uint8Array>;
@@ -47,18 +50,18 @@ export class Host {
     plugin: P,
     options?: { [Name in keyof P["options"]]?: unknown },
     context?: Partial<Context>,
-  ): P & Running<P["options"]>;
+  ): Called<P["start"], P & Running<P["options"]>>;
   /** A message to give to the plugin. */
   message(relPath: string, fields?: Partial<Omit<Message, "headers">> & { headers?: Record<string, HeaderValue> }): Message;
   /** Calls the entry point with these messages. */
-  afterAccept(plugin: Plugin, ...messages: Message[]): Judged;
+  afterAccept<P extends Plugin>(plugin: P, ...messages: Message[]): Called<P["afterAccept"], Judged>;
   /** Calls the entry point with these messages, whose content is in `content`. */
-  afterWork(plugin: Plugin, ...messages: Message[]): Judged;
+  afterWork<P extends Plugin>(plugin: P, ...messages: Message[]): Called<P["afterWork"], Judged>;
   /** Makes a request to it. */
-  request(
-    plugin: Plugin,
+  request<P extends Plugin>(
+    plugin: P,
     fields?: { method?: string; path?: string; query?: string; headers?: Record<string, string>; body?: string | Uint8Array; peer?: string },
-  ): HttpResponse;
+  ): Called<P["request"], HttpResponse>;
   /** Downloads one message and returns its content. */
-  download(plugin: Plugin, message: Message): string | Uint8Array;
+  download<P extends Plugin>(plugin: P, message: Message): Called<P["download"], string | Uint8Array>;
 }

@@ -2,6 +2,7 @@
 
 mod ports;
 mod project;
+mod web;
 
 use std::fs;
 use std::io::{Read, Write};

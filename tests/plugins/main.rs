@@ -4,6 +4,8 @@
 //! Building takes cargo, the wasm target and crates.io (or what cargo has of it already), as
 //! building flow itself does.
 
+#[path = "../guest.rs"]
+mod guest;
 mod project;
 mod refusals;
 mod templates;

@@ -168,7 +168,7 @@ fn it_runs_in_a_flow(flow: &Flow) {
 
     let used = flow.run(&["plugin", "remove", "geofence"]).expect(2).stderr;
     assert!(
-        used.contains("`geofence` is used by `flow/geofence`"),
+        used.contains("error[plugin/in-use]: `geofence` is used by `flow/geofence`"),
         "{used}"
     );
     flow.run(&["plugin", "remove", "geofence", "--force"])

@@ -254,6 +254,39 @@ fn what_is_no_plugin_is_not_added() {
         &["plugin", "add", "text.wasm"],
         &["error[plugin/not-a-component]"],
     );
+    flow.write("empty.wasm", b"");
+    refused(
+        &flow,
+        &["plugin", "add", "empty.wasm"],
+        &["error[plugin/not-a-component]", "note: it is empty"],
+    );
+    let mut cut = shipped(&flow, "delay");
+    cut.truncate(cut.len() / 2);
+    flow.write("cut.wasm", &cut);
+    refused(
+        &flow,
+        &["plugin", "add", "cut.wasm"],
+        &[
+            "error[plugin/not-a-component]: plugin `cut.wasm` is not a WebAssembly component",
+            "hint: the file seems cut short or damaged: fetch it again, or build it anew",
+        ],
+    );
+    // Made for a contract that is to come.
+    let mut tomorrow = shipped(&flow, "delay");
+    for at in 0..tomorrow.len() - 6 {
+        if &tomorrow[at..at + 6] == b"@0.1.0" {
+            tomorrow[at + 3] = b'2';
+        }
+    }
+    flow.write("tomorrow.wasm", &tomorrow);
+    refused(
+        &flow,
+        &["plugin", "add", "tomorrow.wasm"],
+        &[
+            "error[plugin/contract-version]: plugin `tomorrow.wasm` was made for version 0.2.0 of the plugin contract",
+            "hint: install a newer flow, or a version of the plugin made for this one",
+        ],
+    );
     flow.write("module.wasm", b"\0asm\x01\0\0\0");
     refused(
         &flow,
@@ -261,4 +294,24 @@ fn what_is_no_plugin_is_not_added() {
         &["error[plugin/not-a-component]", "wasm32-wasip2"],
     );
     assert!(!flow.config_dir().join("plugins").exists());
+}
+
+#[test]
+fn what_lies_among_the_plugins_and_is_none_is_said_where_it_is_used() {
+    let flow = Flow::new();
+    let mut cut = shipped(&flow, "delay");
+    cut.truncate(cut.len() / 2);
+    flow.write("config/plugins/cut.wasm", &cut);
+    flow.add_flow(
+        "flow/a",
+        "pollUrl: file:///\npath: ${HOME}/in\ndownload: off\ncallbacks:\n  - plugin: cut\n",
+    );
+    let checked = flow.run(&["check", "flow/a"]).expect(1).stdout;
+    for text in [
+        "error[config/plugin-unusable]: plugin `cut` can't be used: plugin `cut` is not a WebAssembly component [plugin/not-a-component]",
+        "the file seems cut short or damaged: fetch it again, or build it anew",
+        "--> flow/a.yaml:5:13",
+    ] {
+        assert!(checked.contains(text), "no {text} in\n{checked}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use flow_testkit::{Finished, Flow};
 
+use super::guest;
+
 /// Runs one test of a shipped plugin, as if it were a project's.
 fn tried(plugin: &str, test: &str) -> Finished {
     let flow = Flow::new();
@@ -15,7 +17,11 @@ fn tried(plugin: &str, test: &str) -> Finished {
         .join(format!("{}.wasm", plugin.replace('-', "_")));
     let bytes = std::fs::read(&wasm)
         .unwrap_or_else(|error| panic!("{} is built with flow: {error}", wasm.display()));
-    flow.write(&format!("p/{plugin}.wasm"), &bytes);
+    tried_in(&flow, plugin, &bytes, test)
+}
+
+fn tried_in(flow: &Flow, plugin: &str, component: &[u8], test: &str) -> Finished {
+    flow.write(&format!("p/{plugin}.wasm"), component);
     let said = format!("name = \"{plugin}\"\nsteps = []\ncomponent = \"{plugin}.wasm\"\n");
     flow.write("p/flow-plugin.toml", said.as_bytes());
     flow.write("p/tests/one.yaml", test.as_bytes());
@@ -24,7 +30,12 @@ fn tried(plugin: &str, test: &str) -> Finished {
 
 #[track_caller]
 fn differs(plugin: &str, test: &str, shown: &[&str]) {
-    let finished = tried(plugin, test).expect(1);
+    shows(tried(plugin, test), shown);
+}
+
+#[track_caller]
+fn shows(finished: Finished, shown: &[&str]) {
+    let finished = finished.expect(1);
     for text in shown {
         assert!(
             finished.stdout.contains(text),
@@ -118,6 +129,92 @@ steps:
             "p/tests/one.yaml:6: a connection that the test does not know\n      + scanner.example:3310",
         ],
     );
+}
+
+/// A message's content, sent by `http` while it is read.
+const UPLOADED: &str = "\
+options: { target: 'https://office.example' }
+http:
+  - request: POST https://office.example/a.csv
+    headers: { idempotency-key: <any>, x-attempt: '0' }
+    body: @BODY@
+    respond: { status: 201, body: receipt 7 }
+steps:
+  - send:
+      - { relPath: a.csv, content: @CONTENT@ }
+    expect:
+      - done: { receipt: receipt 7 }
+";
+
+#[test]
+fn content_that_is_uploaded_is_compared_as_any_body() {
+    let courier = guest::component("courier");
+    let tried = |content: &str, body: &str| {
+        let test = UPLOADED.replace("@CONTENT@", content);
+        let flow = Flow::new();
+        flow.write("p/tests/large.bin", &vec![b'x'; (16 << 20) + 1]);
+        tried_in(&flow, "courier", &courier, &test.replace("@BODY@", body))
+    };
+    tried("hello", "hello").expect(0);
+    tried("hello", "~^hel+o$").expect(0);
+    tried("'{\"b\": [1], \"a\": 2}'", "{ a: 2, b: [1] }").expect(0);
+    tried("{ base64: /wA= }", "{ base64: /wA= }").expect(0);
+    tried("hello", "<any>").expect(0);
+    shows(
+        tried("hello", "hallo"),
+        &[
+            "p/tests/one.yaml:5: body of the request\n      - hallo\n      + hello",
+            "nothing answers POST https://office.example/a.csv in this test",
+        ],
+    );
+    shows(
+        tried("'{\"a\": 1, \"b\": 2}'", "{ a: 1, b: 3 }"),
+        &["p/tests/one.yaml:5: body of the request, `b`\n      - 3\n      + 2"],
+    );
+    shows(
+        tried("{ base64: /wA= }", "{ base64: /wE= }"),
+        &["p/tests/one.yaml:5: body of the request", "/wE=", "/wA="],
+    );
+    shows(
+        tried("{ file: large.bin }", "<any>"),
+        &["a test compares bodies up to 16 MiB, and this has 16777217 bytes"],
+    );
+}
+
+#[test]
+fn a_body_streamed_over_wasi_http_is_compared_as_any_body() {
+    let test = "\
+options: { method: POST, target: 'https://office.example/in', body: hello }
+http:
+  - request: POST https://office.example/in
+    body: @BODY@
+    respond: { status: 202, headers: { x-answer: yes }, body: taken }
+steps:
+  - gather: 10
+    expect:
+      messages:
+        - { relPath: answer/202, baseUrl: 'test://guest/', size: 5, body: taken, x-answer: yes }
+";
+    let web = guest::component("web");
+    let tried = |body: &str| tried_in(&Flow::new(), "web", &web, &test.replace("@BODY@", body));
+    tried("hello").expect(0);
+    shows(
+        tried("hallo"),
+        &["p/tests/one.yaml:4: body of the request\n      - hallo\n      + hello"],
+    );
+}
+
+#[test]
+fn a_plugin_that_only_answers_requests_needs_no_listener_in_a_test() {
+    let test = "\
+steps:
+  - request: { method: POST, path: /in/a, body: hello }
+    expect: { status: 202, headers: <any>, body: taken, submitted: [{ relPath: in/a, baseUrl: 'test://guest/', text: hello }] }
+  - request: { method: GET, path: /busy }
+    expect: { temporary: { reason: too much to do, after: 7s } }
+";
+    let desk = guest::component("desk");
+    tried_in(&Flow::new(), "desk", &desk, test).expect(0);
 }
 
 #[test]

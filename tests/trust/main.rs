@@ -121,6 +121,40 @@ fn what_a_plugin_asks_for_and_gets_is_said_before_it_runs() {
 }
 
 #[test]
+fn that_a_plugin_asks_by_wasi_http_is_said_wherever_its_grants_are() {
+    let scene = Scene::new("web");
+    let flow = &scene.flow;
+    let shown = flow.run(&["plugin", "show", "web"]).expect(0).stdout;
+    assert!(
+        shown.contains("asks for      http (by wasi:http)\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("imports       wasi:http\n"), "{shown}");
+    let json = flow.run(&["plugin", "show", "web", "--format", "json"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&json.expect(0).stdout).expect("it is JSON");
+    assert_eq!(json["imports"], serde_json::json!(["wasi:http"]));
+    assert_eq!(json["grants"], serde_json::json!(["http"]));
+    let file = flow.config_dir().join("plugins/web.wasm");
+    let file = file.display().to_string();
+    let added = flow.run(&["plugin", "add", &file, "--force"]).expect(0);
+    assert!(
+        added
+            .stderr
+            .contains("    http: ['api.example.org:443']   # for its requests by wasi:http too\n"),
+        "{}",
+        added.stderr
+    );
+    let text = "post_exchange: xs_out\nallow:\n  http: ['api.example.com:443']\ncallbacks:\n  - plugin: web\n";
+    flow.add_flow("flow/a", text);
+    let checked = flow.run(&["check"]).expect(0).stderr;
+    assert!(
+        checked.contains("asks for http (by wasi:http); this flow allows api.example.com:443"),
+        "{checked}"
+    );
+}
+
+#[test]
 fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
     let mut scene = Scene::new("trap");
     queue::declare(&scene.flow, "xs_out");
@@ -145,6 +179,19 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
         let used = used(&scene.flow)?;
         (used["calls"].as_u64()? > used["traps"].as_u64()?).then_some(())
     });
+    // All that a callback costs, as programs read it.
+    let entry = used(&scene.flow).expect("it was called");
+    for name in ["calls", "traps", "messages", "time", "longest", "computing"] {
+        assert!(entry[name].as_f64() > Some(0.0), "{name} in {entry}");
+    }
+    for name in ["failures", "deadlines"] {
+        assert_eq!(entry[name], 0, "{name} in {entry}");
+    }
+    let whole = plugin(&scene.flow).expect("it was called");
+    assert!(whole["memory_peak"].as_u64() > Some(0), "{whole}");
+    for name in ["requests", "bytes_in", "bytes_out", "lines_dropped"] {
+        assert_eq!(whole[name], 0, "{name} in {whole}");
+    }
     let status = scene.flow.run(&["status", "watch/a"]);
     let table = &status.stdout;
     assert!(
@@ -154,12 +201,23 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
         "{table}"
     );
     let metrics = background::ask(&scene.flow, "/metrics");
+    let all = "{flow=\"watch/a\",plugin=\"trap\"";
     for line in [
-        "flow_plugin_traps_total{flow=\"watch/a\",plugin=\"trap\",entry=\"after_accept\"} ",
-        "flow_plugin_calls_total{flow=\"watch/a\",plugin=\"trap\",entry=\"start\"} ",
-        "flow_plugin_memory_peak_bytes{flow=\"watch/a\",plugin=\"trap\"} ",
+        format!("flow_plugin_calls_total{all},entry=\"start\"}} "),
+        format!("flow_plugin_calls_total{all},entry=\"after_accept\"}} "),
+        format!("flow_plugin_traps_total{all},entry=\"after_accept\"}} "),
+        format!("flow_plugin_failures_total{all},entry=\"after_accept\"}} 0"),
+        format!("flow_plugin_deadlines_total{all},entry=\"after_accept\"}} 0"),
+        format!("flow_plugin_messages_total{all},entry=\"after_accept\"}} "),
+        format!("flow_plugin_call_seconds_total{all},entry=\"after_accept\"}} "),
+        format!("flow_plugin_computing_seconds_total{all},entry=\"after_accept\"}} "),
+        format!("flow_plugin_longest_call_seconds{all},entry=\"after_accept\"}} "),
+        format!("flow_plugin_memory_peak_bytes{all}}} "),
+        format!("flow_plugin_requests_total{all}}} 0"),
+        format!("flow_plugin_received_bytes_total{all}}} 0"),
+        format!("flow_plugin_sent_bytes_total{all}}} 0"),
     ] {
-        assert!(metrics.contains(line), "{line} is not in {metrics}");
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
     }
     let own = background::log(&scene.flow, "watch/a");
     let introduced = own.matches("asks for nothing beyond its messages").count();
@@ -168,14 +226,18 @@ fn a_plugin_that_crashes_is_counted_and_the_flow_goes_on() {
 
 /// What `after_accept` of the plugin of `watch/a` used, once it was called.
 fn used(flow: &Flow) -> Option<Value> {
+    let plugin = plugin(flow)?;
+    let mut entries = plugin["entries"].as_array()?.iter();
+    entries
+        .find(|entry| entry["entry"] == "after_accept")
+        .cloned()
+}
+
+/// What the plugin of `watch/a` used.
+fn plugin(flow: &Flow) -> Option<Value> {
     let status = flow.run(&["status", "--format", "json"]);
     let status: Value = serde_json::from_str(&status.stdout).expect("it is JSON");
     let mut flows = status["flows"].as_array()?.iter();
     let own = flows.find(|flow| flow["flow"] == "watch/a")?;
-    let plugins = &own["figures"]["plugins"];
-    let entries = plugins[0]["entries"].as_array()?;
-    let mut entries = entries.iter();
-    entries
-        .find(|entry| entry["entry"] == "after_accept")
-        .cloned()
+    own["figures"]["plugins"].get(0).cloned()
 }

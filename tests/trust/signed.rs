@@ -57,6 +57,7 @@ fn a_signed_plugin_is_added_with_its_signature_and_runs_where_the_key_is_asked_f
             &format!("`minisign: {KEY}`"),
         ],
     );
+    assert!(!added.stdout.contains("unchecked"), "{}", added.stdout);
     let kept = flow.config_dir().join("plugins/contract.wasm.minisig");
     assert_eq!(
         std::fs::read_to_string(&kept).expect("it is kept"),

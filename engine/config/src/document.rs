@@ -256,6 +256,33 @@ mod tests {
     }
 
     #[test]
+    fn a_plugin_needs_nothing_around_it_that_a_flow_would_have() {
+        for entry in [
+            "gather",
+            "wake",
+            "settled",
+            "after_accept",
+            "download",
+            "send",
+            "after_work",
+            "post",
+            "request",
+            "line",
+        ] {
+            let manifest = Manifest {
+                name: "calm".into(),
+                schemes: vec!["calm".into()],
+                entry_points: vec![entry.into(), "lifecycle".into()],
+                ..Manifest::default()
+            };
+            let plugins = BTreeMap::from([("calm".to_owned(), manifest)]);
+            let read = plugin_test("tests/a.yaml", "steps: []\n", "calm", &plugins);
+            let refused = read.err().map(|report| report.render(false));
+            assert_eq!(refused, None, "{entry}");
+        }
+    }
+
+    #[test]
     fn wrong_options_are_found_where_they_stand() {
         let found = |text: &str| {
             plugin_test("tests/a.yaml", text, "calm", &plugins())

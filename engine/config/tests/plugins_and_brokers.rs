@@ -192,6 +192,11 @@ error[config/plugin-changed]: plugin `decode` is not the file this flow asks for
             carets = "^".repeat(64),
         )
     );
+    // Whether that would send is not known: nothing else is said to be wrong.
+    let sending = format!("sendTo: odd://example.org/\n{}", file(&"cd".repeat(32)));
+    let report = load_pinned("flow/x", &sending, &pinned).expect_err("refused");
+    let report = report.render(false);
+    assert!(!report.contains("nobody-sends"), "{report}");
     assert_eq!(
         refused("latest"),
         "\

@@ -27,7 +27,9 @@ pub struct PluginInfo {
     pub sha256: String,
     /// The id of the key that a signature beside its file says it was made with, unchecked.
     pub signed_by: Option<String>,
-    /// Interfaces it imports: its request.
+    /// What it asks for, in words: `connect`, `http (by wasi:http)`.
+    pub asks: Vec<&'static str>,
+    /// Interfaces of the contract it imports, and `wasi:http`: its request.
     pub imports: Vec<String>,
     /// The version of the contract it was made for.
     pub contract: String,
@@ -45,6 +47,7 @@ impl PluginInfo {
             origin,
             size: plugin.size(),
             sha256: plugin.sha256().to_owned(),
+            asks: plugin.asks(),
             imports: plugin.imports().to_vec(),
             contract: plugin.contract(),
         }

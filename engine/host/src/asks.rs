@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use flow_config::{Flow, Grant};
+use flow_config::Flow;
 
 use crate::grants::Grants;
 use crate::plugin::Plugin;
@@ -18,7 +18,7 @@ pub struct Asks {
     pub plugin: String,
     /// The fingerprint of its file.
     pub sha256: String,
-    /// What its manifest asks for, as flows write it.
+    /// What it asks for, see [`Plugin::asks`].
     pub asks: Vec<&'static str>,
     /// The hosts it may reach or have passwords for.
     pub allowed: Vec<String>,
@@ -29,15 +29,10 @@ impl Asks {
     pub fn new(plugin: &Plugin, flow: &Flow) -> Self {
         let manifest = plugin.manifest();
         let grants = Grants::new(&manifest.grants, &flow.own_urls, &flow.allow);
-        let asks = manifest.grants.iter().map(|grant| match grant {
-            Grant::Connect => "connect",
-            Grant::Http => "http",
-            Grant::Secrets => "secrets",
-        });
         Self {
             plugin: manifest.name.clone(),
             sha256: plugin.sha256().to_owned(),
-            asks: asks.collect(),
+            asks: plugin.asks(),
             allowed: grants.places(),
         }
     }

@@ -124,6 +124,9 @@ fn unusable(error: impl std::fmt::Display) -> Error {
         "plugin/engine",
         format!("plugins can't run on this machine: {error:#}"),
     )
+    .hint(
+        "it has to allow flow threads, and memory that may be executed; `ulimit -a` lists limits",
+    )
 }
 
 /// Ticks until the host is gone.
@@ -143,4 +146,19 @@ fn start_ticker(engine: &Engine) -> Result<mpsc::Sender<()>, Error> {
         .spawn(tick)
         .map_err(unusable)?;
     Ok(alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unusable;
+
+    #[test]
+    fn a_machine_that_can_not_run_plugins_is_told_why() {
+        let error = unusable(std::io::Error::from_raw_os_error(11));
+        assert_eq!(
+            error.to_string(),
+            "plugins can't run on this machine: Resource temporarily unavailable (os error 11) [plugin/engine]\n  \
+             = hint: it has to allow flow threads, and memory that may be executed; `ulimit -a` lists limits"
+        );
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flow_config::{Limits, Manifest};
+use flow_config::{Grant, Limits, Manifest};
 use flow_message::Timestamp;
 use flow_runtime::ports::{Clock, EntryPoints, Event, Failure, Observer};
 use wasmtime::component::{Component, InstancePre};
@@ -19,7 +19,7 @@ use crate::grants::Grants;
 use crate::outside::Place;
 use crate::secrets::{Credential, Secrets};
 use crate::store::{Call, Guest, Metrics, Setup};
-use crate::surface::{Surface, VERSION, Version};
+use crate::surface::{Surface, VERSION, Version, WASI_HTTP};
 use crate::tls::Trust;
 use crate::trap::About;
 use crate::{manifest, trap};
@@ -151,7 +151,12 @@ impl Host {
             return Ok(component);
         }
         if !bytes.starts_with(b"\0asm") {
-            return Err(not_a_component(origin).note("it does not begin like WebAssembly at all"));
+            let what = match bytes {
+                [] => "it is empty",
+                _ => "it does not begin like WebAssembly at all",
+            };
+            let hint = "a plugin is a .wasm file, as `flow plugin build` makes it";
+            return Err(not_a_component(origin).note(what).hint(hint));
         }
         // The layer, after the magic: 1 is a component, 0 a plain module.
         if bytes.get(6..8) == Some(&[0, 0]) {
@@ -161,7 +166,11 @@ impl Host {
         }
         let started = std::time::Instant::now();
         let component = Component::from_binary(self.engine(), bytes)
-            .map_err(|error| not_a_component(origin).note(trap::first_line(&error)))?;
+            .map_err(|error| {
+                not_a_component(origin)
+                    .note(trap::first_line(&error))
+                    .hint("the file seems cut short or damaged: fetch it again, or build it anew")
+            })?;
         tracing::debug!(plugin = origin, elapsed = ?started.elapsed(), "compiled");
         if let Some(cache) = self.cache() {
             cache.store(&component, sha256);
@@ -254,9 +263,26 @@ impl Plugin {
         self.entry_points
     }
 
-    /// The interfaces of the contract it uses, sorted: what it may ask the host for.
+    /// The interfaces of the contract it uses, sorted, and `wasi:http` if it makes requests over that:
+    /// what it may ask the host for.
     pub fn imports(&self) -> &[String] {
         &self.imports
+    }
+
+    /// What its manifest asks for, as flows write it; of `http` how it is used, if not only by the
+    /// contract's own interface.
+    pub fn asks(&self) -> Vec<&'static str> {
+        let imports = |name: &str| self.imports.iter().any(|known| known == name);
+        let asks = self.manifest.grants.iter().map(|grant| match grant {
+            Grant::Connect => "connect",
+            Grant::Http => match (imports("http"), imports(WASI_HTTP)) {
+                (_, false) => "http",
+                (true, true) => "http (also by wasi:http)",
+                (false, true) => "http (by wasi:http)",
+            },
+            Grant::Secrets => "secrets",
+        });
+        asks.collect()
     }
 
     /// The version of the contract it was made for.

@@ -14,6 +14,10 @@ use crate::usage::ENTRIES;
 
 /// The package of the contract.
 const PACKAGE: &str = "flow:plugin/";
+/// What a component imports that makes requests over `wasi:http`.
+const HANDLER: &str = "wasi:http/outgoing-handler";
+/// How people are told so: it is the other way to what the grant `http` is about.
+pub(crate) const WASI_HTTP: &str = "wasi:http";
 /// Its version as this host has it: what `plugins/wit` says.
 pub(crate) const VERSION: Version = Version(0, 1, 0);
 /// The versions this host runs plugins of, by their first two numbers: within each, functions and
@@ -47,7 +51,7 @@ impl fmt::Display for Version {
 
 /// What a component imports and exports of the contract.
 pub(crate) struct Surface {
-    /// The interfaces of the contract it imports, sorted.
+    /// The interfaces of the contract it imports, and [`WASI_HTTP`], sorted.
     pub(crate) imports: Vec<String>,
     /// The entry points it exports, as flows and logs name them, sorted.
     pub(crate) entry_points: Vec<String>,
@@ -78,6 +82,9 @@ impl Surface {
                     surface.version = surface.version.max(Some(version));
                 }
                 Interface::OtherVersion(version) => surface.other_versions.push(version.to_owned()),
+                Interface::Foreign if name.starts_with(HANDLER) => {
+                    surface.imports.push(WASI_HTTP.to_owned());
+                }
                 Interface::Foreign if PROVIDED.iter().any(|known| name.starts_with(known)) => {}
                 Interface::Foreign => surface.foreign.push(name.to_owned()),
             }
@@ -134,7 +141,7 @@ impl Surface {
         let lacking: Vec<_> = self
             .imports
             .iter()
-            .filter(|name| !INTERFACES.contains(&name.as_str()))
+            .filter(|name| *name != WASI_HTTP && !INTERFACES.contains(&name.as_str()))
             .collect();
         if !lacking.is_empty() {
             return Err(lacking
@@ -174,12 +181,11 @@ fn is_called(name: &str) -> bool {
     name == "lifecycle" || ENTRIES.contains(&name)
 }
 
-/// WASI 0.2 that is linked, most of it empty.
-const PROVIDED: [&str; 8] = [
+/// WASI 0.2 that is linked beside [`HANDLER`], most of it empty.
+const PROVIDED: [&str; 7] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
-    "wasi:http/outgoing-handler",
     "wasi:http/types",
     "wasi:io/",
     "wasi:random/",

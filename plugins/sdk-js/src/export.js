@@ -5,6 +5,7 @@ import { seed } from "./globals.js";
 import { Rejected, guard, ofThrown, toRaw } from "./failure.js";
 import { Message, newToRaw } from "./message.js";
 import { read, specs } from "./options.js";
+import { whole } from "./promise.js";
 import { decode, toBytes } from "./text.js";
 import { Worklist } from "./worklist.js";
 
@@ -70,7 +71,7 @@ function gathered(answer) {
 
 export function exportsOf(plugin, said) {
   let it = null;
-  const call = (name, ...given) => it[name](...given);
+  const call = (name, ...given) => whole(() => it[name]?.(...given));
   return {
     describe: {
       describe: () => ({ ...said, options: specs(plugin.options ?? {}) }),
@@ -79,11 +80,11 @@ export function exportsOf(plugin, said) {
       start({ options, ...context }) {
         seed();
         it = make(plugin, new Map(options), context);
-        guard(() => it.start?.());
+        guard(() => call("start"));
         return { maxInstances: plugin.maxInstances ?? null };
       },
-      housekeeping: () => guard(() => it.housekeeping?.()),
-      stop: () => guard(() => it.stop?.()),
+      housekeeping: () => guard(() => call("housekeeping")),
+      stop: () => guard(() => call("stop")),
     },
     gather: { gather: (limit) => guard(() => gathered(call("gather", limit))) },
     wake: { wait: (timeoutMs) => guard(() => Boolean(call("wake", timeoutMs / 1000))) },
@@ -96,13 +97,15 @@ export function exportsOf(plugin, said) {
     request: {
       handle: (request) =>
         guard(() => {
-          const { status = 200, headers = {}, body = "" } = call("request", new HttpRequest(request));
+          const answer = call("request", new HttpRequest(request));
+          if (typeof answer !== "object" || answer === null) throw new TypeError(`\`request\` returned ${answer}, which is no answer: return { status, headers, body }`);
+          const { status = 200, headers = {}, body = "" } = answer;
           return { status, headers: Object.entries(headers), body: toBytes(body) };
         }),
     },
     line: {
       line: (peer, text) => guard(() => call("line", peer, text)),
-      closed: (peer) => guard(() => it.closed?.(peer)),
+      closed: (peer) => guard(() => call("closed", peer)),
     },
   };
 }

@@ -51,6 +51,9 @@ const inWords = (work) => {
 const fail = (failure) => Object.assign(new Error(failure.message), { payload: toRaw(failure) });
 const valueOf = (value) => (typeof value === "string" ? { tag: "text", val: value } : { tag: "json", val: JSON.stringify(value) });
 
+/** What comes after a call, at once or once it is awaited. */
+const then = (value, next) => (typeof value?.then === "function" ? value.then(next) : next(value));
+
 class RawReader {
   #bytes;
   #at = 0;
@@ -110,6 +113,8 @@ export class Host {
 
   constructor() {
     standIn(this.#interfaces());
+    // `fetch` of plugins, which is the global one here.
+    globalThis.fetch = async (input, init) => this.#fetch(String(input?.href ?? input), init);
   }
 
   start(plugin, options = {}, context = {}) {
@@ -124,8 +129,7 @@ export class Host {
     }
     const where = { flow: "flow/test", kind: "flow", instance: 0, downloads: true, pollUrl: null, ...context };
     const it = make(plugin, given, where);
-    it.start?.();
-    return it;
+    return then(it.start?.(), () => it);
   }
 
   /** A message to give to the plugin. */
@@ -168,14 +172,16 @@ export class Host {
   }
 
   download(plugin, message) {
-    plugin.download(message);
-    return this.content[message.relPath];
+    return then(plugin.download(message), () => this.content[message.relPath]);
   }
 
   #judge(list, work, messages) {
     const worklist = new Worklist({ [list]: messages });
     const names = messages.map((message) => message.relPath);
-    work(worklist);
+    return then(work(worklist), () => this.#judged(worklist, names));
+  }
+
+  #judged(worklist, names) {
     const judged = { worklist, verdicts: {}, rejections: {}, failures: {}, made: [] };
     worklist.verdicts().forEach(({ tag, val }, at) => {
       judged.verdicts[names[at]] = tag;
@@ -226,6 +232,14 @@ export class Host {
     this.requests.push(request);
     const { status = 200, headers: answered = {}, body: answer = "" } = inWords(() => this.answer(request));
     return { status, headers: Object.entries(answered), body: toBytes(answer) };
+  }
+
+  #fetch(url, { method = "GET", headers = {}, body = null, timeout = null } = {}) {
+    const given = body === null || typeof body === "string" || ArrayBuffer.isView(body) ? toBytes(body ?? "") : Buffer.concat([...body]);
+    const request = { method, url, headers: Object.fromEntries(new Headers(headers)), body: given, timeoutMs: timeout === null ? null : timeout * 1000 };
+    this.requests.push(request);
+    const { status = 200, headers: answered = {}, body: answer = null } = this.answer(request);
+    return new Response([204, 205, 304].includes(status) ? null : answer, { status, headers: answered });
   }
 
   #found(table, url, what) {

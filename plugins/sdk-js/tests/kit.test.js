@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { Failure, Rejected, connect, decode, definePlugin, encode, formatTime, http, log, metrics, option, parseTime, secret, state } from "../src/index.js";
 import { specs } from "../src/options.js";
+import { Promised, hold, later, whole } from "../src/promise.js";
 import { standIn } from "../host/stand-in.js";
 import { Host } from "../src/testing.js";
 
@@ -164,6 +165,70 @@ test("times", () => {
 test("without a host it is said", () => {
   standIn(null);
   assert.throws(() => state.get("x"), /there is no host here/);
+});
+
+test("an async method is done when the call is", () => {
+  const order = [];
+  const work = (name) => new Promised((resolve) => later(() => resolve(order.push(name))));
+  const result = whole(() =>
+    Promised.all([work("a"), 7, work("b")])
+      .then((all) => (order.push("all"), all[1]))
+      .finally(() => order.push("end")),
+  );
+  assert.deepEqual([result, order], [7, ["a", "b", "all", "end"]]);
+  assert.equal(whole(() => 3), 3);
+  const failed = () => whole(() => Promised.reject(new TypeError("wrong")).then(() => 1));
+  assert.throws(failed, { name: "TypeError", message: "wrong" });
+  assert.throws(() => whole(() => new Promised(() => {})), /waits for something that never comes/);
+});
+
+test("promises are those of the language", () => {
+  const of = (promise) => whole(() => promise);
+  assert.equal(of(Promised.resolve(1).then((one) => Promised.resolve(one + 1))), 2);
+  assert.equal(of(Promised.resolve({ then: (resolve) => resolve("thenable") })), "thenable");
+  assert.equal(of(Promised.reject(1).catch((one) => one + 1)), 2);
+  assert.equal(of(new Promised((resolve, reject) => (resolve(1), reject(2)))), 1);
+  assert.equal(of(new Promised(() => { throw 4; }).then(null, (thrown) => thrown)), 4);
+  assert.equal(of(Promised.any([Promised.reject(1), 2])), 2);
+  assert.equal(of(Promised.any([]).catch((error) => error.constructor)), AggregateError);
+  assert.deepEqual(of(Promised.all([])), []);
+  assert.deepEqual(of(Promised.race([Promised.withResolvers().promise, 5])), 5);
+  const settled = [{ status: "fulfilled", value: 1 }, { status: "rejected", reason: 2 }];
+  assert.deepEqual(of(Promised.allSettled([1, Promised.reject(2)])), settled);
+  const itself = Promised.withResolvers();
+  itself.resolve(itself.promise);
+  assert.equal(of(itself.promise.catch((error) => error.constructor)), TypeError);
+});
+
+test("a rejection nobody looks at is in the log, and what a call holds goes with it", () => {
+  const host = new Host();
+  let closed = 0;
+  whole(() => {
+    hold(() => (closed += 1));
+    Promised.reject(new RangeError("lost"));
+  });
+  assert.equal(closed, 1);
+  assert.match(host.logged[0][1], /nobody looked: RangeError: lost/);
+});
+
+test("fetch asks the host of the test, and async methods are awaited", async () => {
+  const host = new Host();
+  host.answer = ({ url, body }) => ({ status: url.endsWith("/busy") ? 503 : 200, headers: { "x-a": "b" }, body: `got ${decode(body)}` });
+  const plugin = definePlugin({
+    ...about,
+    async afterAccept(worklist) {
+      for (const message of worklist.incoming) {
+        const answer = await fetch(`https://h/${message.relPath}`, { method: "POST", body: "x" });
+        if (!answer.ok) worklist.reject(message, answer.status, "busy");
+        else message.headers.set("said", `${await answer.text()} ${answer.headers.get("X-A")}`);
+      }
+    },
+  });
+  const [a, b] = [host.message("a"), host.message("busy")];
+  const judged = await host.afterAccept(host.start(plugin), a, b);
+  assert.deepEqual(judged.verdicts, { a: "update", busy: "reject" });
+  assert.equal(a.headers.get("said"), "got x b");
+  assert.equal(host.requests[0].method, "POST");
 });
 
 test("UTF-8 without the platform's help", async () => {

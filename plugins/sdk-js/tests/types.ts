@@ -35,3 +35,18 @@ const plugin = definePlugin({
 const host = new Host();
 const started = host.start(plugin, { suffix: ".part" });
 host.afterAccept(started, host.message("a.part"));
+
+const asking = definePlugin({
+  name: "asking",
+  version: "1",
+  summary: "awaits",
+  async send(message) {
+    const answer = await Promise.resolve(message.key);
+    answer.length;
+  },
+  async afterWork(worklist) {
+    await Promise.all(worklist.ok);
+  },
+});
+const judged: Promise<{ made: string[] }> = host.afterWork(host.start(asking), host.message("a"));
+judged.then(({ made }) => made.length);

@@ -12,7 +12,7 @@ from typing import Any
 from . import _options
 from ._failure import Rejected, of_exception, report
 from ._message import Message, NewMessage
-from ._plugin import ENTRY_POINTS, Context, Gathered, HttpRequest, Outcome, Plugin, entry_points
+from ._plugin import ENTRY_POINTS, Context, Gathered, HttpRequest, HttpResponse, Outcome, Plugin, entry_points
 from ._wit import Err, wit
 from ._worklist import Worklist
 
@@ -138,7 +138,11 @@ def answered(function: Callable[[HttpRequest], Any], raw: Any) -> Any:
 
     request = HttpRequest(raw.method, raw.path, raw.query, list(raw.headers), bytes(raw.body), raw.peer)
     response = function(request)
-    return interface.HttpResponse(response.status, list(response.headers), bytes(response.body))
+    if not isinstance(response, HttpResponse):
+        raise TypeError(f"`request` returned {response!r}, which is no HttpResponse")
+    # Its fields may have been set since.
+    made = HttpResponse(response.status, response.headers, response.body)
+    return interface.HttpResponse(made.status, made.headers, made.body)
 
 
 def exports(plugin: type[Plugin], manifest: dict[str, Any]) -> dict[str, type]:

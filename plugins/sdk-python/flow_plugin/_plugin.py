@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -77,11 +78,17 @@ class HttpRequest:
 
 @dataclass
 class HttpResponse:
-    """The answer."""
+    """The answer. `headers` may be given as a mapping too, and `body` as text, which becomes UTF-8."""
 
     status: int = 200
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    body: bytes = b""
+    headers: Mapping[str, str] | list[tuple[str, str]] = field(default_factory=list)
+    body: bytes | str = b""
+
+    def __post_init__(self) -> None:
+        # Here, and not when it is sent: a mistake is then where the plugin made it.
+        headers = self.headers.items() if isinstance(self.headers, Mapping) else self.headers
+        self.headers = [(str(name), str(value)) for name, value in headers]
+        self.body = self.body.encode() if isinstance(self.body, str) else bytes(self.body)
 
 
 class Plugin:

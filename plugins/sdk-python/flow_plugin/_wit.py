@@ -11,7 +11,11 @@ from typing import Any
 
 try:
     from componentize_py_types import Err
-    from wit_world.imports import types as wit
+    try:
+        from wit_world.imports import types as wit
+    except ImportError:
+        # Beside the `types` of another package.
+        from wit_world.imports import flow_plugin_types as wit
 
     IN_COMPONENT = True
 except ImportError:

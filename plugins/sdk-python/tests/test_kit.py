@@ -10,6 +10,7 @@ import pytest
 
 from flow_plugin import (
     Config,
+    HttpResponse,
     NewMessage,
     Plugin,
     Size,
@@ -257,3 +258,35 @@ def test_times_are_read_as_they_are_written() -> None:
     for wrong in ("", "20260131 235959", "20260132T000000", "20260131T235959.x", "2026-01-31T23:59"):
         with pytest.raises(ValueError):
             parse_time(wrong)
+
+
+def test_urllib_and_streams_go_by_the_host() -> None:
+    import urllib.error
+    import urllib.request
+
+    from flow_plugin import wasi_http
+
+    def answer(request: object) -> Response:
+        status = 404 if request.url.endswith("/gone") else 200  # type: ignore[attr-defined]
+        return Response(status, [("X-A", "b")], b"one\ntwo\n")
+
+    host = Host()
+    host.answer = answer
+    with urllib.request.urlopen("https://h/x?y=1", data=b"data", timeout=3) as told:
+        assert (told.status, told.headers["x-a"], told.read()) == (200, "b", b"one\ntwo\n")
+    asked = host.requests[0]
+    assert (asked.method, asked.url, asked.body, asked.timeout_ms) == ("POST", "https://h/x?y=1", b"data", 3000)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen("https://h/gone")
+    with wasi_http.request("PUT", "https://h/", body=(part for part in (b"a", b"b"))) as response:
+        assert response.ok and response.header("x-a") == "b"
+        assert list(response) == [b"one\n", b"two\n"]
+    assert host.requests[2].body == b"ab"
+
+
+def test_an_answer_may_be_text() -> None:
+    answer = HttpResponse(202, headers={"x-taken": "2"}, body="zwei ü")
+    assert (answer.headers, answer.body) == ([("x-taken", "2")], "zwei ü".encode())
+    assert HttpResponse(body=b"x", headers=[("a", "b")]) == HttpResponse(200, [("a", "b")], b"x")
+    with pytest.raises(TypeError):
+        HttpResponse(body={"not": "text"})  # type: ignore[arg-type]

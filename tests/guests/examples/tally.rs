@@ -44,6 +44,9 @@ impl guests::lifecycle::Guest for Tally {
     fn start(_: lifecycle::Context) -> Result<lifecycle::Started, Failure> {
         let failure = state::get("a").err().map(|f| text(&f)).unwrap_or_default();
         log::write(log::Level::Info, &format!("state in start: {failure}"));
+        let submitted = submit::submit(&[]).err();
+        let failure = submitted.map(|f| text(&f)).unwrap_or_default();
+        log::write(log::Level::Info, &format!("submit in start: {failure}"));
         Ok(lifecycle::Started {
             max_instances: None,
         })

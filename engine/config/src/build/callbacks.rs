@@ -81,9 +81,14 @@ impl Builder<'_> {
             });
         let limits = self.limits(&at, entries.iter().find(|entry| entry.key == "limits"));
         let pin = entries.iter().find(|entry| entry.key == "sha256");
-        let sha256 = self.pin(&at, &name, pin).ok()?;
         let key = entries.iter().find(|entry| entry.key == "minisign");
-        let minisign = self.signature(&at, &name, key).ok()?;
+        let pinned = self.pin(&at, &name, pin);
+        let pinned = pinned.and_then(|pin| Ok((pin, self.signature(&at, &name, key)?)));
+        let Ok((sha256, minisign)) = pinned else {
+            // What it would do is not known, so that nothing is said to be missing.
+            self.manifests.insert(name, None);
+            return None;
+        };
         let manifest = self.manifest(&name, place)?;
         let mut options = BTreeMap::new();
         let given: Vec<&Entry> = entries

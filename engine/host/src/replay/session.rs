@@ -49,6 +49,9 @@ pub(super) struct Call {
     pub(super) micros: Option<u64>,
 }
 
+/// What becomes of a recording somebody changed.
+const DAMAGED: &str = "it was cut or edited; record it anew";
+
 impl Session {
     /// Reads a recording, also one that was cut short.
     ///
@@ -92,7 +95,13 @@ impl Session {
                 Ok(line) => session.add(line, &mut places),
                 // The last line of a process that was killed.
                 Err(error) if error.is_eof() => break,
-                Err(error) => return Err(wrong(format!("line {}: {error}", number + 2))),
+                Err(error) => {
+                    let text = error.to_string();
+                    // Where it says it is counts from this line.
+                    let why = text.rsplit_once(" at line ").map_or(&*text, |(why, _)| why);
+                    let place = format!("line {}, column {}", number + 2, error.column());
+                    return Err(wrong(format!("{place}: {why}")).hint(DAMAGED));
+                }
             }
         }
         Ok(session)
@@ -179,7 +188,7 @@ impl Session {
             "the recording {} does not say which plugin was called",
             self.path.display()
         );
-        Error::new("plugin/recording", text).hint("it was cut or edited; record it anew")
+        Error::new("plugin/recording", text).hint(DAMAGED)
     }
 
     pub(super) fn plugin_name(&self, made: &Made) -> Result<String, Error> {

@@ -50,6 +50,17 @@ fn a_plugin_says_what_it_is() {
         .expect("it loads");
     assert_eq!(dial.manifest().grants, [Grant::Connect]);
     assert_eq!(dial.imports(), ["connection", "log"]);
+    assert_eq!(dial.asks(), ["connect"]);
+}
+
+#[test]
+fn requests_by_wasi_http_are_part_of_what_it_asks_for() {
+    let plugin = |name| catalogue().plugin(name).expect("it is there");
+    let web = plugin("web").expect("it loads");
+    assert_eq!(web.imports(), ["wasi:http"]);
+    assert_eq!(web.asks(), ["http (by wasi:http)"]);
+    let ask = plugin("ask").expect("it loads");
+    assert_eq!(ask.asks(), ["http"]);
 }
 
 #[test]
@@ -60,8 +71,11 @@ fn what_is_no_component_is_refused() {
             .expect_err("refused")
             .to_string(),
         "plugin `x` is not a WebAssembly component [plugin/not-a-component]\n  \
-         = note: it does not begin like WebAssembly at all"
+         = note: it does not begin like WebAssembly at all\n  \
+         = hint: a plugin is a .wasm file, as `flow plugin build` makes it"
     );
+    let empty = host.load("x", b"").expect_err("refused");
+    assert_eq!(empty.notes(), ["it is empty"]);
     assert_eq!(
         host.load("x", b"\0asm\x01\0\0\0")
             .expect_err("refused")
@@ -75,6 +89,10 @@ fn what_is_no_component_is_refused() {
     let error = host.load("x", &cut).expect_err("refused");
     assert_eq!(error.code(), "plugin/not-a-component");
     assert!(error.notes()[0].contains("is out of bounds"), "{error}");
+    assert_eq!(
+        error.advice(),
+        Some("the file seems cut short or damaged: fetch it again, or build it anew")
+    );
 }
 
 #[test]
@@ -288,10 +306,54 @@ fn a_cache_others_may_write_to_is_not_used() {
         0,
         "nothing was kept"
     );
+    let expected = format!(
+        "the cache directory {} is not used: others may write to it (mode 777); run `chmod 700` on it after emptying it [plugin/cache]",
+        cache.display()
+    );
+    let log = log.text();
+    assert!(log.contains(&expected), "{log}");
     assert!(
-        log.text().contains("others may write to it (mode 777)"),
-        "{}",
-        log.text()
+        log.contains("plugins are compiled at every start, which takes longer; nothing else changes"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_cache_that_can_not_be_made_is_not_used() {
+    let home = tempfile::tempdir().expect("temp dir");
+    let file = home.path().join("file");
+    std::fs::write(&file, "").expect("temp file");
+    let log = crate::support::Log::capture();
+    let host = Host::new(HostOptions {
+        cache_dir: Some(file.join("cache")),
+    })
+    .expect("a host");
+    host.load("noop", &bytes("noop")).expect("it loads");
+    let expected = format!(
+        "the cache directory {} is not used: Not a directory (os error 20) [plugin/cache]",
+        file.join("cache").display()
+    );
+    assert!(log.text().contains(&expected), "{}", log.text());
+}
+
+#[test]
+fn a_file_that_changed_since_the_flow_was_checked_is_not_run() {
+    let pin = "ab".repeat(32);
+    let mut flow = crate::support::flow("noop", &[]);
+    flow.callbacks[0].sha256 = Some(pin.clone());
+    let own = catalogue().plugin("noop").expect("it is there");
+    let own = own.expect("it loads").sha256().to_owned();
+    assert_eq!(
+        crate::support::plugins(&flow)
+            .err()
+            .expect("refused")
+            .to_string(),
+        format!(
+            "plugin `noop` is not the file this flow asks for [plugin/changed]\n  \
+             = note: it has the sha256 {own}\n  \
+             = note: the flow asks for  {pin}\n  \
+             = hint: put the former file back, or write the new number into the flow if the new one is meant"
+        )
     );
 }
 

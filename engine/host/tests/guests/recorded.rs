@@ -213,3 +213,81 @@ async fn lines_are_recorded_and_played() {
     assert_eq!(names, ["start", "line", "closed"]);
     assert_eq!(differences(&tape.path).await, [""; 0]);
 }
+
+/// What reading the recording, or a replay of its call `at`, is refused with.
+async fn refused(path: &Path, at: Option<u64>) -> String {
+    let shown = path.display().to_string();
+    let options = ReplayOptions {
+        at,
+        ..ReplayOptions::default()
+    };
+    let error = match Session::read(path) {
+        Err(error) => error,
+        Ok(session) => session
+            .replay(catalogue(), &options, &mut |_| {})
+            .await
+            .expect_err("it can't be played"),
+    };
+    error.to_string().replace(&shown, "x.rec")
+}
+
+#[tokio::test]
+async fn what_can_not_be_played_is_refused_in_words() {
+    let (mut callback, tape) = recorded(&flow("helper", &[])).await;
+    let front = Arc::new(Front::default());
+    assert_eq!(callback.line(7, "1 hello", desk(front)).await, Ok(true));
+    assert_eq!(
+        refused(&tape.path, Some(99)).await,
+        "there is no call 99 in x.rec [plugin/recording]\n  = note: it has calls 1 to 2"
+    );
+    let cut = edited(&tape, "\"plugin\":\"helper\"", "\"plugin\":7");
+    assert_eq!(
+        refused(&cut, None).await,
+        "the recording x.rec does not say which plugin was called [plugin/recording]\n  \
+         = hint: it was cut or edited; record it anew"
+    );
+    let broken = edited(&tape, "{\"call\":2", "{call:2");
+    assert_eq!(
+        refused(&broken, None).await,
+        "the recording x.rec can't be read: line 6, column 2: key must be a string [plugin/recording]\n  \
+         = hint: it was cut or edited; record it anew"
+    );
+    for (text, why) in [
+        ("", "it is empty [plugin/recording]"),
+        (
+            "{\"flow\":1}\n",
+            "it is no recording [plugin/recording]\n  \
+             = hint: recordings are made with `flow foreground NAME --record FILE`",
+        ),
+        (
+            "{\"flowRecording\":99}\n",
+            "it is of version 99, and this flow reads 1 [plugin/recording]\n  \
+             = hint: use the version of flow that recorded it, or a newer one",
+        ),
+    ] {
+        std::fs::write(&tape.path, text).expect("temp file");
+        let expected = format!("the recording x.rec can't be read: {why}");
+        assert_eq!(refused(&tape.path, None).await, expected);
+    }
+    std::fs::write(&tape.path, "precious").expect("temp file");
+    let kept = Recorder::create(&tape.path, NOW.parse().expect("a time"))
+        .err()
+        .expect("it is another file");
+    assert_eq!(
+        kept.to_string(),
+        format!(
+            "the recording {} can't be written: there is another file of this name [plugin/recording]\n  \
+             = hint: choose another name, or remove the file",
+            tape.path.display()
+        )
+    );
+    let nowhere = tape.path.join("x.rec");
+    let error = Recorder::create(&nowhere, NOW.parse().expect("a time")).err();
+    assert_eq!(
+        error.expect("there is no such folder").to_string(),
+        format!(
+            "the recording {} can't be written: Not a directory (os error 20) [plugin/recording]",
+            nowhere.display()
+        )
+    );
+}

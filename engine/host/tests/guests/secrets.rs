@@ -67,6 +67,19 @@ async fn credentials_of_other_hosts_are_refused() {
 }
 
 #[tokio::test]
+async fn there_are_no_credentials_of_what_is_no_host() {
+    let mut callback = blab(World::default(), "origin.example").await;
+    let failure = callback.gather(10, state()).await.expect_err("it fails");
+    assert_eq!(
+        failure,
+        Failure::Config(
+            "plugin `blab` asked for credentials of something that is no URL with a host [plugin/secret-denied]"
+                .into()
+        )
+    );
+}
+
+#[tokio::test]
 async fn missing_credentials_are_said_in_the_words_of_who_looked() {
     let mut callback = blab(World::default(), URL).await;
     let failure = callback.gather(10, state()).await.expect_err("it fails");

@@ -47,12 +47,17 @@ empty: permanent: plugin `tally` used a state key of 0 bytes; 1 to 1024 are poss
 }
 
 #[tokio::test]
-async fn there_is_no_state_in_start() {
+async fn there_is_no_state_in_start_and_nothing_to_submit_to() {
     let log = Log::capture();
     let mut tally = callback(&flow("tally", &[])).await;
     tally.start().await.expect("it starts");
     assert!(
         log.text().contains("state in start: permanent: plugin `tally` used `state` in `start`, where there is none [plugin/wrong-moment]"),
+        "{}",
+        log.text()
+    );
+    assert!(
+        log.text().contains("submit in start: permanent: plugin `tally` called `submit.submit` in `start`; it is for `request` and `line` [plugin/wrong-moment]"),
         "{}",
         log.text()
     );

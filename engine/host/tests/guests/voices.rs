@@ -1,9 +1,11 @@
 //! What guests say: levels, lines, limits.
 
 use flow_host::FlowPlugins;
-use flow_runtime::ports::CallbackFactory;
+use std::sync::Arc;
 
-use crate::support::{Log, World, callback, catalogue, flow, judged};
+use flow_runtime::ports::{CallbackFactory, Failure};
+
+use crate::support::{Front, Log, World, callback, catalogue, desk, flow, judged};
 
 #[tokio::test]
 async fn lines_carry_where_they_come_from() {
@@ -105,4 +107,18 @@ async fn every_call_has_its_name() {
         .find(|line| line.contains("stopped"))
         .expect("it says so");
     assert!(line.contains("entry_point=\"stop\""), "{line}");
+}
+
+#[tokio::test]
+async fn a_line_that_nobody_reads_is_refused() {
+    let mut helper = callback(&flow("helper", &[])).await;
+    let refused = helper.line(1, "ping", desk(Arc::new(Front::default()))).await;
+    assert_eq!(
+        refused,
+        Err(Failure::Permanent(
+            "plugin `helper` wrote a line, but nobody reads lines of this flow [plugin/no-peer]\n  \
+             = hint: a program reads them that runs `flow helper`, or is connected to `listen: unix:…`"
+                .into()
+        ))
+    );
 }

@@ -28,7 +28,8 @@ pub(crate) struct List {
 With --format json, stdout is one object {\"name\", \"version\", \"origin\", \"summary\", \"doc\", \"size\", \
 \"sha256\", \"signed_by\", \"entry_points\", \"schemes\", \"grants\", \"imports\", \"contract\", \"options\"}; each of `options` is
 {\"name\", \"type\", \"default\", \"required\", \"repeated\", \"secret\", \"choices\", \"doc\", \"example\"}. \
-`signed_by` is the id of the key that FILE.minisig beside the plugin says it was made with, unchecked; \
+`imports` are the interfaces of the contract it may call, and `wasi:http` if it makes requests by that, \
+for which `grants` has to have `http` too. `signed_by` is the id of the key that FILE.minisig beside the plugin says it was made with, unchecked; \
 null: there is none.")]
 pub(crate) struct Show {
     /// A plugin's name, or the path of a .wasm file
@@ -198,14 +199,11 @@ fn facts(plugin: &PluginInfo, paint: Paint) -> String {
             items.join(", ")
         }
     };
-    let grants: Vec<String> = grants(plugin)
-        .iter()
-        .map(|grant| (*grant).to_owned())
-        .collect();
+    let asks: Vec<String> = plugin.asks.iter().map(|&asks| asks.to_owned()).collect();
     let mut facts = Table::new(&[("", Align::Left), ("", Align::Left)]);
     facts.row(["entry points", &list(&manifest.entry_points)]);
     facts.row(["URL schemes", &list(&manifest.schemes)]);
-    facts.row(["asks for", &list(&grants)]);
+    facts.row(["asks for", &list(&asks)]);
     facts.row(["imports", &list(&plugin.imports)]);
     facts.row(["contract", &format!("flow:plugin@{}", plugin.contract)]);
     facts.row([
@@ -284,10 +282,18 @@ pub(super) fn allowing(plugin: &PluginInfo) -> Vec<String> {
     ];
     lines.extend(plugin.manifest.grants.iter().map(|grant| match grant {
         Grant::Connect => "    connect: ['host.example.org:993']".to_owned(),
+        Grant::Http if by_wasi(plugin) => {
+            "    http: ['api.example.org:443']   # for its requests by wasi:http too".to_owned()
+        }
         Grant::Http => "    http: ['api.example.org:443']".to_owned(),
         Grant::Secrets => "    secrets: ['imaps://host.example.org/']".to_owned(),
     }));
     lines
+}
+
+/// Whether it makes requests over `wasi:http`, of which its manifest says nothing.
+fn by_wasi(plugin: &PluginInfo) -> bool {
+    plugin.imports.iter().any(|name| name == "wasi:http")
 }
 
 fn grant_name(grant: Grant) -> &'static str {
@@ -351,6 +357,7 @@ mod tests {
                 grants: vec![Grant::Connect, Grant::Secrets],
                 entry_points: vec!["gather".into(), "download".into()],
             },
+            asks: vec!["connect", "secrets"],
             imports: vec!["log".into(), "connection".into()],
             contract: "0.1".into(),
             size: 350_000,
