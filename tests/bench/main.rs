@@ -15,6 +15,7 @@ mod broker;
 mod callback;
 mod compare;
 mod download;
+mod idle;
 mod instance;
 mod mail;
 mod measure;
@@ -40,9 +41,10 @@ fn main() -> Result<()> {
         Some("watch") => watch::run(&Load::new(arguments, 100_000)?),
         Some("callback") => callback::run(&Load::new(arguments, 40_000)?),
         Some("scan") => scan::run(&Load::new(arguments, 2_000)?),
+        Some("idle") => idle::run(&Load::new(arguments, 0)?),
         Some("winnow") => winnow::run(&Load::new(arguments, 40_000)?),
         Some(other) => bail!(
-            "there is no bench `{other}`; there are mail, shovel, post, download, watch, winnow, scan and callback"
+            "there is no bench `{other}`; there are mail, shovel, post, download, watch, winnow, idle, scan and callback"
         ),
     }
 }

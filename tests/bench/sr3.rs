@@ -68,8 +68,20 @@ impl Sr3 {
         self.program("sr3_post", arguments)
     }
 
+    /// `sr3_cpost`, the C implementation, with the same configuration and these arguments. None where
+    /// it is not installed: `FLOW_SR3_CPOST` is its path, else it is that of the search path.
+    pub(crate) fn cpost(&self, arguments: &[&str]) -> Option<Command> {
+        let named = std::env::var_os("FLOW_SR3_CPOST").map(PathBuf::from);
+        let program = named.or_else(|| find("sr3_cpost"))?;
+        Some(self.run(program, arguments))
+    }
+
     fn program(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.program.with_file_name(name));
+        self.run(self.program.with_file_name(name), arguments)
+    }
+
+    fn run(&self, program: PathBuf, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env("HOME", self.home.path())

@@ -266,6 +266,64 @@ fn another_configuration_is_refused() {
 }
 
 #[test]
+fn what_is_written_after_a_start_is_announced_however_long_the_first_look_takes() {
+    const DIRECTORIES: usize = 1_000;
+    let scene = Scene::with(&["a"]);
+    scene.queue("xs_a");
+    for directory in 0..DIRECTORIES {
+        for file in 0..10 {
+            scene.put("a", &format!("{directory}/old-{file}"));
+        }
+    }
+    scene.run(&["start"], 0);
+    for directory in 0..DIRECTORIES {
+        scene.put("a", &format!("{directory}/new-{directory}"));
+    }
+    wait::until("every new file to be posted", SOON, || {
+        (queue::count(&scene.flow, "xs_a") >= DIRECTORIES).then_some(())
+    });
+    let mut names = queue::names(&scene.flow, "xs_a");
+    names.sort_unstable();
+    let mut wanted: Vec<_> = (0..DIRECTORIES).map(|n| format!("new-{n}")).collect();
+    wanted.sort_unstable();
+    assert_eq!(names, wanted, "each once, and no old one");
+}
+
+#[test]
+fn more_flows_than_files_may_be_open_are_refused_in_words_and_the_rest_is_in_hand() {
+    let names: Vec<String> = (0..40).map(|number| format!("w{number:02}")).collect();
+    let scene = Scene::with(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let start = scene.flow.command(&["start", "--format", "json"]);
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""])
+        .arg(start.get_program())
+        .args(start.get_args());
+    for (name, value) in start.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let output = limited.output().expect("there is a shell");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("256 files open"), "{said}");
+    assert!(said.contains("LimitNOFILE"), "{said}");
+    let states = scene.states();
+    let in_state = |state: &str| states.values().filter(|other| *other == state).count();
+    let (running, paused) = (in_state("running"), in_state("paused"));
+    assert!(running >= 10, "{states:?}");
+    assert_eq!(running + paused, names.len(), "{states:?}");
+    // Who makes room makes it for one that waits.
+    scene.run(&["stop", "watch/w00", "watch/w01"], 0);
+    scene.put("w02", "one.txt");
+    scene.until_logged("watch/w02", "posted");
+    scene.run(&["stop"], 0);
+    assert_eq!(scene.pid(), None);
+}
+
+#[test]
 fn twenty_idle_flows_are_cheap() {
     let scene = Scene::new();
     for number in 0..10 {

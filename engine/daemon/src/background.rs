@@ -20,6 +20,7 @@ mod lock;
 mod overview;
 pub mod protocol;
 mod reading;
+mod room;
 mod server;
 mod socket;
 mod started;

@@ -44,9 +44,11 @@
 //! directory that was moved here *and* in which something was made or removed directly afterwards, all
 //! while nothing ran, is like one that was here before, and old files in it are not announced.
 //!
-//! At the very first start, `post_on_start` off announces nothing. What is remembered is one time
-//! stamp for inotify, and for polling one row for about a thousand files, written in the transaction
-//! that settles them: a crash at any instant repeats announcements and loses none.
+//! At the very first start, `post_on_start` off announces what was made or changed since the watch
+//! itself was made, which is before its flow says that it has started: whoever writes a file then need
+//! not know when the tree is looked through. What is remembered is one time stamp for inotify, and for
+//! polling one row for about a thousand files, written in the transaction that settles them: a crash at
+//! any instant repeats announcements and loses none.
 
 mod closed;
 mod kernel;
@@ -80,7 +82,8 @@ use poll::Poller;
 pub enum OnStart {
     /// Nothing, whatever happened meanwhile.
     Nothing,
-    /// What changed since the flow ran last: `post_on_start: false`.
+    /// What changed since the flow ran last, or at the first time since it was started:
+    /// `post_on_start: false`.
     Changed,
     /// All of it: `post_on_start: true`.
     Everything,
@@ -130,6 +133,8 @@ pub struct Watch {
     settle: Duration,
     announcer: Arc<Announcer>,
     mode: Mode,
+    /// When it was made, as files are stamped; see [`scan::stamp`].
+    made: i128,
 }
 
 #[derive(Debug)]
@@ -141,7 +146,7 @@ enum Mode {
 }
 
 impl Watch {
-    /// Touches nothing but what `realpathPost` resolves.
+    /// Touches nothing but what `realpathPost` resolves. What happens from now on is announced.
     ///
     /// # Errors
     /// `Config`: a path can't be announced or resolved, or there is none.
@@ -174,6 +179,7 @@ impl Watch {
             settle: options.settle,
             announcer: Arc::new(Announcer::new(options.announcing)),
             mode: Mode::Waiting(options.force_polling),
+            made: scan::stamp(),
         })
     }
 
@@ -191,9 +197,10 @@ impl Watch {
         };
         let (roots, announcer) = (self.roots.clone(), Arc::clone(&self.announcer));
         self.mode = if polling {
-            Mode::Polling(Poller::new(roots, announcer, self.on_start))
+            Mode::Polling(Poller::new(roots, announcer, self.on_start, self.made))
         } else {
-            let kernel = Kernel::start(roots, announcer, self.on_start, self.settle, state)?;
+            let start = (self.on_start, self.made);
+            let kernel = Kernel::start(roots, announcer, start, self.settle, state)?;
             Mode::Kernel(Box::new(kernel))
         };
         Ok(())

@@ -117,6 +117,36 @@ async fn a_restart_finds_what_happened_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_before_the_first_walk_is_announced_and_what_was_there_is_not() {
+    let mut bench = polling().await;
+    fs::create_dir_all(bench.path("in/old/deep")).unwrap();
+    bench.write("in/old/deep/kept", "1");
+    bench.write("in/old/rewritten", "1");
+    bench.again();
+    bench.write("in/old/deep/new", "1");
+    bench.write("in/old/rewritten", "12");
+    fs::create_dir(bench.path("in/made")).unwrap();
+    // A crash before the first walk ended forgets nothing of it.
+    bench.limit = 1;
+    let first = bench.next(1).await;
+    bench.restart(|_| {});
+    bench.limit = 500;
+    let mut said = bench.next(2).await;
+    said.extend(bench.rest().await);
+    said.extend(first);
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            "file in/old/deep/new 1",
+            "file in/old/rewritten 2",
+            "mkdir in/made"
+        ]
+    );
+    assert!(!bench.state.rows().contains_key("poll.since"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_page_loses_nothing_and_repeats_only_that_page() {
     const NUMBER: usize = 2_500;
     let mut bench = polling().await;

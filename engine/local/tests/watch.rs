@@ -493,6 +493,39 @@ async fn a_start_announces_nothing_what_changed_or_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_before_the_first_look_is_announced_and_what_was_there_is_not() {
+    let mut bench = Bench::new(|_| {}).await;
+    fs::create_dir_all(bench.path("in/old/deep")).unwrap();
+    bench.write("in/old/deep/kept", "1");
+    bench.write("in/old/rewritten", "1");
+    bench.write("in/old/renamed", "1");
+    bench.again();
+    bench.write("in/new", "1");
+    bench.write("in/old/deep/new", "1");
+    bench.write("in/old/rewritten", "12");
+    bench.rename("in/old/renamed", "in/old/other");
+    fs::create_dir(bench.path("in/made")).unwrap();
+    bench.write("in/made/new", "1");
+    let mut said = bench.next(6).await;
+    said.extend(bench.rest().await);
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            "file in/made/new 1",
+            "file in/new 1",
+            "file in/old/deep/new 1",
+            "file in/old/other 1",
+            "file in/old/rewritten 2",
+            "mkdir in/made"
+        ]
+    );
+    bench.restart(|_| {});
+    bench.write("in/later", "1");
+    assert!(bench.next_messages().await.len() <= 7, "old files are not");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_huge_directory_comes_in_pages() {
     const NUMBER: usize = 30_000;
     let directory = tempfile::tempdir().unwrap();

@@ -9,8 +9,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as Blocking;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::net::{UnixListener, UnixStream};
+
+use super::room::has_run_out;
 
 /// What fits into a socket's address everywhere.
 const LONGEST: usize = 100;
@@ -20,6 +23,8 @@ const LONGEST: usize = 100;
 pub(super) struct Listener {
     path: PathBuf,
     socket: UnixListener,
+    /// Given up for who comes when no more files may be open, so that flows can be stopped then.
+    spare: Mutex<Option<File>>,
 }
 
 impl Drop for Listener {
@@ -34,22 +39,40 @@ impl Listener {
     pub(super) async fn accept(&self) -> UnixStream {
         loop {
             match self.socket.accept().await {
-                Ok((stream, _)) => match stream.peer_cred() {
-                    Ok(peer) if may_speak(peer.uid()) => return stream,
-                    Ok(peer) => tracing::warn!(
-                        uid = peer.uid(),
-                        "Another user tried to control flows and was refused."
-                    ),
-                    Err(error) => {
-                        tracing::warn!(%error, "Somebody who can't be named tried to control flows.");
+                Ok((stream, _)) => {
+                    self.keep_spare();
+                    match stream.peer_cred() {
+                        Ok(peer) if may_speak(peer.uid()) => return stream,
+                        Ok(peer) => tracing::warn!(
+                            uid = peer.uid(),
+                            "Another user tried to control flows and was refused."
+                        ),
+                        Err(error) => {
+                            tracing::warn!(%error, "Somebody who can't be named tried to control flows.");
+                        }
                     }
-                },
+                }
+                Err(error) if has_run_out(&error) && self.give_spare() => {}
                 Err(error) => {
                     tracing::error!(%error, "The control socket fails; it is tried again.");
                     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 }
             }
         }
+    }
+
+    /// None where no more files may be open; there is another try at the next connection.
+    fn keep_spare(&self) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_none() {
+            *spare = File::open("/dev/null").ok();
+        }
+    }
+
+    /// Says whether there was one.
+    fn give_spare(&self) -> bool {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.take().is_some()
     }
 }
 
@@ -69,10 +92,13 @@ pub(super) fn listen(path: &Path) -> io::Result<Listener> {
     let socket = UnixListener::bind(&address.path)?;
     // Who connected before this is refused by their user id all the same.
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(Listener {
+    let listener = Listener {
         path: path.to_owned(),
         socket,
-    })
+        spare: Mutex::default(),
+    };
+    listener.keep_spare();
+    Ok(listener)
 }
 
 /// Connects to the socket at `path`.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::overview::overview;
 use super::protocol::{Became, FlowStatus, Outcome, Process, Status};
 use super::reading::{self, Read};
+use super::room::Room;
 use super::started::{Started, Wanted};
 use super::task::{Phase, Task};
 use super::words::words;
@@ -37,6 +38,7 @@ struct Shared {
     engine: Mutex<(Engine, u64)>,
     journal: Arc<dyn Journal>,
     started: Option<Started>,
+    room: Arc<Room>,
     tasks: Mutex<Tasks>,
     /// Whether flows that are new belong to what should run.
     all: AtomicBool,
@@ -71,6 +73,7 @@ impl Supervisor {
                 engine: Mutex::new((engine, plugins)),
                 journal,
                 started,
+                room: Arc::default(),
                 tasks: Mutex::default(),
                 all: AtomicBool::new(false),
                 closing: AtomicBool::new(false),
@@ -288,8 +291,8 @@ impl Supervisor {
                     let text = read.warnings.render(false);
                     journal.note(Some(&name), Weight::Warning, text.trim_end());
                 }
-                let journal = Arc::clone(journal);
-                Task::start(self.engine(), journal, read.flow, read.print)
+                let (journal, room) = (Arc::clone(journal), Arc::clone(&self.shared.room));
+                Task::start(self.engine(), journal, room, read.flow, read.print)
             }
             Err(error) => {
                 let reason = words(&error);

@@ -4,7 +4,7 @@
 //! waits for a reload. A panic counts as a failure of this flow and touches no other.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flow_config::{Flow, FlowName};
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::protocol::{Became, FlowStatus};
+use super::room::{Place, Room};
 use super::words::words;
 use super::{Journal, Weight};
 use crate::figures::{Figures, Meter};
@@ -129,7 +130,13 @@ pub(super) struct Task {
 
 impl Task {
     /// Starts a flow.
-    pub(super) fn start(engine: Engine, journal: Arc<dyn Journal>, flow: Flow, print: u64) -> Self {
+    pub(super) fn start(
+        engine: Engine,
+        journal: Arc<dyn Journal>,
+        room: Arc<Room>,
+        flow: Flow,
+        print: u64,
+    ) -> Self {
         let span = tracing::error_span!("flow", flow = %flow.name);
         let live = Arc::new(Live::new(&flow, Phase::Starting, None));
         let drain = Drain::new();
@@ -137,6 +144,7 @@ impl Task {
         let life = Life {
             engine,
             journal,
+            room,
             live: Arc::clone(&live),
             drain: drain.clone(),
             _done: Done(done),
@@ -269,6 +277,7 @@ impl Drop for Done {
 struct Life {
     engine: Engine,
     journal: Arc<dyn Journal>,
+    room: Arc<Room>,
     live: Arc<Live>,
     drain: Drain,
     _done: Done,
@@ -339,9 +348,14 @@ impl Life {
     }
 
     async fn run(&self, flow: &Flow) -> Fate {
+        let place = match self.room.enter() {
+            Ok(place) => place,
+            Err(reason) => return Fate::Later(reason),
+        };
         let observer = Watching {
             inner: self.journal.observer(flow),
             live: Arc::clone(&self.live),
+            place: Mutex::new(Some(place)),
         };
         let run = self.engine.run(
             flow.clone(),
@@ -431,6 +445,8 @@ fn said(panic: &(dyn std::any::Any + Send)) -> &str {
 struct Watching {
     inner: Arc<dyn Observer>,
     live: Arc<Live>,
+    /// Until what it needs is open.
+    place: Mutex<Option<Place>>,
 }
 
 impl Observer for Watching {
@@ -439,6 +455,8 @@ impl Observer for Watching {
         self.inner.event(event);
         if let Event::Started = event {
             self.live.enter(Phase::Running, None);
+            let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+            *place = None;
         }
     }
 

@@ -50,7 +50,7 @@ impl Kernel {
     pub(crate) fn start(
         roots: Vec<PathBuf>,
         announcer: Arc<Announcer>,
-        on_start: OnStart,
+        (on_start, made): (OnStart, i128),
         settle: Duration,
         state: &dyn State,
     ) -> Result<Self, Failure> {
@@ -61,7 +61,8 @@ impl Kernel {
         let (announce, since) = match (on_start, until) {
             (OnStart::Everything, _) => (Announce::All, None),
             (OnStart::Changed, Some(until)) => (Announce::Since(before(until)), Some(until)),
-            (OnStart::Changed, None) | (OnStart::Nothing, _) => (Announce::Nothing, None),
+            (OnStart::Changed, None) => (Announce::Since(made), Some(made)),
+            (OnStart::Nothing, _) => (Announce::Nothing, None),
         };
         shared.give(Job::Whole(announce), since);
         let mut kernel = Self {

@@ -7,7 +7,7 @@
 //! A root that vanishes is not taken for the removal of everything in it: it may be a file system
 //! that is not mounted. Neither is an empty one on another device than before.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -21,11 +21,14 @@ use flow_runtime::ports::{Failure, Gathered, State};
 
 use super::OnStart;
 use super::memory::{Folder, Seen};
+use super::scan::{changed, made_since};
 use crate::announce::{Announcer, Made, Op, Work};
 use crate::walk::{Kind, Visited};
 
 /// Under which key the state says that everything was seen once.
 const WALKED: &str = "poll.walked";
+/// Under which key it has, until then, from when on what happens is announced.
+const SINCE: &str = "poll.since";
 /// How long one gather looks without finding anything before others get their turn.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Names recorded in one pass, whether or not anything is said of them.
@@ -35,14 +38,21 @@ const RECORDS: usize = 50_000;
 pub(crate) struct Poller(Option<Box<Walker>>);
 
 impl Poller {
-    pub(crate) fn new(roots: Vec<PathBuf>, announcer: Arc<Announcer>, on_start: OnStart) -> Self {
+    /// `made`: when the watch was made.
+    pub(crate) fn new(
+        roots: Vec<PathBuf>,
+        announcer: Arc<Announcer>,
+        on_start: OnStart,
+        made: i128,
+    ) -> Self {
         Self(Some(Box::new(Walker {
             roots,
             announcer,
             on_start,
+            made,
             first: true,
             walking: false,
-            silent: false,
+            known: None,
             stack: Vec::new(),
             visit: None,
             visited: Visited::default(),
@@ -100,11 +110,12 @@ struct Walker {
     roots: Vec<PathBuf>,
     announcer: Arc<Announcer>,
     on_start: OnStart,
+    made: i128,
     /// No walk since the start was finished.
     first: bool,
     walking: bool,
-    /// What is found is remembered and not announced.
-    silent: bool,
+    /// What was there before this is remembered and not announced.
+    known: Option<i128>,
     stack: Vec<Step>,
     visit: Option<Visit>,
     visited: Visited,
@@ -116,6 +127,8 @@ struct Visit {
     directory: PathBuf,
     folder: Folder,
     changes: VecDeque<(OsString, Option<Seen>)>,
+    /// What is not announced.
+    silent: VecDeque<(OsString, Option<Seen>)>,
     /// The shares of the folder that are not as stored.
     changed: BTreeSet<u32>,
 }
@@ -140,7 +153,7 @@ impl Walker {
                 continue;
             };
             recorded += self.compare(&mut visit, limit - messages.len(), &mut messages);
-            if visit.changes.is_empty() {
+            if visit.changes.is_empty() && visit.silent.is_empty() {
                 visit.save(state)?;
             } else {
                 self.visit = Some(visit);
@@ -155,10 +168,10 @@ impl Walker {
 
     fn begin(&mut self, state: &dyn State) -> Result<(), Failure> {
         let walked = state.get(WALKED)?.is_some();
-        self.silent = match self.on_start {
-            OnStart::Nothing => self.first,
-            OnStart::Changed => !walked,
-            OnStart::Everything => false,
+        self.known = match self.on_start {
+            OnStart::Nothing => self.first.then_some(i128::MAX),
+            OnStart::Changed if !walked => Some(self.since(state)?),
+            OnStart::Changed | OnStart::Everything => None,
         };
         self.walking = true;
         self.visit = None;
@@ -183,11 +196,22 @@ impl Walker {
         Ok(())
     }
 
+    /// When a watch of this flow was made for the first time.
+    fn since(&self, state: &dyn State) -> Result<i128, Failure> {
+        let since = state.get(SINCE)?;
+        let since = since.and_then(|value| String::from_utf8(value).ok()?.parse().ok());
+        if since.is_none() {
+            state.put(SINCE, Some(self.made.to_string().into_bytes()), None)?;
+        }
+        Ok(since.unwrap_or(self.made))
+    }
+
     fn end(&mut self, state: &dyn State) -> Result<(), Failure> {
         self.walking = false;
         self.first = false;
         if state.get(WALKED)?.is_none() {
             state.put(WALKED, Some(b"1".to_vec()), None)?;
+            state.put(SINCE, None, None)?;
         }
         Ok(())
     }
@@ -218,6 +242,7 @@ impl Walker {
                     directory,
                     folder,
                     changes,
+                    silent: VecDeque::new(),
                     changed: BTreeSet::new(),
                 });
                 Ok(())
@@ -227,7 +252,7 @@ impl Walker {
                     path: directory.clone(),
                     op: Op::Remove { directory: true },
                 };
-                if !self.silent {
+                if self.known.is_none() {
                     messages.extend(self.announce(&[work]).into_iter().filter_map(message_of));
                 }
                 Folder::load(state, &directory)?.remove(state)?;
@@ -258,10 +283,10 @@ impl Walker {
             return Ok(());
         }
         let listing = match only {
-            Some(name) => list_one(&directory, name),
-            None => list(&directory),
+            Some(name) => list_one(&directory, name, self.known),
+            None => list(&directory, self.known),
         };
-        let mut listing = match listing {
+        let (mut listing, young) = match listing {
             Ok(listing) => listing,
             // The directory above will miss it next time.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -304,10 +329,14 @@ impl Walker {
         }
         // Removals first: what was renamed is gone before it is there. Then as if sorted by name.
         changes.sort_unstable_by(|a, b| (a.1.is_some(), &a.0).cmp(&(b.1.is_some(), &b.0)));
+        let (silent, changes): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|(name, _)| self.known.is_some() && !young.contains(name));
         self.visit = Some(Visit {
             directory,
             folder,
             changes: changes.into(),
+            silent: silent.into(),
             changed: BTreeSet::new(),
         });
         Ok(())
@@ -316,14 +345,14 @@ impl Walker {
     /// Announces changes, at most `limit`, and takes what was announced as remembered. Returns how
     /// many names were dealt with.
     fn compare(&mut self, visit: &mut Visit, limit: usize, messages: &mut Vec<Message>) -> usize {
-        let number = limit.min(visit.changes.len());
-        if self.silent {
-            let number = visit.changes.len().min(RECORDS);
-            for (name, now) in visit.changes.drain(..number).collect::<Vec<_>>() {
+        if !visit.silent.is_empty() {
+            let number = visit.silent.len().min(RECORDS);
+            for (name, now) in visit.silent.drain(..number).collect::<Vec<_>>() {
                 visit.remember(name, now);
             }
             return number;
         }
+        let number = limit.min(visit.changes.len());
         let works: Vec<Work> = visit
             .changes
             .iter()
@@ -431,23 +460,43 @@ fn is_there(root: &Path, metadata: &fs::Metadata, state: &dyn State) -> Result<b
     Ok(true)
 }
 
-fn list(directory: &Path) -> io::Result<HashMap<OsString, Seen>> {
-    let mut listing = HashMap::new();
+/// What is in a directory, and what of that was made or changed since.
+type Listing = (HashMap<OsString, Seen>, HashSet<OsString>);
+
+fn list(directory: &Path, since: Option<i128>) -> io::Result<Listing> {
+    let (mut listing, mut young) = Listing::default();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         match entry.metadata() {
-            Ok(metadata) => drop(listing.insert(entry.file_name(), seen(&metadata))),
+            Ok(metadata) => {
+                if is_young(&metadata, since) {
+                    young.insert(entry.file_name());
+                }
+                listing.insert(entry.file_name(), seen(&metadata));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
     listing.retain(|_, seen| seen.kind != Kind::Special);
-    Ok(listing)
+    Ok((listing, young))
 }
 
-fn list_one(directory: &Path, name: &OsString) -> io::Result<HashMap<OsString, Seen>> {
+fn list_one(directory: &Path, name: &OsString, since: Option<i128>) -> io::Result<Listing> {
     let metadata = fs::symlink_metadata(directory.join(name))?;
-    Ok(HashMap::from([(name.clone(), seen(&metadata))]))
+    let young = is_young(&metadata, since).then(|| name.clone());
+    let listing = HashMap::from([(name.clone(), seen(&metadata))]);
+    Ok((listing, young.into_iter().collect()))
+}
+
+fn is_young(metadata: &fs::Metadata, since: Option<i128>) -> bool {
+    since.is_some_and(|since| {
+        if metadata.is_dir() {
+            made_since(metadata, since)
+        } else {
+            changed(metadata) >= since
+        }
+    })
 }
 
 fn seen(metadata: &fs::Metadata) -> Seen {

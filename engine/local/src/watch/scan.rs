@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::pending::Moment;
 use super::queue::Pushed;
 use super::shared::{Announce, Job, Shared};
@@ -18,6 +20,8 @@ use crate::announce::{Op, Work, is_gone};
 
 /// Looked at from a little earlier: file times advance in steps, and an event takes a while.
 const SLACK: Duration = Duration::from_secs(2);
+/// The coarsest steps in which a file system stamps files.
+const STEP: i128 = 2_000_000_000;
 
 pub(crate) struct Scanner {
     shared: Arc<Shared>,
@@ -246,16 +250,13 @@ impl Scanner {
         }
     }
 
-    /// Directories say when they were made, but not when they got their name.
     fn wants_directory(&self, path: &Path, announce: Announce) -> bool {
         match announce {
             Announce::Nothing => false,
             Announce::All => true,
-            Announce::Since(since) => fs::symlink_metadata(path)
-                .and_then(|metadata| metadata.created())
-                .ok()
-                .and_then(|made| made.duration_since(UNIX_EPOCH).ok())
-                .is_some_and(|made| i128::try_from(made.as_nanos()).is_ok_and(|at| at >= since)),
+            Announce::Since(since) => {
+                fs::symlink_metadata(path).is_ok_and(|metadata| made_since(&metadata, since))
+            }
         }
     }
 
@@ -303,9 +304,28 @@ fn came(visit: &Visit, announce: Announce) -> Announce {
     if moved { Announce::All } else { announce }
 }
 
-/// The time of the last change of any kind, a rename included: it can't be set.
-fn changed(metadata: &Metadata) -> i128 {
-    i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec())
+/// The time of the last change of any kind, a rename included: it can't be set. Where a file system
+/// has whole seconds only, the latest that it may have been.
+pub(crate) fn changed(metadata: &Metadata) -> i128 {
+    let nanoseconds = match metadata.ctime_nsec() {
+        0 => STEP - 1,
+        exact => i128::from(exact),
+    };
+    i128::from(metadata.ctime()) * 1_000_000_000 + nanoseconds
+}
+
+/// The time that a file changed now is stamped with: the kernel's clock for that advances in steps of
+/// some milliseconds, and stands behind others.
+pub(crate) fn stamp() -> i128 {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+}
+
+/// Whether a directory was made at that time or later; it does not say when it got its name.
+pub(crate) fn made_since(metadata: &Metadata, since: i128) -> bool {
+    let made = metadata.created().ok();
+    let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    made.is_some_and(|made| i128::try_from(made.as_nanos()).is_ok_and(|at| at >= since))
 }
 
 const FOUND: Op = Op::Write {

@@ -101,18 +101,16 @@ impl Shared {
         announcer: Arc<Announcer>,
         settle: Duration,
     ) -> Result<Self, Failure> {
+        let bell = || eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(
             |errno| match errno {
-                Errno::MFILE => Failure::Config(
-                    "no more inotify instances for this user: nothing is watched; raise the limit \
-                     with `sysctl fs.inotify.max_user_instances=1024`, or set `force_polling: true`"
-                        .to_owned(),
-                ),
+                // The same number for two limits; but only one of them is about other files too.
+                Errno::MFILE if bell().is_ok() => no_more_instances(),
                 errno => Failure::temporary(format!("inotify can't be used: {errno}")),
             },
         )?;
-        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
-            .map_err(|errno| Failure::temporary(format!("no event descriptor: {errno}")))?;
+        let bell =
+            bell().map_err(|errno| Failure::temporary(format!("no event descriptor: {errno}")))?;
         Ok(Self {
             roots,
             announcer,
@@ -310,4 +308,16 @@ impl Shared {
             tree.forget(wd);
         }
     }
+}
+
+/// The kernel refuses another listener; each watch has one.
+fn no_more_instances() -> Failure {
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").ok();
+    let limit: Option<u32> = limit.and_then(|text| text.trim().parse().ok());
+    let more = limit.unwrap_or_default().saturating_mul(4).max(1024);
+    Failure::Config(format!(
+        "no more inotify instances for this user: nothing is watched; each watch takes one, so raise \
+         the limit with `sysctl fs.inotify.max_user_instances={more}` and `flow reload`, or set \
+         `force_polling: true`",
+    ))
 }

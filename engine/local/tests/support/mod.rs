@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, reason = "shared by test binaries and unit tests")]
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use flow_local::{Announcing, Naming, OnStart, Post, PostOptions, Watch, WatchOptions};
 use flow_message::Message;
 use flow_runtime::ports::{Callback as _, Failure, State};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 /// How long anything may take.
@@ -85,6 +87,7 @@ impl Bench {
         let naming = Naming::new(Some("file:/"), Some(&base)).unwrap();
         let mut options = WatchOptions::new(vec![base.join("in")], Announcing::new(naming));
         change(&mut options);
+        tick(&base);
         let mut bench = Self {
             directory: Arc::new(directory),
             state: Arc::default(),
@@ -96,6 +99,13 @@ impl Bench {
             assert_eq!(bench.gather().await, Vec::<String>::new());
         }
         bench
+    }
+
+    /// Forgets everything and starts for the first time, without looking yet.
+    pub fn again(&mut self) {
+        tick(&self.base());
+        self.state = Arc::default();
+        self.watch = Watch::new(self.options.clone()).unwrap();
     }
 
     pub fn base(&self) -> PathBuf {
@@ -191,6 +201,18 @@ impl Bench {
             all.extend(self.gather().await);
         }
         all
+    }
+}
+
+/// Waits until the clock that stamps files, which advances in steps, is past all that is there.
+pub fn tick(directory: &Path) {
+    let path = directory.join("tick");
+    std::fs::write(&path, "").unwrap();
+    let metadata = std::fs::metadata(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let now = || clock_gettime(ClockId::RealtimeCoarse);
+    while (now().tv_sec, now().tv_nsec) <= (metadata.ctime(), metadata.ctime_nsec()) {
+        std::thread::yield_now();
     }
 }
 
