@@ -78,7 +78,11 @@ fn live(delivery: &Delivery, reason: &str) -> Result<Live, Failure> {
         content: None,
         ..item.message.clone()
     };
-    set_header(&mut message, FIELD.into(), Some(Value::String(reason.into())))?;
+    set_header(
+        &mut message,
+        FIELD.into(),
+        Some(Value::String(reason.into())),
+    )?;
     Ok(Live {
         item: Item {
             key: format!("{}/{FIELD}", item.key),

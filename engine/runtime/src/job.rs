@@ -162,10 +162,7 @@ impl Job {
     /// What was to be said of it could not be: it goes back, unless it is to be tried again anyway.
     pub(crate) fn give_back(&mut self) {
         self.live.clear();
-        if matches!(
-            self.end,
-            None | Some(JobEnd::Dead(_) | JobEnd::Rejected(_))
-        ) {
+        if matches!(self.end, None | Some(JobEnd::Dead(_) | JobEnd::Rejected(_))) {
             self.end = Some(JobEnd::Back);
         }
     }
