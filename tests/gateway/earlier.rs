@@ -18,7 +18,7 @@ use flow_testkit::sandbox::{Delay, Kind, Plan};
 use flow_testkit::{CommuniGateSetup, Sandbox, Verdict, wait};
 
 use crate::shipped::{HOST, ONE, Site, expect_own, mails, one_process, quarantined};
-use crate::{HELPER, SOON, gateway, queue_file, serve};
+use crate::{HELPER, SOON, expect_late, gateway, queue_file, serve, serve_with_disk};
 
 /// Waits until something holds.
 #[track_caller]
@@ -39,13 +39,11 @@ fn fault_2_a_broker_that_is_gone_leaves_a_helper_that_answers() {
     mails(&server, 0..1);
     let late = Verdict::Kept("no verdict in time".into());
     assert_eq!(server.answer(SOON).1, late);
-    site.broker.kill();
+    site.broker.server.kill();
     mails(&server, 1..8);
-    for (file, verdict) in server.answers(7, SOON) {
-        assert_eq!(verdict, late, "{file}");
-    }
+    expect_late(&server.answers(7, SOON));
     server.say("KEY still there");
-    site.broker.restart();
+    site.broker.server.restart();
     let running = site.scan();
     // The server asks again until somebody has scanned them.
     let mut answers = std::collections::BTreeMap::new();
@@ -132,13 +130,7 @@ fn fault_8_a_sandbox_nobody_vouches_for_is_told_nothing() {
     let flow = one_process(&sandbox, &set);
     let server = serve(&flow, ONE, CommuniGateSetup::default());
     mails(&server, 0..7);
-    for (file, verdict) in server.answers(7, SOON) {
-        assert_eq!(
-            verdict,
-            Verdict::Kept("no verdict in time".into()),
-            "{file}"
-        );
-    }
+    expect_late(&server.answers(7, SOON));
     assert!(
         sandbox.asked().is_empty(),
         "not even the key: {:?}",
@@ -177,4 +169,24 @@ fn what_can_not_be_put_into_quarantine_is_kept() {
         "{answers:?}"
     );
     assert_eq!(server.close().violations, [""; 0]);
+}
+
+#[test]
+fn a_quarantine_whose_disk_is_full_loses_no_mail() {
+    let sandbox = Sandbox::start();
+    let flow = one_process(&sandbox, &[("deadline: 9m", "deadline: 3s")]);
+    // Room for a copy of a small mail, and not for one of a large.
+    let disk = ("cgp/quarantine", 256 << 10);
+    let server = serve_with_disk(&flow, ONE, CommuniGateSetup::default(), disk);
+    let mut large = queue_file(2, "malware");
+    large.extend(b"a line of a large mail\n".repeat(50_000));
+    server.mail("2", &large);
+    expect_late(&server.answers(1, SOON));
+    // It was not for want of a verdict.
+    assert!(sandbox.count("uploadScanFile") > 0);
+    mails(&server, 9..10);
+    let (file, verdict) = server.answer(SOON);
+    assert_eq!((file.as_str(), verdict), ("Queue/9.msg", Verdict::Dropped));
+    let report = server.close();
+    assert_eq!((report.violations, report.starts), (vec![], 1));
 }

@@ -3,20 +3,23 @@
 //!
 //! The scanner is a guest of `tests/guests` that says of each mail what the mail says.
 
+mod broker;
 mod earlier;
+#[path = "../guest.rs"]
+mod guest;
 mod kill;
 mod load;
 mod mails;
 mod pool;
 mod protocol;
 mod shipped;
+mod strays;
 
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use flow_testkit::{CommuniGate, CommuniGateSetup, Flow, Verdict};
+use flow_testkit::{CommuniGate, CommuniGateReport, CommuniGateSetup, Flow, Verdict};
 
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 pub(crate) const HELPER: &str = "flow/gateway";
@@ -25,8 +28,7 @@ pub(crate) const HELPER: &str = "flow/gateway";
 #[track_caller]
 pub(crate) fn installation() -> Flow {
     let flow = Flow::new();
-    let component = std::fs::read(guests().join("verdict.wasm")).expect("it was built");
-    flow.write("config/plugins/verdict.wasm", &component);
+    guest::install(&flow, "verdict");
     flow
 }
 
@@ -58,19 +60,10 @@ fn indented(options: &str) -> String {
 /// A server whose helper is the flow called `name`.
 #[track_caller]
 pub(crate) fn serve(flow: &Flow, name: &str, setup: CommuniGateSetup) -> CommuniGate {
-    let flow_command = flow.command(&["helper", name]);
-    let (program, arguments, environment) = parts(&flow_command);
-    CommuniGate::start(&flow.path("cgp"), setup, move || {
-        let mut command = Command::new(&program);
-        command
-            .args(&arguments)
-            .env_clear()
-            .envs(environment.iter().cloned());
-        command
-    })
+    serve_within(flow, name, setup, Vec::new())
 }
 
-/// As [`serve`], where no file may become larger than `limit` bytes, as on a disk that is full.
+/// As [`serve`], where no file may become larger than `limit` bytes.
 #[track_caller]
 pub(crate) fn serve_limited(
     flow: &Flow,
@@ -78,16 +71,67 @@ pub(crate) fn serve_limited(
     setup: CommuniGateSetup,
     limit: u64,
 ) -> CommuniGate {
-    let flow_command = flow.command(&["helper", name]);
-    let (program, arguments, environment) = parts(&flow_command);
     // In blocks of 512 bytes, as POSIX has it.
     let script = format!(
         "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",
         limit / 512
     );
+    serve_within(
+        flow,
+        name,
+        setup,
+        vec!["sh".into(), "-c".into(), script.into()],
+    )
+}
+
+/// As [`serve`], where `directory` of the flow's home is a disk of its own with room for so many bytes.
+/// Only the helper sees what is on it.
+#[track_caller]
+pub(crate) fn serve_with_disk(
+    flow: &Flow,
+    name: &str,
+    setup: CommuniGateSetup,
+    (directory, size): (&str, u64),
+) -> CommuniGate {
+    let directory = flow.path(directory);
+    std::fs::create_dir_all(&directory).expect("the home is writable");
+    let script = format!(
+        "mount -t tmpfs -o size={size} tmpfs '{}' && exec \"$0\" \"$@\"",
+        directory.display()
+    );
+    let namespace = ["unshare", "--user", "--map-root-user", "--mount"];
+    let tried = Command::new(namespace[0])
+        .args(&namespace[1..])
+        .args(["sh", "-c", &script, "true"])
+        .output();
+    let tried = tried.expect("unshare is there: apt-get install util-linux");
+    assert!(
+        tried.status.success(),
+        "this test needs a disk that is full, mounted in a namespace of its own: {}; have the system \
+         allow that (sysctl kernel.unprivileged_userns_clone=1; in a container, --security-opt \
+         seccomp=unconfined)",
+        String::from_utf8_lossy(&tried.stderr)
+    );
+    let before = namespace.iter().copied().chain(["sh", "-c", &script]);
+    serve_within(flow, name, setup, before.map(Text::from).collect())
+}
+
+/// As [`serve`], where `before` is what starts the helper.
+#[track_caller]
+fn serve_within(
+    flow: &Flow,
+    name: &str,
+    setup: CommuniGateSetup,
+    before: Vec<Text>,
+) -> CommuniGate {
+    let flow_command = flow.command(&["helper", name]);
+    let (program, arguments, environment) = parts(&flow_command);
+    let mut whole = before;
+    whole.push(program);
+    whole.extend(arguments);
     CommuniGate::start(&flow.path("cgp"), setup, move || {
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).arg(&program).args(&arguments);
+        let mut command = Command::new(&whole[0]);
+        command.args(&whole[1..]);
         command.env_clear().envs(environment.iter().cloned());
         command
     })
@@ -128,15 +172,26 @@ pub(crate) fn whose(verdict: &Verdict) -> &str {
         .expect("the verdict says whose it is")
 }
 
-fn guests() -> &'static Path {
-    static GUESTS: OnceLock<std::path::PathBuf> = OnceLock::new();
-    GUESTS.get_or_init(|| {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let guests =
-            flow_xtask::build_example_guests(&workspace, &target, flow_xtask::Profile::Dev)
-                .expect("the guests build");
-        let (_, first) = guests.first().expect("there are guests");
-        first.parent().expect("a file has a parent").to_owned()
-    })
+/// Whether the protocol was kept and every mail answered once.
+#[track_caller]
+pub(crate) fn expect_each_once(report: &CommuniGateReport) {
+    assert_eq!(report.violations, [""; 0]);
+    let twice = report.verdicts.iter().find(|(_, all)| all.len() != 1);
+    assert_eq!(twice, None);
+}
+
+/// Whether every mail has the verdict of its own scan by the guest.
+#[track_caller]
+pub(crate) fn expect_own(answers: &BTreeMap<String, Verdict>) {
+    for (file, verdict) in answers {
+        assert_eq!(*file, format!("Queue/{}.msg", whose(verdict)));
+    }
+}
+
+/// Whether every mail waits in the server's queue, as nobody said anything before the deadline.
+#[track_caller]
+pub(crate) fn expect_late(answers: &BTreeMap<String, Verdict>) {
+    let late = Verdict::Kept("no verdict in time".into());
+    let other = answers.iter().find(|(_, verdict)| **verdict != late);
+    assert_eq!(other, None);
 }

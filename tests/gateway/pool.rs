@@ -1,38 +1,21 @@
 //! Mail hosts that share scanners over RabbitMQ.
 
-use std::collections::BTreeSet;
+use flow_testkit::{CommuniGate, CommuniGateSetup, Flow, Running, Sftp, Verdict, wait};
 
-use flow_testkit::{
-    CommuniGate, CommuniGateSetup, Flow, RabbitMq, RabbitMqSetup, Running, Verdict, wait,
-};
+use crate::broker::Broker;
+use crate::{SOON, expect_each_once, expect_own, installation, queue_file, serve};
 
-use crate::{SOON, installation, queue_file, serve, whose};
+pub(crate) const HOST: &str = "flow/host";
+const POOL: &str = "subscribe/pool";
 
-/// A broker and flows beside it.
-struct Site {
-    broker: RabbitMq,
-    /// With its password, for credentials.conf.
-    whole: String,
-    url: String,
-}
-
-impl Site {
-    fn new() -> Self {
-        let setup = RabbitMqSetup::new().exchanges(["xs_mails", "xs_verdicts"]);
-        let broker = RabbitMq::start_with(&setup);
-        let whole = broker.url("/");
-        let (user, place) = whole.rsplit_once('@').expect("a user");
-        let (user, _) = user.rsplit_once(':').expect("a password");
-        let url = format!("{user}@{place}");
-        Self { broker, whole, url }
-    }
-
+/// Flows beside a broker.
+impl Broker {
     /// A mail host called `name`; mails of more than `inline` bytes are fetched.
-    fn host(&self, name: &str, inline: &str) -> Flow {
+    pub(crate) fn host(&self, name: &str, inline: &str) -> Flow {
         let flow = installation();
         flow.credentials(&format!("{}\n", self.whole));
         flow.add_flow(
-            "flow/host",
+            HOST,
             &format!(
                 "download: off\npost_broker: {url}\npost_exchange: xs_mails\ninline: on\ninlineByteMax: {inline}\n\
                  post_baseUrl: file://${{HOME}}/cgp\nbroker: {url}\nexchange: xs_verdicts\nsubtopic: {name}.#\nqueueName: q_verdicts_{name}\n\
@@ -44,54 +27,44 @@ impl Site {
     }
 
     /// A machine that scans.
-    fn scanner(&self) -> Flow {
+    pub(crate) fn scanner(&self) -> Flow {
         let flow = installation();
         flow.credentials(&format!("{}\n", self.whole));
         flow.add_flow(
-            "subscribe/pool",
+            POOL,
             &format!(
                 "broker: {url}\nexchange: xs_mails\nqueueName: q_scan\ninstances: 8\nbatch: 1\nprefetch: 1\n\
                  directory: ${{HOME}}/scanning\ncallbacks: [cgp-decode, verdict, cgp-helper]\n\
-                 post_broker: {url}\npost_exchange: xs_verdicts\n",
+                 post_broker: {url}\npost_exchange: xs_verdicts\npost_failed: on\n",
                 url = self.url
             ),
         );
-        flow.run(&["declare", "subscribe/pool"]).expect(0);
+        flow.run(&["declare", POOL]).expect(0);
         flow
     }
 }
 
-fn scan(flow: &Flow) -> Running {
-    flow.spawn(&["foreground", "subscribe/pool"])
+pub(crate) fn scan(flow: &Flow) -> Running {
+    flow.spawn(&["foreground", POOL])
 }
 
 fn check(server: CommuniGate, count: usize) {
     let answers = server.answers(count, SOON);
-    for (file, verdict) in &answers {
-        assert_eq!(*file, format!("Queue/{}.msg", whose(verdict)));
-    }
-    let report = server.close();
-    assert_eq!(report.violations, [""; 0]);
-    assert!(
-        report
-            .verdicts
-            .values()
-            .all(|verdicts: &Vec<Verdict>| verdicts.len() == 1)
-    );
-    let files: BTreeSet<&String> = answers.keys().collect();
-    assert_eq!(files.len(), count);
+    expect_own(&answers);
+    expect_each_once(&server.close());
+    assert_eq!(answers.len(), count);
 }
 
 #[test]
 fn two_mail_hosts_share_two_scanners() {
-    let site = Site::new();
+    let site = Broker::start();
     let machines = [site.scanner(), site.scanner()];
     let running: Vec<Running> = machines.iter().map(scan).collect();
     // One sends mails along, the other has them fetched.
     let hosts = [site.host("mail1", "1MiB"), site.host("mail2", "10B")];
     let servers: Vec<CommuniGate> = hosts
         .iter()
-        .map(|flow| serve(flow, "flow/host", CommuniGateSetup::default()))
+        .map(|flow| serve(flow, HOST, CommuniGateSetup::default()))
         .collect();
     for number in 0..40 {
         for (which, server) in servers.iter().enumerate() {
@@ -115,11 +88,11 @@ fn two_mail_hosts_share_two_scanners() {
 
 #[test]
 fn scanners_the_broker_and_the_helper_are_killed_and_no_mail_is_lost() {
-    let mut site = Site::new();
+    let mut site = Broker::start();
     let machine = site.scanner();
     let mut running = scan(&machine);
     let host = site.host("mail1", "1MiB");
-    let server = serve(&host, "flow/host", CommuniGateSetup::default());
+    let server = serve(&host, HOST, CommuniGateSetup::default());
     let count = 60;
     for number in 0..count {
         server.mail(
@@ -133,16 +106,65 @@ fn scanners_the_broker_and_the_helper_are_killed_and_no_mail_is_lost() {
     answers.extend(server.answers(5, SOON));
     server.kill_helper();
     answers.extend(server.answers(5, SOON));
-    site.broker.kill();
+    site.server.kill();
     wait::pause(std::time::Duration::from_millis(500));
-    site.broker.restart();
+    site.server.restart();
     answers.extend(server.answers(count - 15, SOON * 2));
-    for (file, verdict) in &answers {
-        assert_eq!(*file, format!("Queue/{}.msg", whose(verdict)));
-    }
+    expect_own(&answers);
     assert_eq!(answers.len(), count);
     let report = server.close();
     assert_eq!(report.violations, [""; 0]);
     assert_eq!((report.starts, report.timeouts), (2, 0));
     drop(running);
+}
+
+#[test]
+fn what_the_scanners_can_not_have_scanned_is_answered_at_once() {
+    let broker = Broker::start();
+    let machine = broker.scanner();
+    broker.spy();
+    // Mails are fetched as they are from other machines. Nobody waits for the deadline, which is
+    // minutes away.
+    let sftp = Sftp::start();
+    let url = format!("sftp://{}@127.0.0.1:{}/", sftp.user(), sftp.port());
+    machine.credentials(&format!(
+        "{}\n{url} ssh_keyfile={}\n",
+        broker.whole,
+        sftp.key_file().display()
+    ));
+    let host = broker.host("mail1", "10B");
+    let path = host.config_dir().join(format!("{HOST}.yaml"));
+    let text = std::fs::read_to_string(&path).expect("it was added");
+    let text = text.replace("file://${HOME}/cgp", &url);
+    std::fs::write(&path, text).expect("the home is writable");
+    std::os::unix::fs::symlink(sftp.landing(), host.path("cgp")).expect("a link");
+    let server = serve(&host, HOST, CommuniGateSetup::default());
+    let gone = server.mail("gone", &queue_file(1, "ok"));
+    broker.overheard();
+    std::fs::remove_file(host.path("cgp").join(&gone)).expect("it was there");
+    let never = server.mail("never", &queue_file(2, "never"));
+    // However often it is tried, it does not work.
+    let away = server.mail("away", &queue_file(3, "away"));
+    let plain = server.mail("plain", b"Subject: not from the queue\n\nmail\n");
+    let silent = server.mail("silent", &queue_file(4, "silent"));
+    let fine = server.mail("fine", &queue_file(5, "ok"));
+    let running = scan(&machine);
+    let answers = server.answers(6, SOON);
+    assert_eq!(answers[&fine], Verdict::Passed(vec![]));
+    for (file, why) in [
+        (&gone, "gone.msg"),
+        (&never, "this can't be scanned"),
+        (&away, "given up after 10 tries"),
+        (&plain, "is no queue file"),
+        (&silent, "the scanner said ``"),
+    ] {
+        let kept = matches!(&answers[file], Verdict::Kept(said) if said.contains(why));
+        assert!(kept, "{file}: {:?}", answers[file]);
+    }
+    expect_each_once(&server.close());
+    // They are also where the scanners' people look.
+    running.terminate();
+    running.finish(SOON).expect(0);
+    let dead = machine.run(&["retry", "list", POOL, "--dead"]).expect(0);
+    assert!(dead.stdout.contains("never.msg"), "{}", dead.stdout);
 }

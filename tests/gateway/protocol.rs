@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use flow_testkit::{CommuniGateSetup, Verdict};
 
-use crate::{HELPER, SOON, gateway, queue_file, serve, whose};
+use crate::{HELPER, SOON, expect_each_once, gateway, queue_file, serve, whose};
 
 #[test]
 fn every_version_of_the_interface_is_answered() {
@@ -181,13 +181,8 @@ fn a_restarted_helper_gives_no_mail_the_verdict_of_another() {
         }
     }
     let report = server.close();
-    assert_eq!(report.violations, [""; 0]);
+    expect_each_once(&report);
     assert_eq!(report.starts, 2);
-    assert!(
-        report.verdicts.values().all(|verdicts| verdicts.len() == 1),
-        "{:?}",
-        report.verdicts
-    );
 }
 
 #[test]

@@ -216,6 +216,61 @@ fn a_certificate_that_signed_itself_is_trusted_where_it_is_named() {
 }
 
 #[test]
+fn a_pinned_certificate_is_all_that_counts() {
+    // It has expired, and nobody here knows who signed it.
+    let sandbox = Sandbox::expired();
+    let url = sandbox.url();
+    let wrong = "ab".repeat(32);
+    let scene = Scene::new(sandbox, "", "");
+    let write = |pins: &str| {
+        scene.write_flow("", "");
+        let path = scene.flow.config_dir().join(format!("{SCAN}.yaml"));
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        let text = text
+            .lines()
+            .filter(|line| !line.starts_with("caFile"))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .replace(&url, &format!("{url}\n    tlsPin: {pins}"));
+        std::fs::write(&path, text).expect("the home is writable");
+    };
+    write(&wrong);
+    scene.announce(&[("a", b"one"), ("b", b"some malware")]);
+    scene.turn();
+    let waiting = scene.flow.run(&["retry", "list", SCAN, "--format", "json"]);
+    let waiting = waiting.expect(0).stdout;
+    let (_, found) = waiting
+        .split_once("it has the SHA-256 ")
+        .unwrap_or_else(|| panic!("{waiting}"));
+    let right = &found[..64];
+    assert!(
+        found[64..].starts_with(&format!(", and `tlsPin` is {wrong}")),
+        "{found}"
+    );
+    assert!(
+        waiting.contains("write its SHA-256 as `tlsPin`"),
+        "{waiting}"
+    );
+    assert!(scene.sandbox.asked().is_empty(), "not even the key is told");
+    // What openssl prints, and while it changes, both.
+    let pairs: Vec<&str> = (0..32).map(|at| &right[2 * at..2 * at + 2]).collect();
+    write(&format!(
+        "['{}', {wrong}]",
+        pairs.join(":").to_ascii_uppercase()
+    ));
+    scene.until_done();
+    assert_eq!(
+        (scene.files("clean"), scene.quarantined()),
+        (vec!["a".into()], vec!["b".into()])
+    );
+    scene.expect_own_verdicts();
+    // What is no pin is said to be none, before anything starts.
+    write("ab");
+    let refused = scene.flow.run(&["check", SCAN]).expect(1).stderr;
+    assert!(refused.contains("64 hexadecimal digits"), "{refused}");
+}
+
+#[test]
 fn a_sandbox_that_is_away_is_waited_for() {
     let scene = Scene::new(Sandbox::start(), "", "");
     scene.sandbox.down();

@@ -105,6 +105,7 @@ impl Chain {
                 limits: Limits::default(),
                 sha256: None,
                 minisign: None,
+                pins: Vec::new(),
                 origin: flow.file.display().to_string(),
             }));
         let carrier = Carrier::new(settings(flow, variables)?, Arc::new(credentials));

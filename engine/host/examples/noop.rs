@@ -68,6 +68,7 @@ fn flow() -> Flow {
             limits: Limits::default(),
             sha256: None,
             minisign: None,
+            pins: Vec::new(),
             origin: String::new(),
         }],
         concurrency: 1,

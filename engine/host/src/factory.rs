@@ -173,7 +173,10 @@ pub(crate) fn setup(
         limits: spec.limits,
         timeout: flow.timeout,
         grants: Grants::new(&plugin.manifest().grants, &flow.own_urls, &flow.allow),
-        trust: Arc::clone(trust),
+        trust: match spec.pins.is_empty() {
+            true => Arc::clone(trust),
+            false => Arc::new(trust.pinned(spec.pins.iter().map(|pin| (*pin).into()).collect())),
+        },
         web,
         secrets: Arc::clone(&surroundings.secrets),
         observer: Arc::clone(&surroundings.observer),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use flow_trust::{Mismatch, Pin};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use crate::engine::Host;
@@ -12,6 +13,8 @@ use crate::engine::Host;
 pub(crate) struct Trust {
     host: Host,
     ca_file: Option<PathBuf>,
+    /// The certificates servers may have; none: what authorities say counts.
+    pins: Vec<Pin>,
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
@@ -20,8 +23,22 @@ impl Trust {
         Self {
             host,
             ca_file,
+            pins: Vec::new(),
             config: OnceLock::new(),
         }
+    }
+
+    /// The same for a plugin whose servers have one of these certificates, and no other.
+    pub(crate) fn pinned(&self, pins: Vec<Pin>) -> Self {
+        Self {
+            pins,
+            ..Self::new(self.host.clone(), self.ca_file.clone())
+        }
+    }
+
+    /// The certificates servers may have, where only these count.
+    pub(crate) fn pins(&self) -> &[Pin] {
+        &self.pins
     }
 
     /// The flow's own authorities.
@@ -38,6 +55,9 @@ impl Trust {
     }
 
     fn read(&self) -> Result<Arc<ClientConfig>, String> {
+        if !self.pins.is_empty() {
+            return Ok(Arc::new(flow_trust::pinned_config(&self.pins)));
+        }
         let mut roots = RootCertStore::clone(&self.host.native_roots());
         if let Some(file) = &self.ca_file {
             flow_trust::add_file(&mut roots, file)
@@ -66,6 +86,14 @@ pub(crate) fn explain(error: &std::io::Error) -> (String, Option<&'static str>) 
         };
     };
     use CertificateError as C;
+    if let Some(mismatch) = Mismatch::of(why) {
+        return (
+            format!("its certificate is not the one the flow asks for: {mismatch}"),
+            Some(
+                "find out whether the server has a new certificate; if so, write its SHA-256 as `tlsPin`, beside the old one while both are in use",
+            ),
+        );
+    }
     const CA_FILE: &str = "if it is signed by your own authority, name that authority's certificate: `caFile: /path/to/ca.pem`";
     match why {
         C::UnknownIssuer => (

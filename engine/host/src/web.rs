@@ -6,7 +6,7 @@
 //! before. Clients follow no redirects: what may be reached is decided hop by hop, by the caller.
 //!
 //! # Invariants
-//! - Flows share connections only where they trust the same authorities.
+//! - Flows share connections only where they trust the same authorities, or the same certificates.
 //! - No connection to a private address is made for a name that nobody wrote down.
 
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flow_config::Proxies;
+use flow_trust::Pin;
 use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -40,6 +41,7 @@ fn hosts(proxies: &Proxies) -> Vec<String> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     ca_file: Option<PathBuf>,
+    pins: Vec<Pin>,
     guarded: bool,
 }
 
@@ -65,6 +67,7 @@ impl Web {
     pub(crate) fn client(&self, trust: &Trust, guarded: bool) -> Result<Client, String> {
         let key = Key {
             ca_file: trust.ca_file().cloned(),
+            pins: trust.pins().to_vec(),
             guarded,
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);

@@ -215,6 +215,7 @@ fn ending(end: Option<&JobEnd>) -> String {
         Some(JobEnd::Failed(failure, _)) => failed(failure),
         Some(JobEnd::Wait(_)) => "waits until it is old enough".into(),
         Some(JobEnd::Held(_, reason)) => format!("waits: {reason}"),
+        Some(JobEnd::Dead(reason)) => format!("is given up: {reason}"),
         Some(JobEnd::Duplicate(_) | JobEnd::Same(_)) => "the same as one before it".into(),
         Some(JobEnd::Known) => "known already".into(),
         Some(JobEnd::Back) => "goes back to its origin".into(),

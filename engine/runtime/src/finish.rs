@@ -192,6 +192,7 @@ impl Finisher {
     async fn finish(&mut self, mut pass: Pass, started: Instant) -> Result<Finished, Error> {
         self.commit(&mut pass.jobs).await;
         self.inline(&mut pass.jobs).await;
+        self.announce_failed(&mut pass.jobs);
         self.post(&mut pass).await;
         self.shared.stop_at_settle(&pass.jobs).await;
         self.settle(pass, started).await

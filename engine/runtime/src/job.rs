@@ -32,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) children: u32,
     /// What nodupe remembers once this settles.
     pub(crate) seen: Vec<Vec<u8>>,
+    /// It was worked on: rules and nodupe let it pass.
+    pub(crate) worked: bool,
 }
 
 /// How a job ended, before it is known what follows.
@@ -45,6 +47,8 @@ pub(crate) enum JobEnd {
     Wait(i64),
     /// A callback wants it later: again then, without losing a try. Why.
     Held(i64, String),
+    /// Given up, and why; those who wait for it hear of it.
+    Dead(String),
     /// As the job of this index ends, so does this.
     Duplicate(usize),
     /// It is the job of this index once more.
@@ -145,6 +149,7 @@ impl Job {
             tell: Vec::new(),
             children: 0,
             seen: Vec::new(),
+            worked: false,
         }
     }
 
@@ -152,6 +157,14 @@ impl Job {
     pub(crate) fn finish(&mut self, end: JobEnd) {
         self.live.clear();
         self.end.get_or_insert(end);
+    }
+
+    /// What was to be said of it could not be: it goes back, unless it is to be tried again anyway.
+    pub(crate) fn give_back(&mut self) {
+        self.live.clear();
+        if matches!(self.end, None | Some(JobEnd::Dead(_) | JobEnd::Rejected(_))) {
+            self.end = Some(JobEnd::Back);
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {

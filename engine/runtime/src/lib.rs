@@ -24,6 +24,7 @@ mod edit;
 mod ended;
 mod entrance;
 mod error;
+mod failed;
 mod fileop;
 mod filter;
 mod finish;

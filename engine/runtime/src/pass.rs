@@ -396,6 +396,7 @@ impl Running {
             .into_iter()
             .partition(Job::is_open);
         pass.jobs = ended;
+        open.iter_mut().for_each(|job| job.worked = true);
         let mut places = HashSet::new();
         for live in open.iter_mut().flat_map(|job| &mut job.live) {
             let place = live.item.location.as_ref().map(|location| location.path());

@@ -121,7 +121,7 @@ impl Finisher {
                     parts.push_front(part);
                     if !self.wait_for_broker(&failure, &mut step).await {
                         for number in parts.into_iter().flatten().map(|index| owners[index]) {
-                            pass.jobs[number].finish(JobEnd::Back);
+                            pass.jobs[number].give_back();
                         }
                         return;
                     }

@@ -148,6 +148,7 @@ impl Finisher {
                     Err(given_up) => delivery.dead(format!("{reason} ({given_up})")),
                 }
             }
+            Some(JobEnd::Dead(reason)) => delivery.dead(reason),
             Some(JobEnd::Duplicate(index)) => match earlier(index).map(|ended| &ended.end) {
                 Some(End::Settled(_)) => {
                     let reason = "duplicate: seen in the same batch".to_owned();

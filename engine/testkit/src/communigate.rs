@@ -43,7 +43,8 @@ impl Default for CommuniGateSetup {
         Self {
             interface: 4,
             outstanding: 50,
-            timeout: Duration::from_secs(60),
+            // What people are told to set.
+            timeout: Duration::from_secs(600),
             restart_pause: Duration::from_millis(50),
             again: None,
         }

@@ -1,4 +1,5 @@
-//! Whom TLS connections trust: the machine's certificate authorities, and a flow's own (`caFile`).
+//! Whom TLS connections trust: the machine's certificate authorities, a flow's own (`caFile`), or just
+//! the one certificate a server is known to have (`tlsPin`).
 //!
 //! What brokers, transfers and plugins have in common when they connect. It dials nothing and looks at
 //! no certificate of a server: that is rustls, and what a refusal means is told where it is known
@@ -8,6 +9,9 @@
 //! - The crypto is ring's, whatever else is linked: no process-wide default is asked or set.
 //! - A `caFile` adds to the machine's authorities. One that can't be used is an error, never passed
 //!   over.
+//! - With pins, authorities have no say: a server with another certificate is refused, whoever signed it.
+
+mod pin;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +20,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+
+pub use pin::{Mismatch, Pin, pinned_config};
 
 /// Why a file of certificate authorities can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,8 @@
 //!
 //! A request is kept with the transaction that keeps its message, its answer with the one that ends it.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use flow_plugin::time::Time;
@@ -28,6 +30,8 @@ pub(crate) struct Request {
     /// Seconds since 1970.
     pub(crate) deadline: i64,
     pub(crate) interface: u32,
+    /// Known only to those who were handed the mail: an answer has to bring it along.
+    pub(crate) ticket: String,
     /// What to answer, once that is decided.
     pub(crate) answer: Option<String>,
     pub(crate) file: String,
@@ -65,19 +69,21 @@ impl Request {
         let Self {
             deadline,
             interface,
+            ticket,
             answer,
             file,
         } = self;
         let answer = answer.as_deref().unwrap_or_default();
-        format!("{deadline}\t{interface}\t{answer}\t{file}")
+        format!("{deadline}\t{interface}\t{ticket}\t{answer}\t{file}")
     }
 
     fn read(text: &str) -> Option<Self> {
         // An answer has no tabs but escaped ones; a file may.
-        let mut parts = text.splitn(4, '\t');
+        let mut parts = text.splitn(5, '\t');
         Some(Self {
             deadline: parts.next()?.parse().ok()?,
             interface: parts.next()?.parse().ok()?,
+            ticket: parts.next()?.to_owned(),
             answer: Some(parts.next()?.to_owned()).filter(|answer| !answer.is_empty()),
             file: parts.next()?.to_owned(),
         })
@@ -93,10 +99,20 @@ pub(crate) fn find(name: &Name) -> Result<Option<Request>> {
     Ok(state::get_text(&name.key())?.and_then(|text| Request::read(&text)))
 }
 
-/// The request a message is about, if that still waits and is about the same file.
+/// The request a message is about, if that still waits, is about the same file, and the message comes
+/// from somebody who was handed the mail.
 pub(crate) fn asked(message: &Message, name: &Name) -> Result<Option<Request>> {
     let request = find(name)?;
-    Ok(request.filter(|request| message.header("cgpFile") == Some(request.file.as_str())))
+    let same = |name, value: &str| message.header(name) == Some(value);
+    Ok(request
+        .filter(|request| same("cgpFile", &request.file) && same("cgpTicket", &request.ticket)))
+}
+
+/// A ticket nobody can guess.
+pub(crate) fn ticket(name: &Name) -> String {
+    // Its keys are the machine's randomness, and stay here.
+    let keys = RandomState::new();
+    format!("{:016x}", keys.hash_one((name.peer, &name.sequence)))
 }
 
 pub(crate) fn keep(name: &Name, request: &Request) -> Result<()> {
@@ -173,6 +189,7 @@ mod tests {
         let request = Request {
             deadline: Time::now().unix() + 10,
             interface: 3,
+            ticket: ticket(&name(7, "1")),
             answer: None,
             file: "Queue/a\tb.msg".into(),
         };
@@ -191,11 +208,14 @@ mod tests {
             Header::text("cgpPeer", "7"),
             Header::text("cgpSequence", "1"),
             Header::text("cgpFile", "Queue/other.msg"),
+            Header::text("cgpTicket", request.ticket.clone()),
         ];
         let found = Name::of(&message).unwrap();
         assert_eq!(asked(&message, &found).unwrap(), None);
         message.headers[2] = Header::text("cgpFile", request.file.clone());
         assert_eq!(asked(&message, &found).unwrap(), Some(request));
+        message.headers[3] = Header::text("cgpTicket", ticket(&found));
+        assert_eq!(asked(&message, &found).unwrap(), None);
         part(7).unwrap();
         assert_eq!(all().unwrap(), []);
     }

@@ -5,8 +5,8 @@
 //! stands a journal of requests nobody has answered ([`journal`]), in the plugin's state.
 //!
 //! # Invariants
-//! - An answer goes to the request it was made for: the peer (never used again), the sequence number and
-//!   the queue file are the same, or it goes to nobody.
+//! - An answer goes to the request it was made for: the peer (never used again), the sequence number, the
+//!   queue file and the request's ticket are the same, or it goes to nobody.
 //! - A request is answered by its deadline, whatever the scanner does, with what the options say.
 //! - Nothing is discarded but what the scanner said to discard.
 //! - Answers are written by the host, one whole line at a time.

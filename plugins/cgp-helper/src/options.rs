@@ -38,7 +38,7 @@ pub(crate) fn describe() -> Manifest {
     .option(option("interface_max", Count, "The newest version of the server's interface that is spoken, 1 to 9.").default("4"))
     .option(option("deadline", Duration, "How long a verdict is waited for; has to be less than the server's `Timeout` for this helper, after which it kills it.").default("4m").example("9m"))
     .option(option("on_timeout", Choice, "What the server is told about a mail without a verdict at the deadline, or beyond `max_in_flight`: to ask again later, to go on as if not asked, to go on, or to go on with `unscanned_header`.").choices(&ANSWERS).default("rejected"))
-    .option(option("on_error", Choice, "What the server is told about a mail that can't be scanned at all, and where the scanner's word is not known.").choices(&ANSWERS).default("failure"))
+    .option(option("on_error", Choice, "What the server is told about a mail that can't be scanned at all, and where the scanner's word is not known. The same four; with `failure` and `ok` such mails pass unscanned.").choices(&ANSWERS).default("rejected"))
     .option(option("unscanned_header", Text, "The header line of `addheader` in `on_timeout` and `on_error`.").default("X-Sandbox-Verdict: not scanned"))
     .option(option("max_in_flight", Count, "Most mails that wait for a verdict, 1 to 10000.").default("500"))
     .build()

@@ -23,8 +23,10 @@ const DONE: u16 = 200;
 const UNKNOWN_INTERFACE: u32 = 2;
 /// Seconds after a deadline during which an answer that was decided may be under way.
 const UNDER_WAY: i64 = 30;
-/// Longest line of a server that is quoted, characters.
+/// Longest part of what others say that is quoted, characters.
 const QUOTED: usize = 80;
+/// Longest reason of a scanner that is passed on, characters.
+const REASON_MAX: usize = 500;
 /// Longest name of a file that becomes part of a path, characters.
 const NAME_MAX: usize = 100;
 
@@ -153,6 +155,7 @@ impl CgpHelper {
         let request = Request {
             deadline: Time::now().unix().saturating_add(seconds),
             interface,
+            ticket: journal::ticket(&name),
             answer: None,
             file: file.to_owned(),
         };
@@ -168,6 +171,7 @@ impl CgpHelper {
             Header::text("cgpPeer", peer.to_string()),
             Header::text("cgpSequence", sequence),
             Header::text("cgpFile", file),
+            Header::text("cgpTicket", request.ticket.clone()),
             Header::text("cgpInterface", interface.to_string()),
         ];
         journal::keep(&name, &request)?;
@@ -180,73 +184,81 @@ impl CgpHelper {
         }
     }
 
-    /// What the scanner's headers say; none where there are none.
-    fn verdict(&self, message: &Message) -> Option<Response> {
-        let action = message.header("sandbox-action");
-        let state = message.header("sandbox-state");
-        action.or(state)?;
-        let text = message.header("sandbox-action-text").unwrap_or_default();
-        let read = Response::read(action.unwrap_or_default(), text);
-        Some(read.unwrap_or_else(|| {
-            let why = match action {
-                None if state == Some("error") && !text.is_empty() => text.to_owned(),
-                action => format!("the scanner said `{}`", quoted(action.unwrap_or_default())),
-            };
-            log::error(format!("`{}`: {why}; `on_error` decides", message.rel_path));
-            self.settings.without_verdict(&self.settings.on_error, &why)
-        }))
+    /// The answer about a mail that nobody can scan.
+    fn on_error(&self, file: &str, why: &str) -> Response {
+        let action = &self.settings.on_error;
+        log::error(format!(
+            "`{file}`: {why}; it is answered by `on_error`, {action}"
+        ));
+        self.settings.without_verdict(action, why)
     }
 
     fn accept(&self, message: &Message) -> Result<Verdict> {
-        let Some(name) = Name::of(message) else {
-            return Ok(Verdict::Keep);
+        let name = Name::of(message);
+        let request = match &name {
+            Some(name) => journal::asked(message, name)?,
+            None => None,
         };
-        let request = journal::asked(message, &name)?;
-        let Some(said) = message.header("cgpAnswer") else {
-            // Of a server that is gone; where no server is known, this is a flow of scanners.
-            let left = request.is_none() && journal::interface(name.peer)?.is_none();
-            if left && !journal::peers()?.is_empty() {
-                return Ok(Verdict::rejected(
-                    GONE,
-                    "the server that asked is gone; it asks again",
-                ));
+        let (said, failed) = (message.header("cgpAnswer"), message.header("failed"));
+        let (Some(name), Some(request)) = (name, request) else {
+            // Where no server is known, this is a flow of scanners, and anything may be to be scanned.
+            if said.is_none() && journal::peers()?.is_empty() {
+                return Ok(Verdict::Keep);
             }
-            return Ok(Verdict::Keep);
-        };
-        let Some(request) = request.filter(|request| request.overdue() <= 0) else {
             return Ok(Verdict::rejected(
                 GONE,
-                "nobody waits for this verdict any more",
+                "no request of a server that is connected waits for this; a server that was asks again",
             ));
         };
-        let response =
-            match Response::read(said, message.header("cgpAnswerText").unwrap_or_default()) {
-                Some(response) => response,
-                None => self
-                    .settings
-                    .without_verdict(&self.settings.on_error, "the answer is not known"),
+        if said.or(failed).is_none() {
+            return Ok(Verdict::Keep);
+        }
+        if request.overdue() > 0 {
+            return Ok(Verdict::rejected(
+                GONE,
+                "the verdict is late: the server has been answered without it",
+            ));
+        }
+        let text = message.header("cgpAnswerText").unwrap_or_default();
+        let response = said.and_then(|said| Response::read(said, text));
+        let response = response.unwrap_or_else(|| {
+            let why = match (said, failed) {
+                (Some(said), _) => format!("the scanner said `{}`", quoted(said)),
+                (None, why) => shortened(why.unwrap_or_default()),
             };
+            self.on_error(&request.file, &why)
+        });
         answer(&name, &name.line(&response, request.interface))?;
         Ok(Verdict::rejected(DONE, "the server was told"))
     }
 
     fn conclude(&self, message: &Message) -> Result<Verdict> {
-        let (Some(name), Some(response)) = (Name::of(message), self.verdict(message)) else {
+        let (Some(name), Some(verdict)) = (Name::of(message), verdict(message)) else {
             return Ok(Verdict::Keep);
         };
         if let Some(mut request) = journal::asked(message, &name)? {
-            request.answer = Some(name.line(&response, request.interface));
+            let response = match &verdict {
+                Ok(response) => response,
+                Err(why) => &self.on_error(&request.file, why),
+            };
+            request.answer = Some(name.line(response, request.interface));
             journal::keep(&name, &request)?;
         }
-        let (action, text) = response.parts();
         let mut told = NewMessage::new(message.base_url.clone(), message.rel_path.clone());
         let kept = message
             .headers
             .iter()
-            .filter(|header| header.name != "content");
+            .filter(|header| !matches!(header.name.as_str(), "content" | "failed"));
         told.headers = kept.cloned().collect();
-        told.headers.push(Header::text("cgpAnswer", action));
-        told.headers.push(Header::text("cgpAnswerText", text));
+        match &verdict {
+            Ok(response) => {
+                let (action, text) = response.parts();
+                told.headers.push(Header::text("cgpAnswer", action));
+                told.headers.push(Header::text("cgpAnswerText", text));
+            }
+            // What follows from that is for the mail host to say.
+            Err(why) => told.headers.push(Header::text("failed", why)),
+        }
         told.retrieve_path = message.retrieve_path.clone();
         // The content has served.
         Ok(Verdict::Replace(vec![told]))
@@ -265,8 +277,7 @@ impl CgpHelper {
             return Ok(());
         }
         let without = |why: &str| {
-            log::error(format!("`{}`: {why}", request.file));
-            let response = self.settings.without_verdict(&self.settings.on_error, why);
+            let response = self.on_error(&request.file, why);
             name.line(&response, request.interface)
         };
         let response = match (&outcome.fate, &request.answer) {
@@ -300,6 +311,19 @@ impl Settled for CgpHelper {
     }
 }
 
+/// What the scanner's headers say, or why that is no verdict; none where there are none.
+fn verdict(message: &Message) -> Option<std::result::Result<Response, String>> {
+    let action = message.header("sandbox-action");
+    let state = message.header("sandbox-state");
+    action.or(state)?;
+    let text = message.header("sandbox-action-text").unwrap_or_default();
+    let read = Response::read(action.unwrap_or_default(), text);
+    Some(read.ok_or_else(|| match action {
+        None if state == Some("error") && !text.is_empty() => text.to_owned(),
+        action => format!("the scanner said `{}`", quoted(action.unwrap_or_default())),
+    }))
+}
+
 /// A failure counts for its message alone.
 fn each(batch: &[Message], decide: impl Fn(&Message) -> Result<Verdict>) -> Vec<Verdict> {
     let decided = batch.iter().map(decide);
@@ -316,6 +340,12 @@ fn answer(name: &Name, response: &str) -> Result<()> {
         Err(failure) => log::debug(failure.reason()),
     }
     journal::forget(name)
+}
+
+/// A reason on one line.
+fn shortened(text: &str) -> String {
+    let blank = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(REASON_MAX).map(blank).collect()
 }
 
 fn quoted(text: &str) -> String {

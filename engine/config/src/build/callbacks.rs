@@ -17,7 +17,9 @@ use crate::yaml::{self, Entry, Node, Value};
 use crate::{Origin, SafeUrl, Secret};
 
 /// Keys of an entry that are never options of a plugin.
-const RESERVED: [&str; 5] = ["plugin", "filters", "limits", "sha256", "minisign"];
+const RESERVED: [&str; 6] = [
+    "plugin", "filters", "limits", "sha256", "minisign", "tlsPin",
+];
 
 impl Builder<'_> {
     pub(super) fn callbacks(&mut self, accept_unmatched: bool) -> Vec<CallbackSpec> {
@@ -89,6 +91,8 @@ impl Builder<'_> {
             self.manifests.insert(name, None);
             return None;
         };
+        let pins = entries.iter().find(|entry| entry.key == "tlsPin");
+        let pins = self.certificates(&at, pins);
         let manifest = self.manifest(&name, place)?;
         let mut options = BTreeMap::new();
         let given: Vec<&Entry> = entries
@@ -116,6 +120,7 @@ impl Builder<'_> {
             limits,
             sha256,
             minisign,
+            pins,
             origin,
         })
     }

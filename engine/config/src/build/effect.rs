@@ -245,7 +245,7 @@ impl Builder<'_> {
 
     /// Options that are right, and useless without another.
     pub(super) fn check_effect(&mut self, flow: &Flow) {
-        const OF_OUTPUT: [&str; 9] = [
+        const OF_OUTPUT: [&str; 10] = [
             "post_broker",
             "post_topicPrefix",
             "post_format",
@@ -254,6 +254,7 @@ impl Builder<'_> {
             "post_baseUrl",
             "post_baseDir",
             "post_messageAgeMax",
+            "post_failed",
             "header",
         ];
         let mut idle: Vec<(&str, &str)> = Vec::new();

@@ -24,7 +24,7 @@ impl Builder<'_> {
         Some(self.scalars(declared.name, &node, declared.example))
     }
 
-    fn scalars(&mut self, name: &str, node: &Node, example: &str) -> Vec<Scalar> {
+    pub(super) fn scalars(&mut self, name: &str, node: &Node, example: &str) -> Vec<Scalar> {
         items(node)
             .iter()
             .filter_map(|item| self.scalar(name, item, example))

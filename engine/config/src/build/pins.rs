@@ -1,6 +1,7 @@
-//! `sha256` of a callback: the only file its plugin may be; `minisign`: whose it has to be.
+//! `sha256` of a callback: the only file its plugin may be; `minisign`: whose it has to be; `tlsPin`: the
+//! only certificates its servers may have.
 //!
-//! Both are compared before the plugin is asked for its manifest, so that nothing of a file that was swapped
+//! The first two are compared before the plugin is asked for its manifest, so that nothing of a file that was swapped
 //! is compiled or run.
 
 use super::Builder;
@@ -60,6 +61,33 @@ impl Builder<'_> {
         }
     }
 
+    /// The certificates the servers of a callback may have.
+    pub(super) fn certificates(&mut self, at: &str, entry: Option<&Entry>) -> Vec<[u8; 32]> {
+        let Some(entry) = entry else {
+            return Vec::new();
+        };
+        let scalars = self.scalars("tlsPin", &entry.value, "3fa9… (64 digits)");
+        self.set_list(&format!("{at}.tlsPin"), &scalars);
+        let mut pins = Vec::new();
+        for scalar in &scalars {
+            match fingerprint(scalar.text.trim()) {
+                Some(pin) => pins.push(pin),
+                None => self.wrong(
+                    "tlsPin",
+                    scalar,
+                    Wrong::new(
+                        code::BAD_VALUE,
+                        format!(
+                            "is the SHA-256 of a server's certificate, {DIGITS} hexadecimal digits, and this is something else"
+                        ),
+                        "write what `openssl x509 -noout -fingerprint -sha256 -in server.pem` prints",
+                    ),
+                ),
+            }
+        }
+        pins
+    }
+
     /// The key a callback's plugin has to be signed with, if it names one and the plugin is.
     pub(super) fn signature(
         &mut self,
@@ -99,6 +127,40 @@ impl Builder<'_> {
                 Err(Changed)
             }
             Some(Ok(())) | None => Ok(Some(key)),
+        }
+    }
+}
+
+/// The bytes of a SHA-256; colons between them, as OpenSSL prints them, are left out.
+fn fingerprint(text: &str) -> Option<[u8; 32]> {
+    let digits = text.chars().filter(|c| *c != ':');
+    let digits: Vec<u32> = digits.map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    let mut bytes = [0; 32];
+    if digits.len() != DIGITS {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::try_from(pair[0] * 16 + pair[1]).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fingerprint;
+
+    #[test]
+    fn fingerprints_are_read_as_they_are_printed() {
+        let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let bytes = fingerprint(text).expect("it is one");
+        assert_eq!((bytes[0], bytes[31]), (0xe3, 0x55));
+        let pairs: Vec<&str> = (0..32).map(|at| &text[2 * at..2 * at + 2]).collect();
+        for text in [text.to_ascii_uppercase(), pairs.join(":")] {
+            assert_eq!(fingerprint(&text), Some(bytes), "{text}");
+        }
+        let (longer, strange) = (format!("{text}0"), text.replace('c', "g"));
+        for wrong in ["", "e3", &text[1..], &longer, &strange] {
+            assert_eq!(fingerprint(wrong), None, "{wrong}");
         }
     }
 }

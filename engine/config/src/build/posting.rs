@@ -36,6 +36,7 @@ impl Builder<'_> {
             declare: shared.declare_exchange,
             durable: shared.durable,
             message_ttl: self.duration("post_messageAgeMax"),
+            failed: self.flag("post_failed"),
             qos: shared.qos,
             max_inflight: self.limit_of("max_inflight_messages"),
             tls: shared.tls,

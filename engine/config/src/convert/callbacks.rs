@@ -228,7 +228,10 @@ fn unknown_option(walk: &mut Walk, stranger: Stranger) {
 
 /// Whether an option of a plugin can be called so.
 fn is_name(name: &str) -> bool {
-    let reserved = ["plugin", "filters", "limits", "sha256", "minisign"].contains(&name);
+    let reserved = [
+        "plugin", "filters", "limits", "sha256", "minisign", "tlsPin",
+    ]
+    .contains(&name);
     !reserved
         && !name.is_empty()
         && name

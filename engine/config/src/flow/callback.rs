@@ -21,6 +21,8 @@ pub struct CallbackSpec {
     pub sha256: Option<String>,
     /// The public key of minisign that its file has to be signed with.
     pub minisign: Option<String>,
+    /// SHA-256 of the certificates its servers may have (`tlsPin`); none: what authorities say counts.
+    pub pins: Vec<[u8; 32]>,
     /// `file:line` of the entry.
     pub origin: String,
 }

@@ -37,6 +37,8 @@ pub struct Output {
     pub durable: bool,
     /// A message nobody took for this long goes away; zero: never.
     pub message_ttl: Duration,
+    /// Whether what goes no further is posted too, with why.
+    pub failed: bool,
     /// Quality of service (MQTT), 0 to 2.
     pub qos: u8,
     /// Most messages posted and not yet confirmed (MQTT); none: what the broker takes.
@@ -63,6 +65,7 @@ impl Output {
             declare: true,
             durable: true,
             message_ttl: Duration::ZERO,
+            failed: false,
             qos: 1,
             max_inflight: None,
             tls: TlsRigour::Normal,

@@ -250,6 +250,7 @@ impl Session {
                 .collect(),
             sha256: None,
             minisign: None,
+            pins: Vec::new(),
             filters: None,
             limits: Limits {
                 deadline: millis(limits.get("deadlineMs"))?,

@@ -70,6 +70,7 @@ pub(crate) fn flow(plugin: &str, options: &[(&str, &str)]) -> Flow {
         limits: Limits::default(),
         sha256: None,
         minisign: None,
+        pins: Vec::new(),
         origin: "poll/test.yaml:3".into(),
     };
     let name = FlowName {

@@ -38,6 +38,7 @@ pub(crate) fn callback(plugin: &str) -> CallbackSpec {
         limits: Limits::default(),
         sha256: None,
         minisign: None,
+        pins: Vec::new(),
         origin: "flow/test.yaml:1".into(),
     }
 }

@@ -98,7 +98,7 @@ pub(super) static FILTERS: &[OptionDoc] = &[
     of(
         "callbacks",
         T::Callbacks,
-        "Plugins, in the order they run: a name, or a mapping with `plugin`, its options, `filters` for what it derives, `limits`, `sha256`: the only file it may be, and `minisign`: the public key it has to be signed with.",
+        "Plugins, in the order they run: a name, or a mapping with `plugin`, its options, `filters` for what it derives, `limits`, `sha256`: the only file it may be, `minisign`: the public key it has to be signed with, and `tlsPin`: the SHA-256 of the certificate its servers have, one or several, which then counts instead of who signed it, its names and its dates.",
         "[mail, decode]",
     )
     .was("`callback` and `flowCallback`"),

@@ -88,6 +88,16 @@ pub(super) static OUTPUT: &[OptionDoc] = &[
     )
     .default("none"),
     of(
+        "post_failed",
+        T::Flag,
+        "Whether what goes no further is posted too, so that whoever waits for it hears of it: messages \
+         that are given up, or rejected while they were worked on, without their content and with the \
+         field `failed`, which says why. What `filters` and nodupe turn away is not.",
+        "on",
+    )
+    .default("off")
+    .new_here(),
+    of(
         "max_inflight_messages",
         T::Count,
         "Most messages posted by MQTT and not yet confirmed. By default what the broker takes.",
