@@ -45,3 +45,40 @@ fn retries(flow: &Flow, name: &str) -> usize {
     let rows: Value = serde_json::from_str(&listed.stdout).expect("it is JSON");
     rows.as_array().expect("an array").len()
 }
+
+#[test]
+fn what_is_looked_for_on_the_wrong_shelf_is_said_to_be_on_the_other() {
+    let flow = with_retries();
+    let id = |more: &[&str]| {
+        let args = [&["retry", "list", "news", "--format", "json"], more].concat();
+        let rows: Value = serde_json::from_str(&flow.run(&args).stdout).expect("it is JSON");
+        rows[0]["id"].as_str().map(str::to_owned)
+    };
+    let waiting = id(&[]).expect("two wait");
+    let said = flow
+        .run(&["retry", "show", "news", &waiting, "--dead"])
+        .expect(1);
+    let hint = "it is no dead letter, it waits to be tried again: leave `--dead` out";
+    assert!(said.stderr.contains(hint), "{}", said.stderr);
+    let said = flow.run(&["retry", "list", "news", "--dead"]).expect(0);
+    let hint = "no dead letters; 2 messages to be tried again, see the list without `--dead`";
+    assert!(said.stderr.contains(hint), "{}", said.stderr);
+
+    flow.add_flow(
+        "subscribe/news",
+        "exchange: xs_news\ndirectory: ${HOME}/got\nattempts: 1\n",
+    );
+    flow.run(&["retry", "requeue", "news", "--all"]).expect(0);
+    flow.run(&["foreground", "subscribe/news", "--once"])
+        .expect(1);
+    let dead = id(&["--dead"]).expect("two are dead");
+    let said = flow.run(&["retry", "show", "news", &dead]).expect(1);
+    let hint = "it is among the dead letters: add `--dead`";
+    assert!(said.stderr.contains(hint), "{}", said.stderr);
+    let said = flow.run(&["retry", "list", "news"]).expect(0);
+    let hint = "nothing waits to be tried again; `--dead` shows 2 dead letters";
+    assert!(said.stderr.contains(hint), "{}", said.stderr);
+    let said = flow.run(&["retry", "show", "news", "nonesuch"]).expect(1);
+    let hint = "`flow retry list subscribe/news` shows what there is";
+    assert!(said.stderr.contains(hint), "{}", said.stderr);
+}

@@ -165,6 +165,22 @@ fn a_poll_asks_at_its_start_whatever_its_schedule() {
 }
 
 #[test]
+fn a_watch_that_runs_once_looks_through_all_of_its_tree() {
+    let flow = Flow::new();
+    queue::declare(&flow, "xs_watch");
+    flow.add_flow(
+        "watch/tree",
+        "path: ${HOME}/tree\npost_baseUrl: file:${HOME}/tree\npost_exchange: xs_watch\n",
+    );
+    std::fs::create_dir(flow.path("tree")).expect("the disk takes it");
+    let watch = || flow.run(&["foreground", "watch/tree", "--once"]).expect(0);
+    watch();
+    let count = tree(&flow, "");
+    watch();
+    assert_eq!(files(&queue::queued(&flow, "xs_watch")), count);
+}
+
+#[test]
 fn instances_take_from_the_parts_of_an_exchange_over_mqtt() {
     let flow = Flow::new();
     let server = Mosquitto::start();

@@ -210,6 +210,21 @@ error[config/bad-value]: `sha256` is 64 hexadecimal digits, and this is somethin
 }
 
 #[test]
+fn a_plugin_without_a_scheme_does_not_send_to_one() {
+    let load = |schemes: &[&str]| {
+        let mut plugins = common::plugins();
+        let decode = plugins.get_mut("decode").expect("it is there");
+        decode.entry_points.push("send".into());
+        decode.schemes = schemes.iter().map(|&scheme| scheme.into()).collect();
+        let text = "sendTo: odd://example.org/\ncallbacks: [decode]\n";
+        common::load_pinned("flow/x", text, &common::Pinned(plugins))
+    };
+    let report = load(&[]).expect_err("refused").render(false);
+    assert!(report.contains("error[config/nobody-sends]"), "{report}");
+    assert!(load(&["odd"]).is_ok());
+}
+
+#[test]
 fn a_plugin_is_signed_with_the_key_or_not_used() {
     use common::{Pinned, load_pinned};
     let pinned = Pinned(common::plugins());

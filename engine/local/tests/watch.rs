@@ -520,9 +520,6 @@ async fn what_is_made_before_the_first_look_is_announced_and_what_was_there_is_n
             "mkdir in/made"
         ]
     );
-    bench.restart(|_| {});
-    bench.write("in/later", "1");
-    assert!(bench.next_messages().await.len() <= 7, "old files are not");
 }
 
 #[tokio::test(flavor = "multi_thread")]

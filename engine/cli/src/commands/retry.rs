@@ -134,16 +134,14 @@ fn list(args: &List, context: &Context) -> anyhow::Result<Exit> {
         [] => engine.flow_files()?,
         some => context.select(&engine, some)?,
     };
-    let shelf = shelf(args.dead);
-    let mut waiting = Vec::new();
+    let (mut waiting, mut others) = (Vec::new(), 0);
     for name in names {
         // A flow that never ran has no store, and looking should not make one.
         if engine.store_file(&name).exists() {
-            let entries = engine
-                .store(&name)?
-                .list(shelf, 0, usize::MAX)
-                .map_err(Error::from)?;
+            let store = engine.store(&name)?;
+            let entries = entries(&store, args.dead)?;
             waiting.extend(entries.into_iter().map(|entry| (name.to_string(), entry)));
+            others += store.count(shelf(!args.dead)).map_err(Error::from)?;
         }
     }
     if args.format.is_json() {
@@ -155,12 +153,19 @@ fn list(args: &List, context: &Context) -> anyhow::Result<Exit> {
             .console
             .print(&serde_json::to_string_pretty(&rows)?)?;
     } else if waiting.is_empty() {
-        let what = if args.dead {
-            "no dead letters"
-        } else {
-            "nothing waits to be tried again"
+        let what = match (args.dead, others) {
+            (false, 0) => "nothing waits to be tried again".to_owned(),
+            (true, 0) => "no dead letters".to_owned(),
+            (false, dead) => format!(
+                "nothing waits to be tried again; `--dead` shows {}",
+                plural(dead, "dead letter")
+            ),
+            (true, waiting) => format!(
+                "no dead letters; {} to be tried again, see the list without `--dead`",
+                plural(waiting, "message")
+            ),
         };
-        context.console.talk(what);
+        context.console.talk(&what);
     } else {
         context
             .console
@@ -172,11 +177,10 @@ fn list(args: &List, context: &Context) -> anyhow::Result<Exit> {
 fn show(args: &Show, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
     let name = context.one(&engine, &args.flow)?;
-    let entries = engine
-        .store(&name)?
-        .list(shelf(args.dead), 0, usize::MAX)
-        .map_err(Error::from)?;
-    let Some(entry) = find(&entries, &args.id, context, &name, args.dead) else {
+    let store = engine.store(&name)?;
+    let entries = entries(&store, args.dead)?;
+    let Some(entry) = found(&entries, &args.id) else {
+        not_one(&store, args.dead, &args.id, context, &name)?;
         return Ok(Exit::No);
     };
     if args.format.is_json() {
@@ -249,18 +253,17 @@ impl Which {
         let engine = context.engine()?;
         let name = context.one(&engine, &self.flow)?;
         let retry = engine.store(&name)?;
-        let entries = retry
-            .list(shelf(self.dead), 0, usize::MAX)
-            .map_err(Error::from)?;
+        let entries = entries(&retry, self.dead)?;
         if self.all {
             return Ok(Some((retry, entries)));
         }
         let mut chosen = Vec::new();
         for id in &self.ids {
-            match find(&entries, id, context, &name, self.dead) {
-                Some(entry) => chosen.push(entry.clone()),
-                None => return Ok(None),
-            }
+            let Some(entry) = found(&entries, id) else {
+                not_one(&retry, self.dead, id, context, &name)?;
+                return Ok(None);
+            };
+            chosen.push(entry.clone());
         }
         Ok(Some((retry, chosen)))
     }
@@ -274,37 +277,56 @@ fn shelf(dead: bool) -> Shelf {
     if dead { Shelf::Dead } else { Shelf::Retry }
 }
 
-/// The one entry whose id starts so; where there is none, or several, that is said.
-fn find<'a>(
-    entries: &'a [Entry],
+fn entries(store: &Store, dead: bool) -> Result<Vec<Entry>, Error> {
+    Ok(store.list(shelf(dead), 0, usize::MAX)?)
+}
+
+/// The one entry whose id starts so.
+fn found<'a>(entries: &'a [Entry], id: &str) -> Option<&'a Entry> {
+    let mut found = starting(entries, id);
+    found.next().filter(|_| found.next().is_none())
+}
+
+fn starting<'a>(entries: &'a [Entry], id: &str) -> impl Iterator<Item = &'a Entry> {
+    entries
+        .iter()
+        .filter(move |entry| entry.key.starts_with(id))
+}
+
+/// Says that no entry starts so, or several do.
+fn not_one(
+    store: &Store,
+    dead: bool,
     id: &str,
     context: &Context,
     flow: &FlowName,
-    dead: bool,
-) -> Option<&'a Entry> {
-    let mut found = entries.iter().filter(|entry| entry.key.starts_with(id));
-    let problem = match (found.next(), found.next()) {
-        (Some(entry), None) => return Some(entry),
-        (None, _) => {
-            let dead = if dead { " --dead" } else { "" };
-            Problem::new(
-                "cli/no-such-message",
-                format!("`{flow}` has no failed message `{id}` here"),
-            )
-            .hint(format!(
-                "`flow retry list {flow}{dead}` shows what there is"
-            ))
-        }
-        (Some(_), Some(_)) => Problem::new(
+) -> anyhow::Result<()> {
+    let problem = if starting(&entries(store, dead)?, id).next().is_some() {
+        Problem::new(
             "cli/no-such-message",
             format!("several failed messages of `{flow}` start with `{id}`"),
         )
         .note("nothing was done")
-        .hint("write more of the id"),
+        .hint("write more of the id")
+    } else {
+        let elsewhere = starting(&entries(store, !dead)?, id).next().is_some();
+        let hint = match (elsewhere, dead) {
+            (true, false) => "it is among the dead letters: add `--dead`".to_owned(),
+            (true, true) => {
+                "it is no dead letter, it waits to be tried again: leave `--dead` out".to_owned()
+            }
+            (false, true) => format!("`flow retry list {flow} --dead` shows what there is"),
+            (false, false) => format!("`flow retry list {flow}` shows what there is"),
+        };
+        Problem::new(
+            "cli/no-such-message",
+            format!("`{flow}` has no failed message `{id}` here"),
+        )
+        .hint(hint)
     };
-    context.console.talk(&crate::render::error(
-        &problem.into(),
-        context.console.paint_err(),
-    ));
-    None
+    let paint = context.console.paint_err();
+    context
+        .console
+        .talk(&crate::render::error(&problem.into(), paint));
+    Ok(())
 }

@@ -160,11 +160,15 @@ impl Book {
             .get(path)
             .cloned()
             .unwrap_or_else(|| message.rel_path.clone());
-        let (age, changes) = self.follow(&key, message, now);
+        let (age, mut changes) = self.follow(&key, message, now);
         match event {
             Event::Derived { from, path, .. } => self.derived(&key, &from.rel_path, *path),
-            // What was made from a message ends with it.
-            Event::Settled { .. } => self.forget(&key),
+            // What was made from a message ends with it. It is told of as it came, so that what was
+            // set since would seem to be lost.
+            Event::Settled { .. } => {
+                self.forget(&key);
+                changes.clear();
+            }
             _ => {}
         }
         let mut text = format!(
@@ -329,6 +333,7 @@ mod tests {
         });
         let path = Path::new("/mail/5-12.eml");
         let took = Duration::from_millis(3);
+        fetched.extra.remove("subject");
         at(
             104,
             &Event::Fetched {
@@ -368,11 +373,10 @@ mod tests {
             confirm: Confirm::Posted,
         };
         at(108, &posted);
-        fetched.extra.remove("subject");
         at(
             110,
             &Event::Settled {
-                message: &fetched,
+                message: &mail,
                 fate: &Fate::Posted,
             },
         );

@@ -138,7 +138,7 @@ impl Builder<'_> {
         let plugin = self.manifests.values().any(|manifest| match manifest {
             Some(manifest) => {
                 manifest.entry_points.iter().any(|entry| entry == "send")
-                    && (manifest.schemes.is_empty() || manifest.schemes.contains(&scheme))
+                    && manifest.schemes.contains(&scheme)
             }
             None => true,
         });
@@ -156,7 +156,7 @@ impl Builder<'_> {
                 format!("nobody here can send to `{scheme}:`"),
             )
             .label("not built in, and no plugin of the flow claims it")
-            .hint("built in are `file:`, `ftp:`, `ftps:`, `sftp:`, `s3:`, `azure:` and `gs:`; `flow list plugins` shows the others");
+            .hint("built in are `file:`, `ftp:`, `ftps:`, `sftp:`, `s3:`, `azure:` and `gs:`; `flow list plugins` shows the others; a plugin that sends and has no scheme needs no `sendTo`");
     }
 
     /// Content that is fetched has to have a place.

@@ -42,6 +42,10 @@ pub(crate) struct Kernel {
     /// What was not there when it was looked at for the first time.
     vanished: HashSet<PathBuf>,
     first: bool,
+    /// The first look at the tree is not over.
+    looking: bool,
+    /// When the tree was looked through.
+    looked: Option<Instant>,
     roots_checked: Instant,
     noted: Option<i128>,
 }
@@ -72,6 +76,8 @@ impl Kernel {
             recent: Recent::default(),
             vanished: HashSet::new(),
             first: true,
+            looking: true,
+            looked: None,
             roots_checked: Instant::now(),
             noted: None,
         };
@@ -107,8 +113,9 @@ impl Kernel {
         limit: usize,
         state: &dyn State,
     ) -> Result<Gathered, Failure> {
-        if std::mem::take(&mut self.first) {
-            self.settle_in().await;
+        if self.looking {
+            let first = std::mem::take(&mut self.first);
+            self.settle_in(if first { FIRST } else { PATIENCE }).await;
         }
         if self.roots_checked.elapsed() >= ROOTS {
             self.roots_checked = Instant::now();
@@ -142,8 +149,9 @@ impl Kernel {
         }
         if self.rest.is_empty() && self.shared.queue.is_empty() && self.shared.jobs().idle() {
             self.shared.pending().all_told();
+            self.end_look();
         }
-        let more = !messages.is_empty() && self.is_due();
+        let more = self.looking || !messages.is_empty() && self.is_due();
         if !messages.is_empty() || self.noted.is_none() {
             self.note(state)?;
         }
@@ -151,9 +159,17 @@ impl Kernel {
         Ok(Gathered { messages, more })
     }
 
+    /// The tree was looked through: what was found that may be written at this time is still looked at
+    /// again, so that a flow that runs once leaves nothing behind that was there before it.
+    fn end_look(&mut self) {
+        let since = *self.looked.get_or_insert_with(Instant::now);
+        let waits = self.shared.pending().len() > 0;
+        self.looking = self.looking && waits && since.elapsed() < 2 * UNSURE;
+    }
+
     /// Waits a little until everything is watched, or the scan has found something.
-    async fn settle_in(&self) {
-        let deadline = tokio::time::Instant::now() + FIRST;
+    async fn settle_in(&self, patience: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
         while !self.shared.jobs().idle() && self.shared.queue.is_empty() {
             let changed = self.shared.notify.notified();
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
