@@ -148,3 +148,36 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gated<T> {
         Pin::new(&mut self.inner).poll_close(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn who_writes_waits_while_frames_are_queued() {
+        let gate = Gate::default();
+        let mut gated = Gated {
+            inner: Vec::<u8>::new(),
+            gate: gate.clone(),
+        };
+        let queued = AtomicBool::new(false);
+        let shut = gate.shut();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                let mut context = Context::from_waker(Waker::noop());
+                let flushed = Pin::new(&mut gated).poll_flush(&mut context);
+                let seen = queued.load(Ordering::SeqCst);
+                let written = Pin::new(&mut gated).poll_write(&mut context, b"frames");
+                (flushed.is_ready(), seen, written.map(Result::ok))
+            });
+            queued.store(true, Ordering::SeqCst);
+            drop(shut);
+            let ended = writing.join().expect("the thread does not panic");
+            assert_eq!(ended, (true, true, Poll::Ready(Some(6))));
+        });
+        assert_eq!(gated.inner(), b"frames");
+    }
+}
