@@ -28,6 +28,7 @@ mod address;
 mod consumer;
 mod declaration;
 mod frames;
+mod gate;
 mod link;
 mod publisher;
 mod tags;

@@ -38,10 +38,14 @@ impl Form<'_> {
             exchange: self.exchange,
             topic: None,
         };
-        let usual = *given == *Topic::of(self.topic_prefix, message).as_str();
-        let prefix = prefix_of(given, message).filter(|_| self.format != Format::Wis);
+        let prefix = match self.format {
+            Format::Wis => {
+                let derived = Topic::of(self.topic_prefix, message);
+                (*given == *derived.as_str()).then_some(self.topic_prefix)
+            }
+            Format::V03 | Format::V02 => prefix_of(given, message),
+        };
         let wire = match prefix {
-            _ if usual => codec::encode(message, self.format, &context),
             Some(topic_prefix) => {
                 let context = Context {
                     topic_prefix,

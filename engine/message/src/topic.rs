@@ -41,6 +41,10 @@ impl Transport {
     }
 
     fn escape(self, text: &str, out: &mut String) {
+        if is_plain(text) {
+            out.push_str(text);
+            return;
+        }
         for c in text.chars() {
             match self.escapes().iter().find(|(plain, _)| *plain == c) {
                 Some((_, escaped)) => out.push_str(escaped),
@@ -64,6 +68,13 @@ impl Transport {
     }
 }
 
+/// Whether nothing of a text has to be escaped, whatever the transport. That is so for nearly all, and
+/// every message has its topic made more than once.
+fn is_plain(text: &str) -> bool {
+    let special = |byte| matches!(byte, b'#' | b'*' | b'+' | b'\0');
+    !text.bytes().any(special)
+}
+
 /// A dotted topic such as `v03.20261122.SRC.model`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Topic(String);
@@ -74,14 +85,24 @@ impl Topic {
     /// The file name is no part of it. `#` and `*` inside a directory name are percent-encoded, as
     /// they would otherwise read as patterns; a `.` separates words as it does for sr3.
     pub fn of(prefix: &str, message: &Message) -> Self {
-        let mut topic = prefix.trim_matches(['.', '/']).replace('/', ".");
         let path = message.rel_path.trim_start_matches('/');
         let directories = path
             .rsplit_once('/')
             .map_or("", |(directories, _)| directories);
+        let mut topic = String::with_capacity(prefix.len() + 1 + directories.len());
+        for word in prefix.trim_matches(['.', '/']).split('/') {
+            if !topic.is_empty() {
+                topic.push('.');
+            }
+            topic.push_str(word);
+        }
         for word in directories.split('/').filter(|word| !word.is_empty()) {
             if !topic.is_empty() {
                 topic.push('.');
+            }
+            if is_plain(word) {
+                topic.push_str(word);
+                continue;
             }
             for c in word.chars() {
                 match c {

@@ -95,6 +95,7 @@ impl Hand {
         let mut hand = Self::default();
         // What is known already is decided about elsewhere.
         let decided = |job: &&Job| job.end != Some(JobEnd::Known);
+        hand.keys.reserve(jobs.len());
         for job in jobs.iter().filter(decided) {
             hand.keys.insert(job.delivery.item().key.clone());
             hand.seen.extend(job.seen.iter().cloned());

@@ -232,6 +232,7 @@ impl Running {
             let received = self.receive_some(asked).await;
             left -= received.len().min(left);
             let fewer = received.len() < asked;
+            pass.jobs.reserve(received.len());
             for Received {
                 message,
                 tag,
@@ -422,13 +423,15 @@ impl Running {
         found: &Found,
     ) -> Result<(), Error> {
         let is_new = |job: &Job| !matches!(job.delivery.origin(), Origin::Retry { .. });
-        let keys = jobs
-            .iter()
-            .filter(|job| is_new(job))
-            .map(|job| job.delivery.item().key.clone())
-            .collect();
-        let known = self.shared.store.known(keys).await?;
-        let mut in_hand: HashMap<&str, usize> = HashMap::new();
+        let known = match self.shared.store.is_occupied() {
+            true => {
+                let new = jobs.iter().filter(|job| is_new(job));
+                let keys = new.map(|job| job.delivery.item().key.clone());
+                self.shared.store.known(keys.collect()).await?
+            }
+            false => HashMap::new(),
+        };
+        let mut in_hand: HashMap<&str, usize> = HashMap::with_capacity(jobs.len());
         let mut ends = Vec::new();
         for (number, job) in jobs.iter().enumerate() {
             let key = job.delivery.item().key.as_str();

@@ -49,8 +49,8 @@ impl Finisher {
         if self.publisher.is_none() && poster.is_none() {
             return;
         }
-        let mut outgoing = Vec::new();
-        let mut owners = Vec::new();
+        let mut outgoing = Vec::with_capacity(pass.jobs.len());
+        let mut owners = Vec::with_capacity(pass.jobs.len());
         let mut keys = Vec::new();
         let debugged = self.shared.debugger.is_some();
         for (number, job) in pass.jobs.iter_mut().enumerate() {
@@ -197,7 +197,7 @@ impl Finisher {
             .or(copied)
             .map(Topic::from)
             .unwrap_or_else(|| topic_of(flow, &message));
-        let key = Some(format!("{}:{}", self.name, live.item.key));
+        let key = Some([&self.name, ":", &live.item.key].concat());
         Ok(Outgoing {
             message,
             topic,

@@ -53,7 +53,7 @@ impl Finisher {
             told,
             ..Batch::default()
         };
-        let mut acks = Vec::new();
+        let mut acks = Vec::with_capacity(jobs.len() + unreadable.len());
         let ended = self.end_all(jobs, &mut batch, now);
         for ended in &ended {
             self.book(ended, &mut batch, &mut acks, traces, now);
@@ -91,7 +91,7 @@ impl Finisher {
     /// Decides how each job ends, in order: a duplicate ends as the one it equals.
     fn end_all(&mut self, jobs: Vec<Job>, batch: &mut Batch, now: Timestamp) -> Vec<Ended> {
         let mut all = Vec::with_capacity(jobs.len());
-        let mut ends: HashMap<usize, usize> = HashMap::new();
+        let mut ends: HashMap<usize, usize> = HashMap::with_capacity(jobs.len());
         for mut job in jobs {
             let (index, seen) = (job.index, std::mem::take(&mut job.seen));
             let ended = self.end_one(

@@ -17,6 +17,7 @@ use lapin::types::FieldTable;
 use super::Shared;
 use super::declaration::Declaration;
 use super::frames::{Sending, send_in_order};
+use super::gate::Gate;
 use super::tags::{Frame, Tags};
 use super::trouble::Doing;
 use super::{topology, wire};
@@ -181,7 +182,8 @@ impl AmqpConsumer {
 
     /// Hands out what has arrived, less what is done already: tags of those are returned as well.
     fn hand_out(&mut self, limit: usize) -> (Vec<Received>, Vec<u64>) {
-        let (mut received, mut repeats) = (Vec::new(), Vec::new());
+        let mut received = Vec::with_capacity(limit.min(self.inbox.len()));
+        let mut repeats = Vec::new();
         let epoch = self.sessions << TAG_BITS;
         let Some(session) = &mut self.session else {
             return (received, repeats);
@@ -242,7 +244,8 @@ impl AmqpConsumer {
         self.acked.extend(keys);
         let surplus = self.acked.len().saturating_sub(self.prefetch.into());
         self.acked.drain(..surplus);
-        let sent = send(&session.channel, &frames);
+        let gate = self.shared.consuming.gate();
+        let sent = send(gate, &session.channel, &frames);
         let why = match tokio::time::timeout(self.shared.consuming.limit(), sent).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
@@ -264,7 +267,7 @@ fn take_one(counts: &mut HashMap<String, u32>, key: &str) -> bool {
     true
 }
 
-async fn send(channel: &lapin::Channel, frames: &[Frame]) -> lapin::Result<()> {
+async fn send(gate: &Gate, channel: &lapin::Channel, frames: &[Frame]) -> lapin::Result<()> {
     let sending = frames
         .iter()
         .map(|frame| -> Sending<'_, ()> {
@@ -281,7 +284,7 @@ async fn send(channel: &lapin::Channel, frames: &[Frame]) -> lapin::Result<()> {
             }
         })
         .collect();
-    send_in_order(sending).await.1
+    send_in_order(gate, sending).await.1
 }
 
 #[async_trait]

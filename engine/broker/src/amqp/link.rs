@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Options;
 use super::address::Address;
+use super::gate::{self, Gate};
 use super::trouble::{Doing, too_long, trouble, unreachable};
 use crate::error::{Error, Kind};
 
@@ -38,6 +39,8 @@ pub(super) struct Link {
     /// What it is for, as the broker's list of connections shows it.
     purpose: &'static str,
     tls: OnceLock<Result<RustlsConnector, Error>>,
+    /// Of the connection there is.
+    gate: Gate,
     slot: tokio::sync::Mutex<Slot>,
 }
 
@@ -93,12 +96,18 @@ impl Link {
             options,
             purpose,
             tls: OnceLock::new(),
+            gate: Gate::default(),
             slot: tokio::sync::Mutex::default(),
         }
     }
 
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// What keeps the connection from writing.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// How long any one answer may take.
@@ -240,14 +249,12 @@ impl Link {
         } else {
             None
         };
-        let runtime = lapin::runtime::default_runtime()
-            .map_err(|error| trouble(address, Doing::Connect, &error))?;
         let limit = self.options.timeout;
         let socket = Socket::default();
         let (held, host, port) = (socket.clone(), address.host.clone(), address.port);
         let connecting = Connection::connector(
             self.uri(),
-            runtime,
+            gate::runtime(&self.gate),
             // Runs on the library's own thread, which nothing but its own limit could stop.
             async move |_, runtime| {
                 let dialing = async {
@@ -255,8 +262,9 @@ impl Link {
                     let found: Vec<SocketAddr> = found.collect();
                     let stream = AsyncTcpStream::connect(&runtime, found).await?;
                     if let AsyncTcpStream::Plain(plain) = &stream {
-                        plain.get_ref().set_nodelay(true)?;
-                        held.keep(plain.get_ref())?;
+                        let plain = plain.inner().get_ref();
+                        plain.set_nodelay(true)?;
+                        held.keep(plain)?;
                     }
                     match &tls {
                         Some(connector) => stream.into_rustls(connector, &host).await,

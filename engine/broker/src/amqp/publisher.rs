@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_message::Transport;
 use flow_runtime::ports::{Confirm, Failure, Outgoing, Publisher};
+use futures_util::FutureExt as _;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
@@ -126,23 +127,23 @@ impl AmqpPublisher {
         self.exchanges[number].clone()
     }
 
-    async fn post_batch(&mut self, batch: &[Ready]) -> Result<(), Error> {
+    async fn post_batch(&mut self, batch: Vec<Ready>) -> Result<(), Error> {
         let channel = self.channel().await?;
         let mut confirms = Vec::with_capacity(batch.len());
-        let mut rest = batch;
-        while !rest.is_empty() {
+        let mut rest = batch.into_iter();
+        while rest.len() > 0 {
             let (mut count, mut bytes) = (0, 0);
-            for ready in rest.iter().take(WINDOW_MESSAGES) {
+            for ready in rest.as_slice().iter().take(WINDOW_MESSAGES) {
                 count += 1;
                 bytes += ready.body.len();
                 if bytes >= WINDOW_BYTES {
                     break;
                 }
             }
-            let (window, others) = rest.split_at(count);
-            rest = others;
-            let sending = window.iter().map(|ready| ready.send(&channel)).collect();
-            match timeout(self.patience(bytes), send_in_order(sending)).await {
+            let window = rest.by_ref().take(count);
+            let sending = window.map(|ready| ready.send(&channel)).collect();
+            let sending = send_in_order(self.shared.posting.gate(), sending);
+            match timeout(self.patience(bytes), sending).await {
                 Ok((sent, result)) => {
                     confirms.extend(sent);
                     if let Err(error) = result {
@@ -163,23 +164,36 @@ impl AmqpPublisher {
         self.shared.posting.limit() * u32::try_from(1 + bytes / WINDOW_BYTES).unwrap_or(u32::MAX)
     }
 
-    /// Waits for the confirms. Each may take as long as an answer may; as long as some come, it goes on.
+    /// Waits for the confirms. As long as some come within the limit of an answer, it goes on.
+    ///
+    /// A broker confirms in order as a rule, so that once the last is there all are, and this is woken
+    /// once for all of them.
     async fn wait(&mut self, confirms: Vec<PublisherConfirm>) -> Result<(), Error> {
         let total = confirms.len() as u64;
         let mut refused = 0;
-        for confirm in confirms {
-            match timeout(self.shared.posting.limit(), confirm).await {
-                Ok(Ok(Confirmation::Nack(_))) => refused += 1,
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(self.why(Vec::new(), error).await),
+        let mut rest = confirms;
+        while let Some(mut last) = rest.pop() {
+            let limit = self.shared.posting.limit();
+            let done = match (&mut last).now_or_never() {
+                Some(done) => Ok(done),
+                None => timeout(limit, &mut last).await,
+            };
+            match done {
+                Ok(done) => refused += self.refusals(done).await?,
                 Err(_) => {
-                    let (link, doing) = (&self.shared.posting, Doing::Post(&self.posting.exchange));
-                    return Err(if link.blocked().await {
-                        link.stuck(doing).await
-                    } else {
-                        // Perhaps only the queues of this exchange have trouble.
-                        link.overdue(doing).await
-                    });
+                    let before = rest.len();
+                    let mut still = Vec::with_capacity(before + 1);
+                    for mut confirm in rest {
+                        match (&mut confirm).now_or_never() {
+                            Some(done) => refused += self.refusals(done).await?,
+                            None => still.push(confirm),
+                        }
+                    }
+                    if still.len() == before {
+                        return Err(self.unanswered().await);
+                    }
+                    rest = still;
+                    rest.push(last);
                 }
             }
         }
@@ -196,6 +210,26 @@ impl AmqpPublisher {
         }
         self.posts.confirmed += total;
         Ok(())
+    }
+
+    /// How many messages a confirm refuses: one or none.
+    async fn refusals(&self, confirm: lapin::Result<Confirmation>) -> Result<u64, Error> {
+        match confirm {
+            Ok(Confirmation::Nack(_)) => Ok(1),
+            Ok(_) => Ok(0),
+            Err(error) => Err(self.why(Vec::new(), error).await),
+        }
+    }
+
+    /// The error of confirms that do not come.
+    async fn unanswered(&self) -> Error {
+        let (link, doing) = (&self.shared.posting, Doing::Post(&self.posting.exchange));
+        if link.blocked().await {
+            link.stuck(doing).await
+        } else {
+            // Perhaps only the queues of this exchange have trouble.
+            link.overdue(doing).await
+        }
     }
 
     /// Why sending failed. A frame that comes after the end of its channel only hears that it is closed;
@@ -251,14 +285,14 @@ struct Ready {
 }
 
 impl Ready {
-    fn send<'a>(&'a self, channel: &'a Channel) -> Sending<'a, PublisherConfirm> {
-        Box::pin(channel.basic_publish(
-            self.exchange.clone(),
-            self.topic.clone(),
-            BasicPublishOptions::default(),
-            &self.body,
-            self.properties.clone(),
-        ))
+    fn send(self, channel: &Channel) -> Sending<'_, PublisherConfirm> {
+        Box::pin(async move {
+            let options = BasicPublishOptions::default();
+            let (exchange, topic) = (self.exchange, self.topic);
+            channel
+                .basic_publish(exchange, topic, options, &self.body, self.properties)
+                .await
+        })
     }
 }
 
@@ -284,7 +318,7 @@ impl Publisher for AmqpPublisher {
                 return Err(error.into());
             }
         };
-        let mut result = self.post_batch(&ready).await;
+        let mut result = self.post_batch(ready).await;
         // An exchange that vanished took its bindings with it: made anew, it would swallow what is posted
         // until the queues are bound again. Waiting for that loses nothing.
         if let Err(error) = &result
@@ -293,8 +327,8 @@ impl Publisher for AmqpPublisher {
             && self.posts.confirmed == 0
         {
             self.channel = None;
-            result = match self.declare().await {
-                Ok(()) => self.post_batch(&ready).await,
+            result = match self.declare().await.and_then(|()| self.prepare(batch)) {
+                Ok(ready) => self.post_batch(ready).await,
                 Err(error) => Err(error),
             };
         }

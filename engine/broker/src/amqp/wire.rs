@@ -199,7 +199,7 @@ pub(super) fn key(
         .as_ref()
         .is_some_and(|id| id.as_str() == APPLICATION);
     if let (true, Some(id)) = (ours, properties.message_id()) {
-        return format!("{queue}/id/{id}");
+        return [queue, "/id/", id.as_str()].concat();
     }
     let mut context = Context::new(&SHA256);
     for part in [exchange.as_bytes(), topic.as_bytes()] {
@@ -209,9 +209,13 @@ pub(super) fn key(
     }
     context.update(body);
     let digest = context.finish();
-    let mut key = format!("{queue}/sha/");
+    let mut key = String::with_capacity(queue.len() + "/sha/".len() + 32);
+    key.push_str(queue);
+    key.push_str("/sha/");
     for byte in &digest.as_ref()[..16] {
-        key.push_str(&format!("{byte:02x}"));
+        for half in [byte >> 4, byte & 15] {
+            key.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+        }
     }
     key
 }

@@ -46,9 +46,12 @@ pub(crate) const FIELDS: [&str; 15] = [
 /// Writes `message` as JSON.
 pub fn encode(message: &Message) -> Vec<u8> {
     let inline = message.content.as_ref().map_or(0, |c| c.value.len());
-    // The fixed fields take about 400 bytes; one growth at the most for ordinary messages.
+    let text =
+        |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(16, str::len) + 8;
+    let extra: usize = message.extra.iter().map(text).sum();
+    // The fixed fields take about 400 bytes; ordinary messages grow no more.
     let mut out =
-        Vec::with_capacity(448 + message.base_url.len() + message.rel_path.len() + inline);
+        Vec::with_capacity(448 + message.base_url.len() + message.rel_path.len() + inline + extra);
     write::message(&mut out, message);
     out
 }

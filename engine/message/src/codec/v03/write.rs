@@ -40,7 +40,7 @@ pub(super) fn message(out: &mut Vec<u8>, message: &Message) {
         inner.text("remove", op.remove.then_some(""));
         inner.text("directory", op.directory.then_some(""));
         for (key, value) in unknown_of(op) {
-            inner.value(key, value);
+            inner.member(key, value);
         }
         inner.close();
     }
@@ -56,7 +56,7 @@ pub(super) fn message(out: &mut Vec<u8>, message: &Message) {
     object.text("rename", message.rename.as_deref());
     for (key, value) in &message.extra {
         if !shadows_a_field(key, message) {
-            object.value(key, value);
+            object.member(key, value);
         }
     }
     object.close();
@@ -196,6 +196,14 @@ impl<'a> Object<'a> {
         self.out.push(b':');
     }
 
+    /// A member of any kind whose name somebody else chose.
+    fn member(&mut self, key: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.text(key, Some(text)),
+            value => self.value(key, value),
+        }
+    }
+
     fn text(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.key(key);
@@ -226,9 +234,12 @@ impl<'a> Object<'a> {
 
 fn string(out: &mut Vec<u8>, text: &str) {
     // Nearly every string of a message needs no escape, and copying it whole is what makes the
-    // difference to serde_json here.
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
+    // difference to serde_json here. Looked at to its end, so that many bytes are at a time.
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    if !text
+        .bytes()
+        .fold(false, |found, byte| found | special(byte))
+    {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
