@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use flow_testkit::sandbox::{Delay, Plan};
-use flow_testkit::{CommuniGateSetup, Sandbox, Verdict};
+use flow_testkit::{CommuniGate, CommuniGateSetup, Flow, Sandbox, Verdict};
 
-use crate::shipped::{ONE, one_process};
+use crate::shipped::{HOST, ONE, Site, one_process};
 use crate::{HELPER, SOON, expect_each_once, gateway, queue_file, serve, whose};
 
 /// The next of a row of numbers that look like chance.
@@ -108,6 +108,27 @@ fn added_by_the_shipped_flow(count: usize, longest: Duration) -> (Duration, Dura
     let sandbox = Sandbox::start();
     let flow = one_process(&sandbox, &[]);
     let server = serve(&flow, ONE, CommuniGateSetup::default());
+    added_by(&sandbox, &flow, server, count, longest)
+}
+
+/// The same through the flows for a pool: a helper and a machine that scans, with RabbitMQ between.
+fn added_by_the_shipped_pool(count: usize, longest: Duration) -> (Duration, Duration, Duration) {
+    let sandbox = Sandbox::start();
+    let site = Site::new(&sandbox, &[]);
+    let running = site.scan();
+    let server = serve(&site.host, HOST, CommuniGateSetup::default());
+    let added = added_by(&sandbox, &site.host, server, count, longest);
+    drop(running);
+    added
+}
+
+fn added_by(
+    sandbox: &Sandbox,
+    flow: &Flow,
+    server: CommuniGate,
+    count: usize,
+    longest: Duration,
+) -> (Duration, Duration, Duration) {
     for number in 0..100 {
         server.mail(
             &format!("warm-{number}"),
@@ -181,6 +202,27 @@ fn the_shipped_flow_with_verdicts_at_once() {
     let rate = count as f64 / all.as_secs_f64();
     println!(
         "{count} mails, scans at once: {rate:.0} mails/s; {median:?} in the middle, {most:?} for 99 of 100"
+    );
+    assert!(rate > 1.0, "{rate}");
+}
+
+#[test]
+fn the_shipped_pool_adds_little() {
+    let count = count();
+    let (median, most, all) = added_by_the_shipped_pool(count, Duration::from_secs(2));
+    println!(
+        "{count} mails to a pool, scans of up to 2 s: added {median:?} in the middle, {most:?} for 99 of 100; {all:?}"
+    );
+    assert!(median < SOON, "{median:?}");
+}
+
+#[test]
+fn the_shipped_pool_with_verdicts_at_once() {
+    let count = count();
+    let (median, most, all) = added_by_the_shipped_pool(count, Duration::ZERO);
+    let rate = count as f64 / all.as_secs_f64();
+    println!(
+        "{count} mails to a pool, scans at once: {rate:.0} mails/s; {median:?} in the middle, {most:?} for 99 of 100"
     );
     assert!(rate > 1.0, "{rate}");
 }

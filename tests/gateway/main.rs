@@ -7,6 +7,7 @@ mod broker;
 mod earlier;
 #[path = "../guest.rs"]
 mod guest;
+mod independent;
 mod kill;
 mod load;
 mod mails;

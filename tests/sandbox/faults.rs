@@ -266,7 +266,7 @@ fn a_pinned_certificate_is_all_that_counts() {
     scene.expect_own_verdicts();
     // What is no pin is said to be none, before anything starts.
     write("ab");
-    let refused = scene.flow.run(&["check", SCAN]).expect(1).stderr;
+    let refused = scene.flow.run(&["check", SCAN]).expect(1).stdout;
     assert!(refused.contains("64 hexadecimal digits"), "{refused}");
 }
 

@@ -6,6 +6,10 @@
 //! strict as the server: what breaks the protocol is written down, and fails the test that looks.
 //!
 //! It sends no mail and reads no envelope. Facts are those of the vendor's guide to helpers.
+//!
+//! That others mean the same by the protocol is proven with a helper that was not made for it, the one
+//! that comes with rspamd (`peers::RspamdHelper`). Of the others there are, CGPSA (which is SpamAssassin's)
+//! and cgpav (ClamAV's) are in no package index, and the vendor's own come with its server.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;

@@ -34,5 +34,6 @@ pub use harness::{Finished, Flow, Running, peak_memory};
 #[cfg(feature = "peers")]
 pub use peers::{
     Authority, Azure, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup,
-    S3, Sandbox, Sftp, Sr3, StoredBlob, StoredMail, link_js_tools, link_python_tools, sandbox,
+    RspamdHelper, S3, Sandbox, Sftp, Sr3, StoredBlob, StoredMail, link_js_tools, link_python_tools,
+    sandbox,
 };

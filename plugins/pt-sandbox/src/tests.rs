@@ -173,6 +173,14 @@ impl Scene {
         self.plugin.after_work(batch.collect()).unwrap()
     }
 
+    fn uploads(&self) -> usize {
+        let paths = self.paths();
+        paths
+            .iter()
+            .filter(|path| *path == "uploadScanFile")
+            .count()
+    }
+
     fn paths(&self) -> Vec<String> {
         let asked = self.asked.borrow();
         asked
@@ -253,12 +261,7 @@ fn scans_of_a_batch_overlap_and_answers_find_their_messages() {
     let verdicts = scene.run();
     let wait = |verdict: &Verdict| matches!(verdict, Verdict::Wait(_));
     assert!(verdicts.iter().all(wait), "{verdicts:?}");
-    let uploads = scene
-        .paths()
-        .iter()
-        .filter(|path| *path == "uploadScanFile")
-        .count();
-    assert_eq!(uploads, 5);
+    assert_eq!(scene.uploads(), 5);
 }
 
 #[test]
@@ -318,12 +321,7 @@ fn a_verdict_counts_only_for_the_content_it_is_about() {
         .insert(1, b"changed".to_vec());
     let verdict = scene.run().remove(0);
     assert!(matches!(verdict, Verdict::Replace(_)), "{verdict:?}");
-    let uploads = scene
-        .paths()
-        .iter()
-        .filter(|path| *path == "uploadScanFile")
-        .count();
-    assert_eq!(uploads, 2);
+    assert_eq!(scene.uploads(), 2);
 }
 
 #[test]
