@@ -8,6 +8,7 @@ pub mod background;
 pub mod queue;
 mod scene;
 pub mod tree;
+pub mod wire;
 
 use std::time::Duration;
 

@@ -12,6 +12,9 @@ use crate::compare::Run;
 use crate::measure::Service;
 use crate::place;
 
+/// A user, and its password.
+const PLAIN: &str = "bench";
+
 /// A broker on the tmpfs.
 pub(crate) struct Broker {
     server: RabbitMq,
@@ -34,8 +37,14 @@ pub(crate) struct Latency {
 impl Broker {
     pub(crate) fn start() -> Result<Self> {
         let tool = std::env::current_exe()?.with_file_name("flow-bench-amqp");
-        let server = RabbitMq::try_start(&RabbitMqSetup::new(), &place())?;
+        let setup = RabbitMqSetup::new().user(PLAIN, PLAIN, ".*", ".*", ".*");
+        let server = RabbitMq::try_start(&setup, &place())?;
         Ok(Self { server, tool })
+    }
+
+    /// With a password of letters, for who takes it as it stands in the URL.
+    pub(crate) fn plain_url(&self) -> String {
+        self.server.url_for(PLAIN, PLAIN, "/")
     }
 
     /// With the password, for `credentials.conf`.

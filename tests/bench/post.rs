@@ -1,4 +1,5 @@
-//! Announcing a tree of small files with their sha512: `flow` beside sr3_post, over RabbitMQ.
+//! Announcing a tree of small files with their sha512: `flow` beside sr3_post and sr3_cpost, the C
+//! implementation, over RabbitMQ.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,7 @@ use crate::broker::Broker;
 use crate::compare::{Run, compare, subject};
 use crate::measure::measure;
 use crate::sr3::Sr3;
-use crate::{Load, find, place};
+use crate::{Load, place};
 
 /// Bytes of a file.
 const SIZE: usize = 1_000;
@@ -36,15 +37,15 @@ pub(crate) fn run(load: &Load) -> Result<()> {
     );
     let sr3 = Sr3::installed(&broker)?;
     if let Some(sr3) = &sr3 {
-        sr3.configure(
-            "post/bench",
-            &format!(
-                "post_broker {url}\npost_exchange xs_post\npost_baseUrl http://127.0.0.1/\n\
-                 post_baseDir {tree}\nbatch 1000\nlogLevel warning\n"
-            ),
-        )?;
+        let common = format!(
+            "post_exchange xs_post\npost_baseUrl http://127.0.0.1/\n\
+             post_baseDir {tree}\nlogLevel warning\n"
+        );
+        let python = format!("post_broker {url}\n{common}batch 1000\n");
+        sr3.configure("post/bench", &python)?;
+        let plain = broker.plain_url().replace("/%2F", "/");
+        sr3.configure("cpost/bench", &format!("post_broker {plain}\n{common}"))?;
     }
-    let sr3_cpost = find("sr3_cpost");
     compare(
         load,
         "files",
@@ -56,12 +57,10 @@ pub(crate) fn run(load: &Load) -> Result<()> {
                 posted(&broker, load.count, command).map(Some)
             }),
             subject("sr3_cpost", || {
-                let (Some(program), Some(_)) = (&sr3_cpost, &sr3) else {
+                let Some(sr3) = &sr3 else { return Ok(None) };
+                let Some(command) = sr3.cpost(&["-c", "bench", &tree]) else {
                     return Ok(None);
                 };
-                let mut command = Command::new(program);
-                command.args(["-pb", &broker.secret_url(), "-pe", "xs_post"]);
-                command.args(["-pbu", "http://127.0.0.1/", "-pbd", &tree, "-p", &tree]);
                 posted(&broker, load.count, command).map(Some)
             }),
             subject("flow foreground post/…", || {

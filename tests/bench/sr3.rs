@@ -31,8 +31,8 @@ impl Sr3 {
         let config = home.path().join(".config/sr3");
         fs::create_dir_all(&config)?;
         // It looks a URL up as it is written, and configurations say `/` for the first vhost.
-        let url = broker.secret_url().replace("/%2F", "/");
-        fs::write(config.join("credentials.conf"), format!("{url}\n"))?;
+        let urls = [broker.secret_url(), broker.plain_url()].map(|url| url.replace("/%2F", "/"));
+        fs::write(config.join("credentials.conf"), urls.join("\n") + "\n")?;
         Ok(Some(Self { program, home }))
     }
 

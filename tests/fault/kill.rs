@@ -11,9 +11,9 @@ use flow_tests::{Access, MailFlow, Scene, queue};
 const MAILS: usize = 500;
 const AVERAGE: usize = 6_000;
 /// More kills than any round needs; a round that needs them makes no progress.
-const MOST_KILLS: usize = 400;
+pub(crate) const MOST_KILLS: usize = 400;
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     if let Ok(seed) = std::env::var("FLOW_TEST_SEED") {
         return seed.parse().expect("FLOW_TEST_SEED is a number");
     }
