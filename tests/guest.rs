@@ -3,6 +3,8 @@
 //! A module of each test binary, not of the library: what it builds is kept where cargo lets tests
 //! keep things, and builds need the crate that only tests have.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
