@@ -3,6 +3,7 @@
 //! Each test builds what a site would: files appear somewhere, flows announce, move and store them,
 //! and at the end the trees are the same, byte for byte.
 
+mod hostile;
 mod options;
 
 use std::collections::BTreeMap;

@@ -54,8 +54,9 @@ pub(super) enum As {
 /// What to do where there is nothing.
 pub(super) fn write_one(name: &str) -> String {
     format!(
-        "there is no such plugin here, and Python can't be loaded: put one as `{name}.wasm` into \
-         `<config>/plugins`; the README says how to write it"
+        "there is no such plugin here, and what sr3 loads can't be loaded as it is: \
+         `flow plugin new {name} --lang python` begins one that its Python can move into, as \
+         plugins/docs/FROM-SR3.md shows"
     )
 }
 
