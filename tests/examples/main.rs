@@ -207,6 +207,7 @@ fn the_javascript_example_and_kit_pass_their_own_tests() {
     let tests = [
         "tests/plugin.test.js",
         "../../plugins/sdk-js/tests/kit.test.js",
+        "../../plugins/sdk-js/tests/given.test.js",
     ];
     let told = project.run("node", &[&["--test"], &tests[..]].concat());
     assert!(told.contains("# fail 0"), "{told}");
