@@ -1,5 +1,6 @@
 //! The example plugins, built with the tools their authors use and run in real flows.
 
+mod mistakes;
 mod ports;
 mod project;
 mod web;

@@ -99,7 +99,7 @@ export function exportsOf(plugin, said) {
         seed();
         it = make(plugin, new Map(options), context);
         guard(() => call("start"));
-        return { maxInstances: plugin.maxInstances ?? null };
+        return { maxInstances: guard(() => check.maybeNumber(plugin.maxInstances, "`maxInstances`", 2 ** 32 - 1)) };
       },
       housekeeping: () => guard(() => call("housekeeping")),
       stop: () => guard(() => call("stop")),

@@ -58,7 +58,7 @@ class _Exports:
         plugin.context = Context(raw.flow, raw.kind, raw.instance, raw.downloads, raw.poll_url)
         self.object = plugin
         guard(plugin.start)
-        return lifecycle.Started(guard(_check.maybe_number, plugin.max_instances, "`max_instances`"))
+        return lifecycle.Started(guard(_instances, plugin.max_instances))
 
     def call(self, name: str) -> Callable[..., Any]:
         return getattr(self.object, name)  # type: ignore[no-any-return]
@@ -78,6 +78,10 @@ def guard(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     except Exception as error:
         report(error)
+
+
+def _instances(most: Any) -> Any:
+    return None if most is None else _check.number(most, "`max_instances`", (1 << 32) - 1)
 
 
 def judge(entry_point: str, function: Callable[[Worklist], None], batch: list[Any]) -> list[Any]:
