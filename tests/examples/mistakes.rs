@@ -136,12 +136,12 @@ const MISTAKES: [(&str, &str, &str); 10] = [
     ),
     (
         "after_work: [{ relPath: list }]",
-        "'int' object is not iterable",
+        "`worklist.rejected` is a list of messages, and not 5, of type int",
         "`worklist.rejected` is an array of messages, and not 5",
     ),
     (
         "gather: 1",
-        "`gather` (plugin.py:33) returned None; return a list of NewMessage, or Gathered([…], more=True)",
+        "`gather` (plugin.py:31) returned None; return a list of NewMessage, or Gathered([…], more=True)",
         "`gather` returned null; return an array of messages, or { messages, more: true }",
     ),
     (

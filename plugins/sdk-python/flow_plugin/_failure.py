@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -112,19 +113,33 @@ def of_raw(raw: Any) -> Failure:
     return Interrupted()
 
 
+def _own(frames: Iterable[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+    return [frame for frame in frames if not frame.filename.startswith(_OTHERS)]
+
+
+def _shortened(told: traceback.TracebackException) -> traceback.TracebackException:
+    """Without the SDK's frames, where others are left; causes likewise."""
+    one: traceback.TracebackException | None = told
+    while one is not None:
+        rest = [frame for frame in one.stack if not frame.filename.startswith(_OTHERS[:1])]
+        one.stack = traceback.StackSummary.from_list(rest)
+        one = one.__cause__ or one.__context__
+    return told
+
+
 def of_exception(error: Exception) -> Failure:
     """Any exception as a failure; a mistake says where it happened."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, Err):
         return of_raw(error.value)
-    frames = traceback.extract_tb(error.__traceback__)
+    told = traceback.TracebackException.from_exception(error)
     # What is wrong with a result is found when no line of the plugin's runs: it is said with the method.
-    at = [frame for frame in frames if not frame.filename.startswith(_OTHERS)][-1:]
+    at = _own(told.stack)[-1:]
     where = "".join(f" at {os.path.basename(f.filename)}:{f.lineno} in {f.name}" for f in at)
     from . import log
 
-    log.error("".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
+    log.error("".join(_shortened(told).format()).rstrip())
     return Temporary(f"{type(error).__name__}: {error}{where}")
 
 

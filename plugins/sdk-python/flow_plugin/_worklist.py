@@ -19,10 +19,10 @@ from ._wit import wit
 _KEEP = wit.Verdict_Keep()
 
 
-def _listed(messages: Any, name: str) -> Messages:
+def _some(messages: Any, name: str) -> Iterable[Message]:
     if isinstance(messages, str) or not isinstance(messages, Iterable):
         raise _check.wrong(f"`worklist.{name}`", "a list of messages", messages)
-    return Messages(messages)
+    return messages
 
 
 class Messages(list[Message]):
@@ -62,7 +62,7 @@ class Worklist:
 
     @incoming.setter
     def incoming(self, messages: Iterable[Message]) -> None:
-        self._incoming = _listed(messages, "incoming")
+        self._incoming = Messages(_some(messages, "incoming"))
 
     @property
     def ok(self) -> list[Message]:
@@ -71,7 +71,7 @@ class Worklist:
 
     @ok.setter
     def ok(self, messages: Iterable[Message]) -> None:
-        self._ok = _listed(messages, "ok")
+        self._ok = Messages(_some(messages, "ok"))
 
     def reject(self, message: Message, code: int, reason: str) -> None:
         """It goes no further, on purpose. Codes as in sr3's reports: 304 duplicate, 404 no match,
@@ -132,8 +132,8 @@ class Worklist:
 
     def _verdicts(self) -> list[Any]:
         kept = {id(message) for message in (*self._incoming, *self._ok)}
-        rejected = {id(message) for message in self.rejected}
-        failed = {id(message) for message in self.failed}
+        rejected = {id(message) for message in _some(self.rejected, "rejected")}
+        failed = {id(message) for message in _some(self.failed, "failed")}
         return [self._verdict(message, kept, rejected, failed) for message in self._batch]
 
     def _verdict(self, message: Message, kept: set[int], rejected: set[int], failed: set[int]) -> Any:

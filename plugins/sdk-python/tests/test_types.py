@@ -139,6 +139,21 @@ def test_a_mistake_that_was_caught_may_be_handed_on() -> None:
     assert "ValueError: invalid literal" in judged.failures["x"]
 
 
+def test_the_log_has_the_frames_that_are_not_the_kits() -> None:
+    host = Host()
+    host.after_work(host.start(Catches), Message("x"))
+    ((level, text),) = host.logged
+    assert level == "error" and text.startswith("Traceback (most recent call last):\n")
+    assert "test_types.py" in text and "_worklist.py" not in text and "ValueError: invalid" in text
+
+
+def test_lists_that_are_none_are_refused() -> None:
+    worklist = Worklist(ok=[Message("a")])
+    worklist.rejected = None  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="`worklist.rejected` is a list of messages, and not None"):
+        worklist._verdicts()
+
+
 def test_a_method_is_named_with_its_line() -> None:
     line = Catches.request.__code__.co_firstlineno
     assert named(Catches().request) == f"`request` (test_types.py:{line})"
