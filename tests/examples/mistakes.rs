@@ -49,6 +49,8 @@ class Wrong(Plugin):
         if request.path == "/list":
             submit.submit([NewMessage("https://h/", "a")])
         if request.path == "/pairs":
+            content = {"encoding": "utf-8", "value": "text"}
+            submit.submit(NewMessage("https://h/", "a", headers={"content": content}))
             return HttpResponse(200, {"a": "b"}, b"x")
         return None
 "#;
@@ -99,6 +101,8 @@ export default definePlugin({
       submit([{ baseUrl: "https://h/", relPath: "a" }]);
     }
     if (request.path === "/pairs") {
+      const content = { encoding: "utf-8", value: "text" };
+      submit({ baseUrl: "https://h/", relPath: "a", headers: { content } });
       return { headers: [["a", "b"]], body: "x" };
     }
     return undefined;
@@ -186,7 +190,8 @@ fn trial(source: &str, file: &str, said: impl Fn(&(&str, &str, &str)) -> String)
     // The same object was called each time.
     text.push_str(
         "  - after_work: [{ relPath: right }]\n    expect: [{ update: { calls: 7 } }]\n\
-         \x20 - request: { method: GET, path: /pairs }\n    expect: { status: 200, headers: { a: b }, body: x }\n",
+         \x20 - request: { method: GET, path: /pairs }\n    expect:\n      status: 200\n      headers: { a: b }\n      body: x\n      submitted:\n        - \
+         { relPath: a, baseUrl: 'https://h/', content: { encoding: utf-8, value: text } }\n",
     );
     text
 }

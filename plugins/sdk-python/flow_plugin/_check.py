@@ -48,8 +48,8 @@ def maybe_text(value: Any, what: str) -> Any:
 def number(value: Any, what: str, most: int = (1 << 64) - 1) -> Any:
     """A whole number from 0 to `most`."""
     if isinstance(value, bool) or not isinstance(value, int):
-        whole = isinstance(value, str) and value.isascii() and value.isdigit()
-        raise wrong(what, "a whole number", value, value if whole else "")
+        write = value if isinstance(value, str) and value.isascii() and value.isdigit() else ""
+        raise wrong(what, "a whole number", value, write)
     if not 0 <= value <= most:
         raise ValueError(f"{what} is a whole number from 0 to {most}, and not {value}")
     return value

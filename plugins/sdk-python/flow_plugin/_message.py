@@ -53,7 +53,8 @@ def _header(name: Any, value: Any) -> None:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        write = {bytes: "`.decode()` behind it", set: "`list(…)` around it"}.get(type(value), "")
+        write = "`.decode()` behind it" if isinstance(value, bytes) else ""
+        write = "`list(…)` around it" if isinstance(value, set) else write
         raise _check.wrong(f"header `{name}`", "text, or something JSON has", value, write) from None
 
 
