@@ -185,9 +185,7 @@ fn ran(project: &Project, plugin: &str, step: &[&str]) -> (String, Vec<Asked>) {
     );
     flow.add_flow("flow/asks", &text);
     flow.write("in/a.txt", b"12345");
-    let done = flow
-        .run(&["foreground", "flow/asks", "--once"])
-        .expect(0);
+    let done = flow.run(&["foreground", "flow/asks", "--once"]).expect(0);
     (done.stderr, asked.try_iter().collect())
 }
 

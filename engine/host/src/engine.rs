@@ -124,9 +124,7 @@ fn unusable(error: impl std::fmt::Display) -> Error {
         "plugin/engine",
         format!("plugins can't run on this machine: {error:#}"),
     )
-    .hint(
-        "it has to allow flow threads, and memory that may be executed; `ulimit -a` lists limits",
-    )
+    .hint("it has to allow flow threads, and memory that may be executed; `ulimit -a` lists limits")
 }
 
 /// Ticks until the host is gone.

@@ -165,12 +165,11 @@ impl Host {
                 .hint("build it for the target `wasm32-wasip2`"));
         }
         let started = std::time::Instant::now();
-        let component = Component::from_binary(self.engine(), bytes)
-            .map_err(|error| {
-                not_a_component(origin)
-                    .note(trap::first_line(&error))
-                    .hint("the file seems cut short or damaged: fetch it again, or build it anew")
-            })?;
+        let component = Component::from_binary(self.engine(), bytes).map_err(|error| {
+            not_a_component(origin)
+                .note(trap::first_line(&error))
+                .hint("the file seems cut short or damaged: fetch it again, or build it anew")
+        })?;
         tracing::debug!(plugin = origin, elapsed = ?started.elapsed(), "compiled");
         if let Some(cache) = self.cache() {
             cache.store(&component, sha256);

@@ -99,7 +99,8 @@ class Body {
   next() {
     if (this.#parts === null) return { done: true, value: undefined };
     try {
-      return { done: false, value: Uint8Array.from(this.#parts[0].blockingRead(CHUNK)) };
+      const chunk = this.#parts[0].blockingRead(CHUNK);
+      return { done: false, value: chunk instanceof Uint8Array ? chunk : Uint8Array.from(chunk) };
     } catch (error) {
       if (error?.payload?.tag === "last-operation-failed") {
         const [reason] = error.payload.val.toDebugString().split("\n");

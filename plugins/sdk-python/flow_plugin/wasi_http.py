@@ -187,14 +187,15 @@ class _Exchange:
 
 
 def _send(stream: Any, piece: bytes) -> None:
-    while piece:
+    left = memoryview(piece)
+    while left:
         room = stream.check_write()
         if room == 0:
             with stream.subscribe() as waiting:
                 waiting.block()
             continue
-        stream.write(piece[:room])
-        piece = piece[room:]
+        stream.write(bytes(left[:room]))
+        left = left[room:]
 
 
 class _Source(io.RawIOBase):

@@ -314,7 +314,9 @@ fn a_cache_others_may_write_to_is_not_used() {
     let log = log.text();
     assert!(log.contains(&expected), "{log}");
     assert!(
-        log.contains("plugins are compiled at every start, which takes longer; nothing else changes"),
+        log.contains(
+            "plugins are compiled at every start, which takes longer; nothing else changes"
+        ),
         "{log}"
     );
 }

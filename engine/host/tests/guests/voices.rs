@@ -112,7 +112,9 @@ async fn every_call_has_its_name() {
 #[tokio::test]
 async fn a_line_that_nobody_reads_is_refused() {
     let mut helper = callback(&flow("helper", &[])).await;
-    let refused = helper.line(1, "ping", desk(Arc::new(Front::default()))).await;
+    let refused = helper
+        .line(1, "ping", desk(Arc::new(Front::default())))
+        .await;
     assert_eq!(
         refused,
         Err(Failure::Permanent(
