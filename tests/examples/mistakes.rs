@@ -209,10 +209,7 @@ fn regex_of(text: &str) -> String {
 #[track_caller]
 fn tried(flow: &Flow, test: &str) {
     let made = flow.config_dir().join("plugins/wrong.wasm");
-    flow.write(
-        "p/wrong.wasm",
-        &fs::read(made).expect("it was installed"),
-    );
+    flow.write("p/wrong.wasm", &fs::read(made).expect("it was installed"));
     flow.write(
         "p/flow-plugin.toml",
         b"name = \"wrong\"\nsteps = []\ncomponent = \"wrong.wasm\"\n",

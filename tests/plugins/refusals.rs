@@ -180,7 +180,9 @@ fn hints_look_where_the_command_looked() {
     );
     let checked = flow.run(&["--config-dir", "other", "check"]).expect(1);
     assert!(
-        checked.stdout.contains("flow --config-dir other list plugins` shows what there is"),
+        checked
+            .stdout
+            .contains("flow --config-dir other list plugins` shows what there is"),
         "{}",
         checked.stdout
     );

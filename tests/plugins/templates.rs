@@ -68,7 +68,9 @@ fn native(flow: &Flow, command: &[&str], says: &str) {
 #[track_caller]
 fn alone(flow: &Flow, language: &str, entry: &str, tools: impl FnOnce(&Path)) {
     let made = format!("made-{entry}");
-    let new = ["plugin", "new", "alone", "--lang", language, "--entry", entry];
+    let new = [
+        "plugin", "new", "alone", "--lang", language, "--entry", entry,
+    ];
     flow.run(&[&new[..], &["--dir", &made]].concat()).expect(0);
     let project = flow.path("alone");
     if project.exists() {

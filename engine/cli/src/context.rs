@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn hints_name_commands_that_look_in_the_same_place() {
-        let text = "error: `flow x` is not one\n  = hint: `flow list plugins` shows what there is\n";
+        let text =
+            "error: `flow x` is not one\n  = hint: `flow list plugins` shows what there is\n";
         assert_eq!(
             advised(text, "flow --config-dir example"),
             "error: `flow x` is not one\n  = hint: `flow --config-dir example list plugins` shows what there is\n"

@@ -36,7 +36,11 @@ fn base64(bytes: &[u8]) -> String {
         let bits = three[0] << 16 | three[1] << 8 | three[2];
         for at in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= chunk.len() { digit as char } else { '=' });
+            text.push(if at <= chunk.len() {
+                digit as char
+            } else {
+                '='
+            });
         }
     }
     text
@@ -56,6 +60,9 @@ mod tests {
         assert_eq!(base64(b""), r#"{"encoding":"base64","value":"/w=="}"#);
         assert_eq!(base64(b"a"), r#"{"encoding":"base64","value":"Yf8="}"#);
         assert_eq!(base64(b"ab"), r#"{"encoding":"base64","value":"YWL/"}"#);
-        assert_eq!(base64(b"abc"), r#"{"encoding":"base64","value":"YWJj/w=="}"#);
+        assert_eq!(
+            base64(b"abc"),
+            r#"{"encoding":"base64","value":"YWJj/w=="}"#
+        );
     }
 }
