@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Build first
     #[arg(long)]
     build: bool,
-    /// Write what came out into the tests, in place of what they expect; patterns that fit it stay
+    /// Write what came out into the tests; patterns that fit it stay
     #[arg(long)]
     update: bool,
     #[command(flatten)]
