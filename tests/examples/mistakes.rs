@@ -198,7 +198,7 @@ fn trial(source: &str, file: &str, said: impl Fn(&(&str, &str, &str)) -> String)
 
 fn regex_of(text: &str) -> String {
     text.chars().fold(String::new(), |mut regex, one| {
-        if !(one.is_alphanumeric() || "' `,;:=/\"<>".contains(one)) {
+        if !(one.is_alphanumeric() || "' `,;:=/\"<>…".contains(one)) {
             regex.push('\\');
         }
         regex.push(one);
