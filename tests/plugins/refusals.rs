@@ -162,8 +162,9 @@ fn a_signature_of_an_earlier_build_is_pointed_at() {
     let unsigned = flow.run(&["plugin", "build", "p"]).expect(0).stderr;
     assert!(!unsigned.contains("warning"), "{unsigned}");
     flow.write("p/delay.wasm.minisig", b"of the build before");
-    let signature = std::fs::File::options().write(true);
-    let signature = signature.clone().open(flow.path("p/delay.wasm.minisig"));
+    let signature = std::fs::File::options()
+        .write(true)
+        .open(flow.path("p/delay.wasm.minisig"));
     let before = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
     let dated = signature.and_then(|file| file.set_modified(before));
     dated.expect("the temporary directory is writable");

@@ -43,13 +43,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     named(&project, &plugin.manifest.name)?;
     let console = &context.console;
     console.print(&show::brief(&plugin, console.paint()))?;
+    let signed = signature::beside(&wasm);
+    let stale = older(&signed, &wasm);
     let wasm = shown(&wasm);
     console.talk(&format!(
         "built {wasm}; `{command} plugin test` tries it, `{command} plugin add {wasm}` gives it to your flows",
         command = context.command(),
     ));
-    let signed = signature::beside(&wasm);
-    if older(&signed, &wasm) {
+    if stale {
         console.talk(&format!(
             "warning: {} is the signature of an earlier build: sign again before you give it away",
             shown(&signed)
