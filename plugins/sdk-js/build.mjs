@@ -89,6 +89,7 @@ async function look(esbuild, entry, work) {
   const file = join(work, "look.mjs");
   const contents = `export { default as plugin } from ${JSON.stringify(entry)};
 export { ENTRY_POINTS } from ${JSON.stringify(join(SDK, "src/export.js"))};
+export { methods, misnamed } from ${JSON.stringify(join(SDK, "src/names.js"))};
 export { specs } from ${JSON.stringify(join(SDK, "src/options.js"))};`;
   await bundle(esbuild, contents, file, { platform: "node" });
   let loaded;
@@ -97,18 +98,27 @@ export { specs } from ${JSON.stringify(join(SDK, "src/options.js"))};`;
   } catch (error) {
     throw new Problem(`${entry} does not load: ${error.stack ?? error}`);
   }
-  const { plugin, ENTRY_POINTS, specs } = loaded;
+  const { plugin, ENTRY_POINTS, methods, misnamed, specs } = loaded;
   if (typeof plugin !== "object" || plugin === null) {
     throw new Problem(`${entry} exports no plugin; write \`export default definePlugin({ … })\``);
   }
   for (const what of ["name", "version", "summary"]) {
     if (typeof plugin[what] !== "string") throw new Problem(`the plugin has no \`${what}\`; write \`${what}: "…"\``);
   }
+  if (plugin.doc !== undefined && typeof plugin.doc !== "string") throw new Problem("`doc` of the plugin is text; write `doc: \"…\"`, or a README.md");
+  if (!Array.isArray(plugin.schemes ?? []) || (plugin.schemes ?? []).some((scheme) => typeof scheme !== "string")) {
+    throw new Problem("`schemes` of the plugin is an array of texts; write `schemes: [\"…\"]`");
+  }
   for (const spec of specs(plugin.options ?? {})) {
     if (typeof spec.doc !== "string") throw new Problem(`option \`${spec.name}\` has no \`doc\`, a sentence that says what it is`);
   }
   const entries = ENTRY_POINTS.filter(([method]) => typeof plugin[method] === "function");
-  if (entries.length === 0) throw new Problem("the plugin has no entry point; write a method such as `afterAccept`");
+  const wrong = misnamed(plugin);
+  if (wrong.length > 0) throw new Problem(wrong.join("\n       "));
+  if (entries.length === 0) {
+    const there = methods(plugin).map((name) => `\`${name}\``).join(", ");
+    throw new Problem(`the plugin has no entry point, ${there === "" ? "no method" : `only ${there}`}; write a method such as \`afterAccept\``);
+  }
   return { plugin, entries };
 }
 

@@ -102,8 +102,11 @@ export interface Worklist {
   failed: Message[];
   /** It goes no further, on purpose. Codes as in sr3's reports: 304 duplicate, 404 no match, 413 too large, 415 wrong type, … */
   reject(message: Message, code: number, reason: string): void;
-  /** It did not work; text means it is worth another try, after `retryAfter` seconds if given. */
-  fail(message: Message, failure: Failure | string, options?: { retryAfter?: number }): void;
+  /**
+   * It did not work; text means it is worth another try, after `retryAfter` seconds if given. So does an
+   * error that is no {@link Failure}: a mistake, whose stack is logged.
+   */
+  fail(message: Message, failure: Error | string, options?: { retryAfter?: number }): void;
   /** Not now, though nothing is wrong: it comes again after so many seconds (a day at most), and loses no try. */
   wait(message: Message, reason: string, after: number): void;
   /** These go on instead of it. */
@@ -140,13 +143,13 @@ export class Failure extends Error {
   readonly kind: "temporary" | "permanent" | "auth" | "config" | "interrupted";
   readonly retryAfter: number | null;
   /** Worth another try, after so many seconds if the peer asked for a delay. */
-  static temporary(reason: string, options?: { retryAfter?: number }): Failure;
+  static temporary(reason: string | Error, options?: { retryAfter?: number }): Failure;
   /** Never going to work for this message: it goes to the dead letters. */
-  static permanent(reason: string): Failure;
+  static permanent(reason: string | Error): Failure;
   /** Credentials were refused. Trying again burns the account, so the flow pauses. */
-  static auth(reason: string): Failure;
+  static auth(reason: string | Error): Failure;
   /** An option, a grant or the setup is wrong: a person has to change something. */
-  static config(reason: string): Failure;
+  static config(reason: string | Error): Failure;
   /** The host wants the instance back (in `wake`): return, nothing is wrong. */
   static interrupted(): Failure;
 }
@@ -192,10 +195,13 @@ export interface HttpRequest {
   json(): any;
 }
 
+/** Headers of HTTP: an object, or pairs where a name comes more than once. */
+export type HttpHeaders = Record<string, string | number> | Iterable<[string, string | number]>;
+
 /** The answer. */
 export interface HttpResponse {
   status?: number;
-  headers?: Record<string, string>;
+  headers?: HttpHeaders;
   body?: string | Uint8Array;
 }
 
@@ -343,7 +349,7 @@ export function submit(...messages: NewMessage[]): void;
  */
 export namespace http {
   interface Options {
-    headers?: Record<string, string>;
+    headers?: HttpHeaders;
     body?: string | Uint8Array;
     /** The body, as JSON. */
     json?: any;

@@ -1,5 +1,6 @@
 //! The example plugins, built with the tools their authors use and run in real flows.
 
+mod mistakes;
 mod ports;
 mod project;
 mod web;
@@ -207,6 +208,7 @@ fn the_javascript_example_and_kit_pass_their_own_tests() {
     let tests = [
         "tests/plugin.test.js",
         "../../plugins/sdk-js/tests/kit.test.js",
+        "../../plugins/sdk-js/tests/given.test.js",
     ];
     let told = project.run("node", &[&["--test"], &tests[..]].concat());
     assert!(told.contains("# fail 0"), "{told}");

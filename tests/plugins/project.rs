@@ -114,6 +114,23 @@ fn sources_with_errors_keep_the_old_plugin(flow: &Flow) {
         .stderr;
     assert!(failed.contains("did you mean `after_accept`?"), "{failed}");
     assert!(failed.contains("error[plugin/build]"), "{failed}");
+
+    // Of options with a mistake nothing else is told.
+    let at = text.find("#[option(").expect("the template has one");
+    let wrong = format!(
+        "{}#[option(kinds = 1)]{}",
+        &text[..at],
+        &text[at + text[at..].find(']').expect("it ends") + 1..]
+    );
+    flow.write(source, wrong.as_bytes());
+    let failed = build(flow, &["plugin", "build", "geofence"])
+        .expect(2)
+        .stderr;
+    assert!(
+        failed.contains("an option says `default`, `example`"),
+        "{failed}"
+    );
+    assert!(!failed.contains("E0277"), "{failed}");
     flow.write(source, text.as_bytes());
     flow.run(&["plugin", "test", "geofence"]).expect(0);
 }

@@ -136,6 +136,59 @@ fn a_build_says_what_it_lacks() {
     );
 }
 
+#[test]
+fn a_project_and_its_plugin_have_one_name() {
+    let flow = Flow::new();
+    flow.write("p/made.wasm", &shipped(&flow, "delay"));
+    let said = "name = \"later\"\nsteps = []\ncomponent = \"made.wasm\"\n";
+    flow.write("p/flow-plugin.toml", said.as_bytes());
+    let shown = [
+        "error[plugin/project]: the plugin calls itself `delay`, and its project is `later`",
+        "note: the project's name is in p/flow-plugin.toml, the plugin's in its sources",
+        "hint: write the same name in both",
+    ];
+    refused(&flow, &["plugin", "build", "p"], &shown);
+    flow.write("p/tests/one.yaml", b"steps: []\n");
+    refused(&flow, &["plugin", "test", "p"], &shown);
+}
+
+#[test]
+fn a_signature_of_an_earlier_build_is_pointed_at() {
+    let flow = Flow::new();
+    flow.write("p/made.wasm", &shipped(&flow, "delay"));
+    let said = "name = \"delay\"\nsteps = []\ncomponent = \"made.wasm\"\n";
+    flow.write("p/flow-plugin.toml", said.as_bytes());
+    let warning = "warning: p/delay.wasm.minisig is the signature of an earlier build: sign again";
+    let unsigned = flow.run(&["plugin", "build", "p"]).expect(0).stderr;
+    assert!(!unsigned.contains("warning"), "{unsigned}");
+    flow.write("p/delay.wasm.minisig", b"of the build before");
+    let signature = std::fs::File::options()
+        .write(true)
+        .open(flow.path("p/delay.wasm.minisig"));
+    let before = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    let dated = signature.and_then(|file| file.set_modified(before));
+    dated.expect("the temporary directory is writable");
+    let signed = flow.run(&["plugin", "build", "p"]).expect(0).stderr;
+    assert!(signed.contains(warning), "{signed}");
+}
+
+#[test]
+fn hints_look_where_the_command_looked() {
+    let flow = Flow::new();
+    flow.write(
+        "other/flow/a.yaml",
+        b"pollUrl: file:///\npath: /in\ndownload: off\ncallbacks:\n  - plugin: nothing\n",
+    );
+    let checked = flow.run(&["--config-dir", "other", "check"]).expect(1);
+    assert!(
+        checked
+            .stdout
+            .contains("flow --config-dir other list plugins` shows what there is"),
+        "{}",
+        checked.stdout
+    );
+}
+
 /// A shipped plugin's component.
 fn shipped(flow: &Flow, plugin: &str) -> Vec<u8> {
     let built = flow

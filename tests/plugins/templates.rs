@@ -1,6 +1,7 @@
 //! What `flow plugin new` writes, in each language with every entry point: it builds, passes its tests
 //! in the engine and those of the language itself, and its example is a flow.
 
+use std::path::Path;
 use std::process::Command;
 
 use flow_testkit::{Flow, link_js_tools, link_python_tools};
@@ -13,7 +14,7 @@ const ALL: &str = "gather,after_accept,download,send,after_work,post,settled,req
 /// Makes and builds a project, and runs all of its tests but the language's own. `tools` gives it
 /// what it would install.
 #[track_caller]
-fn made(language: &str, tools: impl FnOnce(&std::path::Path)) -> Flow {
+fn made(language: &str, tools: impl FnOnce(&Path)) -> Flow {
     let mut flow = workshop();
     // Building twice gives other bytes: in the cache all tests share, compiled code would pile up.
     let cache = flow.path("cache").display().to_string();
@@ -60,6 +61,57 @@ fn native(flow: &Flow, command: &[&str], says: &str) {
     let said =
         String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success() && said.contains(says), "{said}");
+}
+
+/// Makes, builds and tests a project of one entry point alone. `build` is the folder it is built in,
+/// where what a language compiled for another is taken again.
+#[track_caller]
+fn alone(flow: &Flow, language: &str, entry: &str, tools: impl FnOnce(&Path)) {
+    let made = format!("made-{entry}");
+    let new = [
+        "plugin", "new", "alone", "--lang", language, "--entry", entry,
+    ];
+    flow.run(&[&new[..], &["--dir", &made]].concat()).expect(0);
+    let project = flow.path("alone");
+    if project.exists() {
+        // Cargo looks at the times of files: what is as it was stays where it is.
+        for part in ["src", "tests", "example"] {
+            std::fs::remove_dir_all(project.join(part)).expect("the project before had it");
+            std::fs::rename(flow.path(&made).join(part), project.join(part))
+                .expect("the temporary directory is writable");
+        }
+        for file in ["Cargo.toml", "README.md"] {
+            std::fs::rename(flow.path(&made).join(file), project.join(file))
+                .expect("the temporary directory is writable");
+        }
+    } else {
+        std::fs::rename(flow.path(&made), &project).expect("the temporary directory is writable");
+        tools(&project);
+    }
+    build(flow, &["plugin", "build", "alone"]).expect(0);
+    let tried = build(flow, &["plugin", "test", "alone"]).expect(0);
+    let passed = format!("ok      alone/tests/{entry}.yaml, ");
+    assert!(tried.stdout.starts_with(&passed), "{}", tried.stdout);
+}
+
+#[test]
+fn each_entry_point_works_alone_in_rust() {
+    let flow = workshop();
+    for entry in ALL.split(',') {
+        alone(&flow, "rust", entry, |_| {});
+    }
+}
+
+#[test]
+fn a_plugin_that_only_answers_requests_works_in_python() {
+    alone(&workshop(), "python", "request", link_python_tools);
+}
+
+#[test]
+fn a_plugin_that_only_answers_requests_works_in_javascript() {
+    alone(&workshop(), "js", "request", |project| {
+        link_js_tools(project, &project.join("vendor/flow-plugin/sdk-js"));
+    });
 }
 
 #[test]

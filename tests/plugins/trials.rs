@@ -218,6 +218,40 @@ steps:
 }
 
 #[test]
+fn what_is_written_down_keeps_patterns_that_fit() {
+    let test = "\
+steps:
+  - request: { method: POST, path: /in/a, body: hello }
+    expect:
+      status: 200
+      headers: <any>
+      body: '~^ta.*n$'
+      submitted:
+        - { relPath: '~^in/', baseUrl: '~^ftp:', text: <any> }
+";
+    let desk = guest::component("desk");
+    let flow = Flow::new();
+    tried_in(&flow, "desk", &desk, test).expect(1);
+    let updated = flow.run(&["plugin", "test", "p", "--update"]).expect(0);
+    assert_eq!(updated.stdout, "updated p/tests/one.yaml\n");
+    let text = std::fs::read_to_string(flow.path("p/tests/one.yaml")).expect("it is there");
+    let expected = "\
+steps:
+  - request: { method: POST, path: /in/a, body: hello }
+    expect:
+      body: \"~^ta.*n$\"
+      headers: \"<any>\"
+      status: 202
+      submitted:
+        - baseUrl: \"test://guest/\"
+          relPath: \"~^in/\"
+          text: \"<any>\"
+";
+    assert_eq!(text, expected);
+    flow.run(&["plugin", "test", "p"]).expect(0);
+}
+
+#[test]
 fn a_test_that_makes_no_sense_says_where() {
     let wrong = |test: &str, shown: &[&str]| differs("delay", test, shown);
     wrong(

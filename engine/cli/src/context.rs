@@ -204,6 +204,16 @@ impl Context {
         command
     }
 
+    /// A text with hints, in which the commands they name look where this one looked.
+    pub(crate) fn advised(&self, text: String) -> String {
+        let global = &self.global;
+        let elsewhere = [&global.config_dir, &global.state_dir, &global.cache_dir];
+        match elsewhere.iter().any(|directory| directory.is_some()) {
+            true => advised(&text, &self.again()),
+            false => text,
+        }
+    }
+
     /// How to call this program again: `flow` where that finds it, else its path.
     pub(crate) fn command(&self) -> String {
         let Ok(program) = std::env::current_exe() else {
@@ -223,5 +233,29 @@ impl Context {
             Ok(below) => below.display().to_string(),
             Err(_) => program.display().to_string(),
         }
+    }
+}
+
+/// Puts `again` in the place of `flow` in the commands that hints name.
+fn advised(text: &str, again: &str) -> String {
+    let line = |line: &str| match line.contains("hint: ") {
+        true => line.replace("`flow ", &format!("`{again} ")),
+        false => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_name_commands_that_look_in_the_same_place() {
+        let text =
+            "error: `flow x` is not one\n  = hint: `flow list plugins` shows what there is\n";
+        assert_eq!(
+            advised(text, "flow --config-dir example"),
+            "error: `flow x` is not one\n  = hint: `flow --config-dir example list plugins` shows what there is\n"
+        );
     }
 }

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: `flow list | head -1`.
         Err(error) if stop::is_closed_pipe(&error) => Exit::Done.into(),
         Err(error) => {
-            console.talk(&render::error(&error, console.paint_err()));
+            console.talk(&context.advised(render::error(&error, console.paint_err())));
             Exit::CouldNot.into()
         }
     }

@@ -108,13 +108,33 @@ pub(crate) fn findings(manifest: &Manifest) -> Vec<String> {
     findings
 }
 
+/// `noLimit` as options are written: `no_limit`.
+fn snake(name: &str) -> String {
+    let mut lower = String::with_capacity(name.len() + 4);
+    let mut before = '_';
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit()) {
+            lower.push('_');
+        }
+        lower.push(c.to_ascii_lowercase());
+        before = c;
+    }
+    lower
+}
+
 fn wrong_option(option: &OptionSpec) -> Vec<String> {
     let name = &option.name;
     let mut wrong = Vec::new();
-    if !is_name(name, |c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
-        wrong.push(format!(
-            "option `{name}`: a name begins with a letter and has letters, digits, `_` and `-`"
-        ));
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if !is_name(name, letter) {
+        let mut text = format!(
+            "option `{name}`: a name begins with a letter and has lower-case letters, digits, `_` and `-`"
+        );
+        let lower = snake(name);
+        if lower != *name && is_name(&lower, letter) {
+            text.push_str(&format!("; call it `{lower}`"));
+        }
+        wrong.push(text);
     }
     if RESERVED.contains(&name.as_str()) {
         wrong.push(format!("option `{name}`: the name is taken by flow itself"));

@@ -225,7 +225,8 @@ impl Voice {
     fn printed(&self, state: &mut State, stream: Stream, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
-        if text.is_empty() {
+        // There is no environment of a plugin in which anybody could follow that advice.
+        if text.is_empty() || text.starts_with("note: run with `RUST_BACKTRACE=") {
             return;
         }
         if stream == Stream::Stderr {

@@ -1,8 +1,9 @@
 // Byte streams to a server; the host dials and speaks TLS. Using this asks for the grant `connect`.
 
 import host from "../host/connection.js";
+import * as check from "./check.js";
 import { Failure, call, milliseconds } from "./failure.js";
-import { decode, toBytes } from "./text.js";
+import { decode } from "./text.js";
 
 const closed = () => Failure.temporary("the peer closed the connection in the middle of an answer");
 
@@ -30,6 +31,7 @@ class Stream {
       this.#ahead = this.#ahead.slice(max);
       return chunk;
     }
+    check.number(max, "the size of a read", 2 ** 32 - 1);
     return call(() => this.#raw.read(max));
   }
 
@@ -60,7 +62,8 @@ class Stream {
   }
 
   write(data) {
-    call(() => this.#raw.write(toBytes(data)));
+    const bytes = check.bytes(data, "what is written");
+    call(() => this.#raw.write(bytes));
   }
 
   startTls() {
@@ -77,5 +80,7 @@ class Stream {
 }
 
 export function connect(hostname, port, { tls = true } = {}) {
+  check.text(hostname, "the host of a connection");
+  check.number(port, "the port of a connection", 65535);
   return new Stream(call(() => host.connect(hostname, port, tls ? "tls" : "plain")));
 }

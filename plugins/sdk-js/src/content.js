@@ -1,8 +1,9 @@
 // The bytes messages announce. Nothing is held in memory but a chunk, unless the plugin asks for all.
 
 import host from "../host/content.js";
+import * as check from "./check.js";
 import { call } from "./failure.js";
-import { decode, toBytes } from "./text.js";
+import { decode } from "./text.js";
 
 const CHUNK = 65536;
 
@@ -15,6 +16,7 @@ export class Reader {
   }
 
   read(max = CHUNK) {
+    check.number(max, "the size of a read", 2 ** 32 - 1);
     return call(() => this.#raw.read(max));
   }
 
@@ -57,7 +59,7 @@ export class Writer {
   }
 
   write(data) {
-    const bytes = toBytes(data);
+    const bytes = check.bytes(data, "what is written");
     this.#parts.push(bytes);
     this.#held += bytes.length;
     if (this.#held >= CHUNK) this.flush();
@@ -99,6 +101,8 @@ export const open = (message) => new Reader(call(() => host.open(message.id)));
 export const create = (message) => new Writer(call(() => host.create(message.id)));
 
 export function derive(message, relPath, contentType = null) {
-  const raw = call(() => host.derive(message.id, relPath, contentType));
+  check.text(relPath, "`relPath` of `derive`");
+  check.maybeText(contentType, "`contentType` of `derive`");
+  const raw = call(() => host.derive(message.id, relPath, contentType ?? null));
   return raw === null ? null : new Writer(raw, { baseUrl: message.baseUrl, relPath, contentType });
 }

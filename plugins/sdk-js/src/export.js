@@ -1,12 +1,13 @@
 // What a component exports, made from a plugin. `describe` touches nothing; `start` makes the
 // object all other calls go to.
 
+import * as check from "./check.js";
 import { seed } from "./globals.js";
 import { Rejected, guard, ofThrown, toRaw } from "./failure.js";
-import { Message, newToRaw } from "./message.js";
+import { Message, newsToRaw } from "./message.js";
 import { read, specs } from "./options.js";
 import { whole } from "./promise.js";
-import { decode, toBytes } from "./text.js";
+import { decode } from "./text.js";
 import { Worklist } from "./worklist.js";
 
 /** The entry points: the method, the interface of the contract, its name in JavaScript. */
@@ -30,8 +31,11 @@ export function make(plugin, given, context) {
 
 function judged(list, work, batch) {
   const worklist = new Worklist({ [list]: batch.map((raw) => new Message(raw)) });
-  guard(() => work(worklist));
-  return worklist.verdicts();
+  return guard(() => {
+    work(worklist);
+    // What was put into the lists may be anything.
+    return worklist.verdicts();
+  });
 }
 
 /** `download` and `send`: one result per message. */
@@ -65,8 +69,22 @@ function outcome({ message, fate }) {
 }
 
 function gathered(answer) {
-  const { messages, more = false } = Array.isArray(answer) ? { messages: answer } : answer;
-  return { messages: messages.map(newToRaw), more };
+  const { messages, more = false } = Array.isArray(answer) ? { messages: answer } : (answer ?? {});
+  if (!Array.isArray(messages)) throw new TypeError(`\`gather\` returned ${check.shown(answer)}; return an array of messages, or { messages, more: true }`);
+  return { messages: newsToRaw(messages, "gather"), more: Boolean(more) };
+}
+
+/** An answer of `request`, as the contract has it. */
+export function answered(answer) {
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
+    throw new TypeError(`\`request\` returned ${check.shown(answer)}; return { status, headers, body }`);
+  }
+  const { status = 200, headers = {}, body = "" } = answer;
+  return {
+    status: check.number(status, "`status` of an answer", 65535),
+    headers: check.pairs(headers, "`headers` of an answer"),
+    body: check.bytes(body, "`body` of an answer"),
+  };
 }
 
 export function exportsOf(plugin, said) {
@@ -81,7 +99,7 @@ export function exportsOf(plugin, said) {
         seed();
         it = make(plugin, new Map(options), context);
         guard(() => call("start"));
-        return { maxInstances: plugin.maxInstances ?? null };
+        return { maxInstances: guard(() => check.maybeNumber(plugin.maxInstances, "`maxInstances`", 2 ** 32 - 1)) };
       },
       housekeeping: () => guard(() => call("housekeeping")),
       stop: () => guard(() => call("stop")),
@@ -98,9 +116,7 @@ export function exportsOf(plugin, said) {
       handle: (request) =>
         guard(() => {
           const answer = call("request", new HttpRequest(request));
-          if (typeof answer !== "object" || answer === null) throw new TypeError(`\`request\` returned ${answer}, which is no answer: return { status, headers, body }`);
-          const { status = 200, headers = {}, body = "" } = answer;
-          return { status, headers: Object.entries(headers), body: toBytes(body) };
+          return answered(answer);
         }),
     },
     line: {

@@ -3,20 +3,31 @@
 // An error of any other kind is a mistake in the plugin. It is logged with its stack and counts as
 // temporary, because a wrong guess then costs time and not data.
 
+import * as check from "./check.js";
 import * as log from "./log.js";
 
 /** Seconds as the contract counts. */
-export const milliseconds = (seconds) => Math.max(0, Math.round(seconds * 1000));
+export function milliseconds(seconds) {
+  if (typeof seconds !== "number" || Number.isNaN(seconds)) throw check.wrong("a time", "a number of seconds", seconds);
+  return Math.max(0, Math.min(Number.MAX_SAFE_INTEGER, Math.round(seconds * 1000)));
+}
+
+const KINDS = ["temporary", "permanent", "auth", "config", "interrupted"];
 
 export class Failure extends Error {
   constructor(kind, reason, retryAfter = null) {
-    super(reason);
+    // An error may be handed on as it is; its words are the reason.
+    super(check.text(reason instanceof Error ? reason.message || reason.name : reason, "the reason of a failure"));
+    if (!KINDS.includes(kind)) throw check.wrong("the kind of a failure", `one of ${KINDS.join(", ")}`, kind, "`Failure.temporary(…)` or its like");
+    if (retryAfter !== null) milliseconds(retryAfter);
     this.name = "Failure";
     this.kind = kind;
     this.retryAfter = retryAfter;
   }
 
-  static temporary(reason, { retryAfter = null } = {}) {
+  static temporary(reason, options = {}) {
+    check.options(options, "`Failure.temporary`", "{ retryAfter: 7 }");
+    const { retryAfter = null } = options;
     return new Failure("temporary", reason, retryAfter);
   }
 
@@ -39,7 +50,8 @@ export class Failure extends Error {
 
 export class Rejected extends Error {
   constructor(code, reason) {
-    super(reason);
+    check.number(code, "`code` of a rejection", 65535);
+    super(check.text(reason, "`reason` of a rejection"));
     this.name = "Rejected";
     this.code = code;
   }

@@ -6,6 +6,7 @@
 
 import handler from "wasi:http/outgoing-handler@0.2.0";
 import types from "wasi:http/types@0.2.0";
+import { bytes as bytesOf } from "./check.js";
 import { Failure, milliseconds } from "./failure.js";
 import { hold } from "./promise.js";
 import { decode, encode, toBytes } from "./text.js";
@@ -183,7 +184,7 @@ export class Response {
 /** What a request carries: how long it is, where that is known, and its chunks. */
 function carried(body) {
   if (typeof body === "string" || ArrayBuffer.isView(body) || body instanceof ArrayBuffer) {
-    const bytes = body instanceof ArrayBuffer ? new Uint8Array(body) : toBytes(body);
+    const bytes = bytesOf(body, "the body of a request");
     return { size: bytes.length, chunks: [bytes] };
   }
   if (typeof body?.[Symbol.iterator] !== "function") {
@@ -211,7 +212,7 @@ function upload(outgoing, chunks) {
   let whole = true;
   try {
     for (const chunk of chunks) {
-      const bytes = toBytes(chunk);
+      const bytes = bytesOf(chunk, "a chunk of a body");
       // Where nobody takes it any more, the answer says why.
       whole &&= checkedWrite(() => write(stream, bytes));
       if (!whole) break;

@@ -1,8 +1,10 @@
 // HTTP requests through the host's client. Using this asks for the grant `http`.
 
 import host from "../host/http.js";
+import * as check from "./check.js";
+import { Reader } from "./content.js";
 import { call, milliseconds } from "./failure.js";
-import { decode, toBytes } from "./text.js";
+import { decode } from "./text.js";
 
 function header(headers, name) {
   const found = headers.find(([other]) => other.toLowerCase() === name.toLowerCase());
@@ -33,15 +35,23 @@ class Response {
   }
 }
 
-export function send(method, url, { headers = {}, body = null, json, content = null, timeout = null } = {}) {
-  const all = Object.entries(headers);
+export function send(method, url, options = {}) {
+  check.text(method, "the method of a request");
+  check.text(url, "the URL of a request");
+  check.options(options, "a request", "{ body: … }");
+  const { headers = {}, body: given = null, json, content = null, timeout = null } = options;
+  const all = check.pairs(headers, "`headers` of a request");
+  let body = given;
   if (json !== undefined) {
     body = JSON.stringify(json);
     if (header(all, "content-type") === null) all.push(["content-type", "application/json"]);
   }
   let carried = { tag: "none" };
+  if (content !== null && !(content instanceof Reader)) {
+    throw check.wrong("`content` of a request", "an open message", content, "{ content: message.open() }, or { body: … }");
+  }
   if (content !== null) carried = { tag: "content", val: content.giveAway() };
-  else if (body !== null) carried = { tag: "bytes", val: toBytes(body) };
+  else if (body !== null) carried = { tag: "bytes", val: check.bytes(body, "`body` of a request") };
   const timeoutMs = timeout === null ? null : milliseconds(timeout);
   return new Response(call(() => host.send({ method, url, headers: all, body: carried, timeoutMs })));
 }

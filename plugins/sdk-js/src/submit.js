@@ -2,6 +2,9 @@
 
 import host from "../host/submit.js";
 import { call } from "./failure.js";
-import { newToRaw } from "./message.js";
+import { newsToRaw } from "./message.js";
 
-export const submit = (...messages) => call(() => host.submit(messages.map(newToRaw)));
+export function submit(...messages) {
+  const raw = newsToRaw(messages, "submit");
+  call(() => host.submit(raw));
+}

@@ -2,7 +2,7 @@
 // grants or limits: that is the real host's business, see `flow plugin test`.
 
 import { standIn } from "../host/stand-in.js";
-import { HttpRequest, make } from "./export.js";
+import { HttpRequest, answered, make } from "./export.js";
 import { Failure, toRaw } from "./failure.js";
 import { Message } from "./message.js";
 import { specs } from "./options.js";
@@ -168,7 +168,8 @@ export class Host {
   request(plugin, fields = {}) {
     const { body = "", headers = {}, ...rest } = fields;
     const raw = { method: "GET", path: "", query: "", peer: "127.0.0.1", ...rest };
-    return plugin.request(new HttpRequest({ ...raw, headers: Object.entries(headers), body: toBytes(body) }));
+    const answer = plugin.request(new HttpRequest({ ...raw, headers: Object.entries(headers), body: toBytes(body) }));
+    return then(answer, (given) => (answered(given), given));
   }
 
   download(plugin, message) {

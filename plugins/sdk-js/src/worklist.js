@@ -2,8 +2,9 @@
 // afterWork in `ok`. Each of them ends in one of the lists; one that is in none of them was lost by
 // mistake, and goes to the dead letters rather than nowhere.
 
-import { Failure, milliseconds, toRaw } from "./failure.js";
-import { newToRaw } from "./message.js";
+import * as check from "./check.js";
+import { Failure, milliseconds, ofThrown, toRaw } from "./failure.js";
+import { Message, newsToRaw } from "./message.js";
 
 const KEEP = { tag: "keep" };
 
@@ -19,6 +20,19 @@ class Messages extends Array {
 }
 
 const listOf = (messages) => Object.setPrototypeOf([...messages], Messages.prototype);
+
+function listed(messages, name) {
+  if (typeof messages === "string" || typeof messages?.[Symbol.iterator] !== "function") {
+    throw check.wrong(`\`worklist.${name}\``, "an array of messages", messages);
+  }
+  return listOf(messages);
+}
+
+function inHand(message, method) {
+  if (message instanceof Message) return;
+  const write = Array.isArray(message) ? `a call of \`worklist.${method}\` for each` : "";
+  throw check.wrong(`the message of \`worklist.${method}\``, "one of the worklist", message, write);
+}
 
 export class Worklist {
   #batch;
@@ -38,7 +52,7 @@ export class Worklist {
   }
 
   set incoming(messages) {
-    this.#incoming = listOf(messages);
+    this.#incoming = listed(messages, "incoming");
   }
 
   get ok() {
@@ -46,33 +60,45 @@ export class Worklist {
   }
 
   set ok(messages) {
-    this.#ok = listOf(messages);
+    this.#ok = listed(messages, "ok");
   }
 
   reject(message, code, reason) {
+    inHand(message, "reject");
+    check.number(code, "`code` of `worklist.reject`", 65535);
+    check.text(reason, "`reason` of `worklist.reject`");
     message.verdict = { tag: "reject", val: { code, reason } };
     this.#move(message, this.rejected);
   }
 
   fail(message, failure, options) {
-    const why = typeof failure === "string" ? Failure.temporary(failure, options) : failure;
+    inHand(message, "fail");
+    if (typeof failure !== "string" && !(failure instanceof Error)) {
+      throw check.wrong("the failure of `worklist.fail`", "a Failure, or text", failure);
+    }
+    // A mistake that was caught is logged with its stack.
+    const why = typeof failure === "string" ? Failure.temporary(failure, options) : ofThrown(failure);
     message.verdict = { tag: "fail", val: toRaw(why) };
     this.#move(message, this.failed);
   }
 
   wait(message, reason, after) {
+    inHand(message, "wait");
+    check.text(reason, "`reason` of `worklist.wait`");
     message.verdict = { tag: "wait", val: { reason, afterMs: milliseconds(after) } };
     this.#takeOut(message);
   }
 
   replace(message, ...messages) {
-    message.verdict = { tag: "replace", val: messages.map(newToRaw) };
+    inHand(message, "replace");
+    message.verdict = { tag: "replace", val: newsToRaw(messages, "worklist.replace") };
     this.#takeOut(message);
   }
 
   add(message, ...messages) {
+    inHand(message, "add");
     const earlier = message.verdict?.tag === "add" ? message.verdict.val : [];
-    message.verdict = { tag: "add", val: [...earlier, ...messages.map(newToRaw)] };
+    message.verdict = { tag: "add", val: [...earlier, ...newsToRaw(messages, "worklist.add")] };
   }
 
   #takeOut(message) {
@@ -89,7 +115,7 @@ export class Worklist {
 
   verdicts() {
     const kept = new Set([...this.#incoming, ...this.#ok]);
-    const [rejected, failed] = [new Set(this.rejected), new Set(this.failed)];
+    const [rejected, failed] = [new Set(listed(this.rejected, "rejected")), new Set(listed(this.failed, "failed"))];
     return this.#batch.map((message) => judge(message, kept, rejected, failed));
   }
 }

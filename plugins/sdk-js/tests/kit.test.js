@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Failure, Rejected, connect, decode, definePlugin, encode, formatTime, http, log, metrics, option, parseTime, secret, state } from "../src/index.js";
+import { meant, methods, misnamed } from "../src/names.js";
 import { specs } from "../src/options.js";
 import { Promised, hold, later, whole } from "../src/promise.js";
 import { standIn } from "../host/stand-in.js";
@@ -155,6 +156,29 @@ test("a rejection in download is told apart from a failure", () => {
   assert.equal(decode(host.download(it, host.message("a"))), "abc");
   assert.throws(() => host.download(it, host.message("gone")), { code: 410 });
   assert.throws(() => host.download(it, host.message("busy")), { retryAfter: 3 });
+});
+
+test("methods that are nearly entry points are found", () => {
+  const near = {
+    after_accept: "afterAccept",
+    afteraccept: "afterAccept",
+    afterAcept: "afterAccept",
+    after_work: "afterWork",
+    onRequest: "request",
+    on_request: "request",
+    gahter: "gather",
+    onHousekeeping: "housekeeping",
+    poll: "gather",
+    onMessage: "afterAccept",
+    sent: "send",
+  };
+  for (const [name, known] of Object.entries(near)) assert.equal(meant(name), known, name);
+  for (const other of ["gather", "line", "make", "lines", "message", "close", "connect", "sendOne", "_sent", "once", "part"]) assert.equal(meant(other), null, other);
+  const it = { ...about, afterAccept() {}, after_work() {}, helper() {} };
+  assert.deepEqual(methods(it), ["afterAccept", "after_work", "helper"]);
+  assert.deepEqual(misnamed(it), [
+    "the plugin has a method `after_work`, which is never called: did you mean `afterWork`? A helper of your own that is called so, call `_after_work`",
+  ]);
 });
 
 test("times", () => {

@@ -24,8 +24,15 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes a struct the options of a plugin.
 #[proc_macro_derive(Options, attributes(option))]
 pub fn options(item: TokenStream) -> TokenStream {
-    syn::parse(item)
-        .and_then(options::expand)
+    let expanded = syn::parse(item).map(|item| {
+        options::expand(&item).unwrap_or_else(|error| {
+            // Without any options, what uses them would be told as well, at more length.
+            let mut told = error.to_compile_error();
+            told.extend(options::stand_in(&item));
+            told
+        })
+    });
+    expanded
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }

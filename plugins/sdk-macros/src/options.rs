@@ -29,7 +29,24 @@ const KINDS: [(&str, &str); 8] = [
     ("regex", "Regex"),
 ];
 
-pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
+/// What stands in for the options of a struct that has mistakes, so that only those are told.
+pub(crate) fn stand_in(item: &DeriveInput) -> TokenStream {
+    let name = &item.ident;
+    let (impl_generics, type_generics, bounds) = item.generics.split_for_impl();
+    quote! {
+        impl #impl_generics ::flow_plugin::OptionSet for #name #type_generics #bounds {
+            fn specs() -> ::std::vec::Vec<::flow_plugin::OptionSpec> {
+                ::std::vec::Vec::new()
+            }
+
+            fn read(_: &::flow_plugin::Options) -> ::flow_plugin::Result<Self> {
+                ::std::panic!("the options have mistakes")
+            }
+        }
+    }
+}
+
+pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
     let name = &item.ident;
     let fields = match &item.data {
         Data::Struct(data) => match &data.fields {

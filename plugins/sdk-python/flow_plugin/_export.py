@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import _options
+from . import _check, _options
 from ._failure import Rejected, of_exception, report
-from ._message import Message, NewMessage
+from ._message import Message, new_to_raw
 from ._plugin import ENTRY_POINTS, Context, Gathered, HttpRequest, HttpResponse, Outcome, Plugin, entry_points
 from ._wit import Err, wit
 from ._worklist import Worklist
@@ -58,7 +58,7 @@ class _Exports:
         plugin.context = Context(raw.flow, raw.kind, raw.instance, raw.downloads, raw.poll_url)
         self.object = plugin
         guard(plugin.start)
-        return lifecycle.Started(plugin.max_instances)
+        return lifecycle.Started(guard(_instances, plugin.max_instances))
 
     def call(self, name: str) -> Callable[..., Any]:
         return getattr(self.object, name)  # type: ignore[no-any-return]
@@ -80,13 +80,18 @@ def guard(function: Callable[..., Any], *args: Any) -> Any:
         report(error)
 
 
+def _instances(most: Any) -> Any:
+    return None if most is None else _check.number(most, "`max_instances`", (1 << 32) - 1)
+
+
 def judge(entry_point: str, function: Callable[[Worklist], None], batch: list[Any]) -> list[Any]:
     """`after_accept` and `after_work`: a worklist in, verdicts out."""
     messages = map(Message._of, batch)
     early = entry_point == "after_accept"
     worklist = Worklist(incoming=messages) if early else Worklist(ok=messages)
     guard(function, worklist)
-    return worklist._verdicts()
+    # What was put into the lists may be anything.
+    return guard(worklist._verdicts)  # type: ignore[no-any-return]
 
 
 def each(interface: Any, prefix: str, function: Callable[[Message], None], batch: list[Any]) -> list[Any]:
@@ -105,12 +110,17 @@ def each(interface: Any, prefix: str, function: Callable[[Message], None], batch
     return results
 
 
-def gathered(answer: list[NewMessage] | Gathered) -> Any:
+def gathered(function: Callable[[int], Any], limit: int) -> Any:
     from wit_world.exports import gather
 
-    if not isinstance(answer, Gathered):
-        answer = Gathered(list(answer))
-    return gather.Gathered([message._to_raw() for message in answer.messages], answer.more)
+    answer = function(limit)
+    messages, more = (answer.messages, answer.more) if isinstance(answer, Gathered) else (answer, False)
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable):
+        raise TypeError(
+            f"{_check.named(function)} returned {_check.shown(answer)}; "
+            "return a list of NewMessage, or Gathered([…], more=True)"
+        )
+    return gather.Gathered(new_to_raw(messages, "gather"), bool(more))
 
 
 def outcome(raw: Any) -> Outcome:
@@ -139,7 +149,9 @@ def answered(function: Callable[[HttpRequest], Any], raw: Any) -> Any:
     request = HttpRequest(raw.method, raw.path, raw.query, list(raw.headers), bytes(raw.body), raw.peer)
     response = function(request)
     if not isinstance(response, HttpResponse):
-        raise TypeError(f"`request` returned {response!r}, which is no HttpResponse")
+        raise TypeError(
+            f"{_check.named(function)} returned {_check.shown(response)}; return HttpResponse(200, body=…)"
+        )
     # Its fields may have been set since.
     made = HttpResponse(response.status, response.headers, response.body)
     return interface.HttpResponse(made.status, made.headers, made.body)
@@ -166,7 +178,7 @@ def exports(plugin: type[Plugin], manifest: dict[str, Any]) -> dict[str, type]:
 
     class Gather:
         def gather(self, limit: int) -> Any:
-            return guard(lambda: gathered(called("gather")(limit)))
+            return guard(gathered, called("gather"), limit)
 
     class Wake:
         def wait(self, timeout_ms: int) -> bool:

@@ -7,10 +7,11 @@ back. Nothing is copied for a message nobody looks at.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from . import _check
 from ._wit import wit
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ class Identity:
     method: str
     value: str
 
+    def __post_init__(self) -> None:
+        _check.text(self.method, "`method` of an Identity")
+        _check.text(self.value, "`value` of an Identity", "base64.b64encode(digest).decode()")
+
+
+def _identity(value: Any, what: str) -> Any:
+    if value is not None and not isinstance(value, Identity):
+        raise _check.wrong(what, "an Identity, or None", value, 'Identity("sha512", "…")')
+    return value
+
 
 def _value(raw: Any) -> Any:
     return raw.value if type(raw).__name__ == "Value_Text" else json.loads(raw.value)
@@ -31,6 +42,20 @@ def _value(raw: Any) -> Any:
 
 def _raw_value(value: Any) -> Any:
     return wit.Value_Text(value) if isinstance(value, str) else wit.Value_Json(json.dumps(value))
+
+
+def _header(name: Any, value: Any) -> None:
+    """Refuses what is no header."""
+    _check.text(name, "the name of a header")
+    if isinstance(value, str):
+        _check.text(value, f"header `{name}`")
+        return
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        write = "`.decode()` behind it" if isinstance(value, bytes) else ""
+        write = "`list(…)` around it" if isinstance(value, set) else write
+        raise _check.wrong(f"header `{name}`", "text, or something JSON has", value, write) from None
 
 
 class Headers(MutableMapping[str, Any]):
@@ -46,6 +71,7 @@ class Headers(MutableMapping[str, Any]):
         return self._values[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
+        _header(name, value)
         self._values[name] = value
         self._changed[name] = value
 
@@ -64,12 +90,14 @@ class Headers(MutableMapping[str, Any]):
 
 
 class _Field:
-    """An attribute that can be changed; `edit` is the case of the contract's variant."""
+    """An attribute that can be changed; `edit` is the case of the contract's variant, `check`
+    refuses what it can't hold."""
 
-    __slots__ = ("edit", "name")
+    __slots__ = ("check", "edit", "name")
 
-    def __init__(self, edit: str) -> None:
+    def __init__(self, edit: str, check: Callable[[Any, str], Any]) -> None:
         self.edit = edit
+        self.check = check
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -83,6 +111,7 @@ class _Field:
         return getattr(message._raw, self.name)
 
     def __set__(self, message: Any, value: Any) -> None:
+        self.check(value, f"`{self.name}` of a message")
         if message._changes is None:
             message._changes = {}
         message._changes[self.name] = value
@@ -117,16 +146,16 @@ class Message:
         """Under which name: one path element."""
     else:
         __slots__ = ("_changes", "_headers", "_raw", "_verdict")
-        pub_time = _Field("Edit_PubTime")
-        base_url = _Field("Edit_BaseUrl")
-        rel_path = _Field("Edit_RelPath")
-        retrieve_path = _Field("Edit_RetrievePath")
-        size = _Field("Edit_Size")
-        mtime = _Field("Edit_Mtime")
-        content_type = _Field("Edit_ContentType")
-        identity = _Field("Edit_Identity")
-        directory = _Field("Edit_Directory")
-        filename = _Field("Edit_Filename")
+        pub_time = _Field("Edit_PubTime", _check.text)
+        base_url = _Field("Edit_BaseUrl", _check.text)
+        rel_path = _Field("Edit_RelPath", _check.text)
+        retrieve_path = _Field("Edit_RetrievePath", _check.maybe_text)
+        size = _Field("Edit_Size", _check.maybe_number)
+        mtime = _Field("Edit_Mtime", _check.maybe_text)
+        content_type = _Field("Edit_ContentType", _check.maybe_text)
+        identity = _Field("Edit_Identity", _identity)
+        directory = _Field("Edit_Directory", _check.text)
+        filename = _Field("Edit_Filename", _check.text)
 
     def __init__(
         self,
@@ -251,8 +280,16 @@ class NewMessage:
     #: The handle of content written in this call; `Derived.message` has it.
     content: int | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = _NEW.get(name)
+        if check is not None:
+            check(value, f"`{name}` of a NewMessage")
+        object.__setattr__(self, name, value)
+
     def _to_raw(self) -> Any:
         identity = self.identity and wit.Identity(self.identity.method, self.identity.value)
+        for name, value in self.headers.items():
+            _header(name, value)
         headers = [wit.Header(name, _raw_value(value)) for name, value in self.headers.items()]
         return wit.NewMessage(
             self.pub_time,
@@ -266,3 +303,41 @@ class NewMessage:
             headers,
             self.content,
         )
+
+
+def _mapping(value: Any, what: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise _check.wrong(what, "a mapping", value, '{"name": "value"}')
+    return value
+
+
+#: What each field of a `NewMessage` can hold.
+_NEW: dict[str, Callable[[Any, str], Any]] = {
+    "base_url": _check.text,
+    "rel_path": _check.text,
+    "pub_time": _check.text,
+    "retrieve_path": _check.maybe_text,
+    "size": _check.maybe_number,
+    "mtime": _check.maybe_text,
+    "content_type": _check.maybe_text,
+    "identity": _identity,
+    "headers": _mapping,
+    "content": _check.maybe_number,
+}
+
+
+def new_to_raw(messages: Iterable[Any], what: str) -> list[Any]:
+    """Messages a plugin makes, as the contract has them; `what` is where they were given."""
+    made = []
+    for message in messages:
+        if isinstance(message, NewMessage):
+            made.append(message._to_raw())
+            continue
+        write = "NewMessage(base_url, rel_path)"
+        if isinstance(message, (list, tuple)):
+            given = {"gather": "one list of them", "submit.submit": "submit.submit(*messages)"}
+            write = given.get(what, f"{what}(message, *messages)")
+        elif isinstance(message, Message):
+            write = "NewMessage(message.base_url, message.rel_path): one in hand can't be made again"
+        raise _check.wrong(f"each message of `{what}`", "a NewMessage", message, write)
+    return made

@@ -33,10 +33,10 @@ class _Option:
     secret: bool
 
 
-def option(default: Any = _UNSET, *, doc: str, example: str | None = None, secret: bool = False) -> Any:
+def option(default: Any = _UNSET, *, doc: str = "", example: str | None = None, secret: bool = False) -> Any:
     """An option of the plugin. `default` is what the flow would write (`"10MiB"`, `"30s"`);
     without one the flow has to set the option, or it is None where the annotation says `| None`.
-    `doc` is one sentence, units included."""
+    `doc` is one sentence, units included; the build asks for it."""
     return _Option(default, doc, example, secret)
 
 
@@ -110,6 +110,10 @@ def specs(plugin: type) -> list[Spec]:
             where = f"option {plugin.__name__}.{name}"
             if name not in hints:
                 raise TypeError(f"{where} has no annotation; write `{name}: str = option(...)`")
+            if not isinstance(declared.doc, str) or not declared.doc.strip():
+                raise TypeError(f"{where} has no `doc`; write `option(…, doc=\"…\")`, a sentence that says what it is")
+            if declared.example is not None and not isinstance(declared.example, str):
+                raise TypeError(f"{where}: `example` is text, as a flow would write it, and not {declared.example!r}")
             kind, repeated, optional, choices = _kind(where, hints[name])
             default = _written(declared.default)
             found.append(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from . import _check
 from ._message import Message, NewMessage
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ class HttpResponse:
 
     def __post_init__(self) -> None:
         # Here, and not when it is sent: a mistake is then where the plugin made it.
-        headers = self.headers.items() if isinstance(self.headers, Mapping) else self.headers
-        self.headers = [(str(name), str(value)) for name, value in headers]
-        self.body = self.body.encode() if isinstance(self.body, str) else bytes(self.body)
+        _check.number(self.status, "`status` of an HttpResponse", 65535)
+        self.headers = _check.pairs(self.headers, "`headers` of an HttpResponse")
+        self.body = _check.data(self.body, "`body` of an HttpResponse")
 
 
 class Plugin:

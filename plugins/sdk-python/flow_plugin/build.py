@@ -48,6 +48,12 @@ def _plugin_class(module: object) -> type:
     return own[0]
 
 
+def _none(plugin: str, methods: list[str]) -> str:
+    there = ", ".join(f"`{name}`" for name in methods)
+    has = f"only {there}" if there else "no method"
+    return f"{plugin} has no entry point, {has}; write a method such as `after_accept`"
+
+
 def _imports(entries: list[str]) -> list[str]:
     asked = {name for name in _INTERFACES if f"flow_plugin.{name}" in sys.modules} | {"log"}
     if _WITH_CONTENT & set(entries):
@@ -59,9 +65,14 @@ def _manifest(plugin: type, imports: list[str]) -> dict[str, object]:
     from flow_plugin import Plugin
 
     assert issubclass(plugin, Plugin)
-    for what in ("name", "version"):
-        if not getattr(plugin, what):
+    for what in ("name", "version", "summary", "doc"):
+        value = getattr(plugin, what)
+        if not isinstance(value, str):
+            raise Problem(f"`{what}` of {plugin.__name__} is text, and not {value!r}; write `{what} = \"…\"`")
+        if not value and what in ("name", "version"):
             raise Problem(f"{plugin.__name__} has no `{what}`; write `{what} = \"…\"` in the class")
+    if isinstance(plugin.schemes, str) or not all(isinstance(scheme, str) for scheme in plugin.schemes):
+        raise Problem(f"`schemes` of {plugin.__name__} is a tuple of texts; write `schemes = (\"…\",)`")
     summary = plugin.summary or (plugin.__doc__ or "").strip().partition("\n")[0].rstrip(".")
     if not summary:
         raise Problem(f"{plugin.__name__} has no docstring to say what it does, in one line")
@@ -135,7 +146,7 @@ def build(module: str, source: str, output: str, wit: str | None, work: str) -> 
     except Exception as error:
         where = "".join(traceback.format_exception(type(error), error, error.__traceback__.tb_next if error.__traceback__ else None))
         raise Problem(f"{module}.py does not load:\n{where.rstrip()}") from None
-    from flow_plugin import _options
+    from flow_plugin import _names, _options
     from flow_plugin._plugin import entry_points
 
     plugin = _plugin_class(imported)
@@ -144,8 +155,11 @@ def build(module: str, source: str, output: str, wit: str | None, work: str) -> 
     except TypeError as error:
         raise Problem(str(error)) from None
     entries = entry_points(plugin)
+    wrong = _names.misnamed(plugin)
+    if wrong:
+        raise Problem("\n       ".join(wrong))
     if not entries:
-        raise Problem(f"{plugin.__name__} has no entry point; write a method such as `after_accept`")
+        raise Problem(_none(plugin.__name__, _names.methods(plugin)))
     imports = _imports(entries)
     manifest = _manifest(plugin, imports)
 
@@ -160,7 +174,7 @@ def build(module: str, source: str, output: str, wit: str | None, work: str) -> 
     shutil.copytree(
         _HERE,
         folder / "sdk" / "flow_plugin",
-        ignore=shutil.ignore_patterns("__pycache__", "build.py", "testing.py", "_types.py", "wit"),
+        ignore=shutil.ignore_patterns("__pycache__", "build.py", "testing.py", "_names.py", "_types.py", "wit"),
     )
     paths = [folder / "app", folder / "sdk", Path(source)]
     paths += [Path(lib) for lib in ("lib",) if Path(lib).is_dir()]

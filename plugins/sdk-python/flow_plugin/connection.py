@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from . import _check
 from ._call import call
 from ._failure import Temporary, milliseconds
 from ._wit import host
@@ -22,7 +23,7 @@ class Stream:
         if self._ahead:
             chunk, self._ahead = self._ahead[:size], self._ahead[size:]
             return chunk
-        return bytes(call(self._raw.read, size))
+        return bytes(call(self._raw.read, _check.number(size, "`size` of a read", (1 << 32) - 1)))
 
     def read_exactly(self, size: int) -> bytes:
         """So many bytes; `Temporary` if the peer closed before."""
@@ -50,7 +51,7 @@ class Stream:
 
     def send(self, data: bytes | str) -> None:
         """Writes everything."""
-        call(self._raw.write, data.encode() if isinstance(data, str) else bytes(data))
+        call(self._raw.write, _check.data(data, "what is sent"))
 
     def start_tls(self) -> None:
         """Goes on in TLS, after the protocol's own STARTTLS."""
@@ -74,5 +75,7 @@ class Stream:
 def connect(hostname: str, port: int, *, tls: bool = True) -> Stream:
     """Opens a connection."""
     interface = host("connection")
+    _check.text(hostname, "`hostname` of a connection")
+    _check.number(port, "`port` of a connection", 65535)
     security = interface.Security.TLS if tls else interface.Security.PLAIN
     return Stream(call(interface.connect, hostname, port, security))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from . import _check
 from ._call import call
 from ._message import Message, NewMessage
 from ._wit import host
@@ -60,7 +61,7 @@ class Writer:
 
     def write(self, data: bytes | bytearray | memoryview | str) -> int:
         """Appends."""
-        self._buffer += data.encode() if isinstance(data, str) else data
+        self._buffer += _check.data(data, "what is written")
         if len(self._buffer) >= _CHUNK:
             self.flush()
         return len(data)
@@ -122,6 +123,8 @@ def create(message: Message) -> Writer:
 
 def derive(message: Message, rel_path: str, content_type: str | None = None) -> Derived | None:
     """New content made from a message's; None where the flow does not want it. In `after_work`."""
+    _check.text(rel_path, "`rel_path` of `derive`")
+    _check.maybe_text(content_type, "`content_type` of `derive`")
     interface = host("content")
     raw = call(interface.derive, message.id, rel_path, content_type)
     if raw is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from . import _check
 from ._call import call
 from ._failure import milliseconds
 from ._wit import host
@@ -48,7 +49,7 @@ def send(
     method: str,
     url: str,
     *,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
     body: bytes | str | None = None,
     json: Any = None,
     content: Reader | None = None,
@@ -57,15 +58,19 @@ def send(
     """Sends a request. Any response is a success here; without one, a `Failure` is raised:
     `Temporary` if nobody answered, `Config` if the flow does not allow the address."""
     http = host("http")
-    all_headers = list((headers or {}).items())
+    _check.text(method, "the method of a request")
+    _check.text(url, "the URL of a request")
+    all_headers = _check.pairs(headers or {}, "`headers` of a request")
     if json is not None:
         body = _json.dumps(json)
         if not any(name.lower() == "content-type" for name, _ in all_headers):
             all_headers.append(("content-type", "application/json"))
     if content is not None:
+        if not isinstance(content, Reader):
+            raise _check.wrong("`content` of a request", "an open message", content, "content=message.open(), or body=…")
         carried = http.Body_Content(content._give_away())
     elif body is not None:
-        carried = http.Body_Bytes(body.encode() if isinstance(body, str) else bytes(body))
+        carried = http.Body_Bytes(_check.data(body, "`body` of a request"))
     else:
         carried = http.Body_None_()
     time = None if timeout is None else milliseconds(timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _check
 from ._call import call
 from ._wit import host
 
@@ -9,4 +10,6 @@ from ._wit import host
 def write(peer: int, text: str) -> None:
     """Writes one line to the peer, whole and flushed; `text` is without its end. Raises `Permanent`
     where the peer is gone."""
+    _check.number(peer, "`peer` of `lines.write`")
+    _check.text(text, "`text` of `lines.write`")
     call(host("lines").write, peer, text)

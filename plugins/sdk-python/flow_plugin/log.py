@@ -7,7 +7,8 @@ from ._wit import host
 
 def _write(level: str, text: str) -> None:
     log = host("log")
-    log.write(log.Level[level], text)
+    # A log line is never worth a failure: whatever it is becomes text.
+    log.write(log.Level[level], str(text).encode("utf-8", "replace").decode())
 
 
 def trace(text: str) -> None:

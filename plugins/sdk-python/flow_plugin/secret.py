@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from . import _check
 from ._call import call
 from ._wit import host
 
@@ -20,10 +21,10 @@ class Credentials:
 
 def credential(url: str) -> Credentials:
     """What there is for `url`; the user, if in the URL, has to match."""
-    raw = call(host("secret").credential, url)
+    raw = call(host("secret").credential, _check.text(url, "`url` of `secret.credential`"))
     return Credentials(raw.user, raw.password, dict(raw.options))
 
 
 def bearer_token(url: str) -> str:
     """A current OAuth 2 access token for `url`, kept fresh by the host."""
-    return str(call(host("secret").bearer_token, url))
+    return str(call(host("secret").bearer_token, _check.text(url, "`url` of `secret.bearer_token`")))

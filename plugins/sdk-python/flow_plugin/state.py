@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from . import _check
 from ._call import call
 from ._failure import milliseconds
 from ._wit import host
@@ -18,7 +19,7 @@ from ._wit import host
 
 def get(key: str) -> bytes | None:
     """Reads."""
-    value = call(host("state").get, key)
+    value = call(host("state").get, _check.text(key, "a key of the state"))
     return None if value is None else bytes(value)
 
 
@@ -36,7 +37,8 @@ def get_json(key: str) -> Any:
 
 def put(key: str, value: bytes | str, ttl: float | timedelta | None = None) -> None:
     """Writes; with a time to live (seconds, whole ones) the pair disappears by itself."""
-    raw = value.encode() if isinstance(value, str) else bytes(value)
+    _check.text(key, "a key of the state")
+    raw = _check.data(value, "a value of the state")
     call(host("state").put, key, raw, None if ttl is None else -(-milliseconds(ttl) // 1000))
 
 
@@ -47,16 +49,19 @@ def put_json(key: str, value: Any, ttl: float | timedelta | None = None) -> None
 
 def delete(key: str) -> None:
     """Deletes; what is not there is fine."""
-    call(host("state").delete, key)
+    call(host("state").delete, _check.text(key, "a key of the state"))
 
 
-def swap(key: str, old: bytes | None, new: bytes | None) -> bool:
+def swap(key: str, old: bytes | str | None, new: bytes | str | None) -> bool:
     """Writes `new` only if the value is still `old` (None: absent); says whether it did."""
-    return bool(call(host("state").swap, key, old, new))
+    _check.text(key, "a key of the state")
+    before, after = (None if value is None else _check.data(value, "a value of the state") for value in (old, new))
+    return bool(call(host("state").swap, key, before, after))
 
 
 def keys(prefix: str = "") -> Iterator[str]:
     """Every key that starts with `prefix`, in order."""
+    _check.text(prefix, "the prefix of keys")
     after = ""
     while page := call(host("state").list, prefix, after, 1000):
         yield from page

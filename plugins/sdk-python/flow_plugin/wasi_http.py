@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from . import _wit
+from . import _check, _wit
 from ._failure import Config, Failure, Temporary, milliseconds
 from ._wit import Err
 from .content import Reader
@@ -72,7 +72,9 @@ def request(
     allow the address, otherwise `Temporary`. `timeout` is for the head of the answer, and then from
     chunk to chunk of it.
     """
-    named = list((headers or {}).items())
+    _check.text(method, "the method of a request")
+    _check.text(url, "the URL of a request")
+    named = _check.pairs(headers or {}, "`headers` of a request")
     size = _size(body)
     if size is not None and not any(name.lower() == "content-length" for name, _ in named):
         named.append(("content-length", str(size)))

@@ -27,7 +27,7 @@ from flow_plugin import (
     secret,
     state,
 )
-from flow_plugin import _options
+from flow_plugin import _names, _options, _plugin
 from flow_plugin._plugin import entry_points
 from flow_plugin.testing import Credentials, Host, Message, Request, Response
 
@@ -236,6 +236,46 @@ def test_connections_read_lines_and_blocks() -> None:
 def test_entry_points_are_the_methods_there_are() -> None:
     assert entry_points(Sr3) == ["after_accept"]
     assert entry_points(Plugin) == []
+
+
+def test_methods_that_are_nearly_entry_points_are_found() -> None:
+    near = {
+        "afterAccept": "after_accept",
+        "after_acept": "after_accept",
+        "AfterWork": "after_work",
+        "on_request": "request",
+        "onRequest": "request",
+        "gahter": "gather",
+        "on_housekeeping": "housekeeping",
+        "poll": "gather",
+        "on_message": "after_accept",
+        "sent": "send",
+        "settle": "settled",
+    }
+    assert {name: _names.meant(name) for name in near} == near
+    for other in [*_plugin.ENTRY_POINTS, "make", "lines", "message", "close", "connect", "send_one", "_sent", "part"]:
+        assert _names.meant(other) is None, other
+
+    class Near(Sr3):
+        def afterWork(self, worklist: Worklist) -> None:
+            pass
+
+        def helper(self) -> None:
+            pass
+
+    assert _names.methods(Near) == ["afterWork", "helper", "after_accept"]
+    assert _names.misnamed(Near) == [
+        "Near has a method `afterWork`, which is never called: did you mean `after_work`? "
+        "A helper of your own that is called so, call `_afterWork`"
+    ]
+
+
+def test_an_option_needs_a_sentence() -> None:
+    class Wordless(Plugin):
+        at: str = option("1")
+
+    with pytest.raises(TypeError, match=r"option Wordless.at has no `doc`; write `option\(…, doc="):
+        _options.specs(Wordless)
 
 
 def test_times() -> None:

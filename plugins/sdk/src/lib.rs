@@ -57,6 +57,7 @@ mod entry;
 mod export;
 mod failure;
 pub mod http;
+mod inline;
 mod manifest;
 mod message;
 mod options;

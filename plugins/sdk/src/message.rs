@@ -86,6 +86,15 @@ impl NewMessage {
         self.headers.push(Header::text(name, value));
         self
     }
+
+    /// Puts content into the message itself, for [`crate::submit`]: the header `content`, as text
+    /// where it is UTF-8, otherwise as base64.
+    #[must_use]
+    pub fn with_content(mut self, content: impl AsRef<[u8]>) -> Self {
+        let json = crate::inline::json(content.as_ref());
+        self.headers.push(Header::json("content", json));
+        self
+    }
 }
 
 impl Header {

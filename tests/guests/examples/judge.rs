@@ -126,6 +126,13 @@ fn judge(message: &Message) -> Verdict {
         "time" => update(Edit::PubTime("yesterday".into())),
         "json" => update(Edit::Header(("x".into(), Some(Value::Json("{".into()))))),
         "named" => update(header("size", "12")),
+        "inline" => Verdict::Add(vec![NewMessage {
+            headers: vec![Header {
+                name: "content".into(),
+                value: Value::Text("text".into()),
+            }],
+            ..new_message("inline")
+        }]),
         "forged" => Verdict::Add(vec![NewMessage {
             content: Some(7),
             ..new_message("forged")

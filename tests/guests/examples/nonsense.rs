@@ -43,6 +43,7 @@ guests::describe!(
             option("after", OptionKind::Text),
             option("limits", OptionKind::Text),
             option("", OptionKind::Text),
+            option("noLimit", OptionKind::Text),
         ],
         ..manifest("x")
     }

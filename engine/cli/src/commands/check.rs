@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let texts: Vec<String> = reports
             .chain(&users)
             .filter(|report| !report.is_empty())
-            .map(|report| report.render(context.console.paint().is_on()))
+            .map(|report| context.advised(report.render(context.console.paint().is_on())))
             .collect();
         context.console.print(&texts.join("\n"))?;
     }

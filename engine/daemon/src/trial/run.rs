@@ -20,7 +20,7 @@ use super::hear::Heard;
 use super::peers::Peers;
 use super::stage::{Contents, Counter, Listed, Nobody, Pairs, Scene, Still, lock};
 use super::told::{self, Telling};
-use super::update::Update;
+use super::update::{self, Update};
 use crate::Error;
 
 /// What came of it.
@@ -393,7 +393,10 @@ impl Done {
                 line: step.expect.as_ref().map_or(step.line, |field| field.line),
                 column: step.column,
                 replaces: step.expect.is_some(),
-                value: actual,
+                value: match &step.expect {
+                    Some(field) => update::keeping(&field.node, actual),
+                    None => actual,
+                },
             });
         }
         self.differences.extend(found);

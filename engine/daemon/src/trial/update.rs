@@ -1,10 +1,12 @@
 //! Writing what came out into the file, in place of what was expected.
 //!
-//! Only the lines of an `expect` are replaced; comments elsewhere and everything else stay.
+//! Only the lines of an `expect` are replaced; comments elsewhere and everything else stay. A pattern
+//! that what came out fits says more than the one answer, and stays as well.
 
+use flow_config::document::{Node, Value};
 use serde_json::Value as Json;
 
-use super::compare::quoted;
+use super::compare::{self, quoted};
 
 /// What one step should expect.
 #[derive(Debug)]
@@ -16,6 +18,39 @@ pub(super) struct Update {
     /// Whether there is an `expect` to replace.
     pub(super) replaces: bool,
     pub(super) value: Json,
+}
+
+/// What came out, with the patterns of what was expected where they fit.
+pub(super) fn keeping(expected: &Node, actual: Json) -> Json {
+    match (&expected.value, actual) {
+        (Value::Text { text, .. }, actual) if text == "<any>" || text.starts_with('~') => {
+            let mut found = Vec::new();
+            compare::node(expected, &actual, "", &mut found);
+            match found.is_empty() {
+                true => Json::String(text.clone()),
+                false => actual,
+            }
+        }
+        (Value::List(items), Json::Array(values)) => {
+            let mut items = items.iter();
+            let value = |value| match items.next() {
+                Some(item) => keeping(item, value),
+                None => value,
+            };
+            values.into_iter().map(value).collect()
+        }
+        (Value::Map(_), Json::Object(values)) => {
+            let value = |(key, value): (String, Json)| {
+                let value = match expected.get(&key) {
+                    Some(node) => keeping(node, value),
+                    None => value,
+                };
+                (key, value)
+            };
+            Json::Object(values.into_iter().map(value).collect())
+        }
+        (_, actual) => actual,
+    }
 }
 
 /// The file with all of them made.

@@ -240,8 +240,15 @@ impl<'a> Answer<'a> {
         ] {
             typed.insert(name.to_owned(), Value::String(value));
         }
-        let read = v03::from_value(Value::Object(typed))
-            .map_err(|error| self.error("plugin/wrong-value", &error.to_string()))?;
+        let read = v03::from_value(Value::Object(typed)).map_err(|error| {
+            let mut text = error.to_string();
+            if text.starts_with("field `content") {
+                text.push_str(
+                    "; write `{\"encoding\": \"utf-8\", \"value\": \"text\"}`, or `base64` for bytes",
+                );
+            }
+            self.error("plugin/wrong-value", &text)
+        })?;
         made.mode = read.mode;
         made.atime = read.atime;
         made.file_op = read.file_op;

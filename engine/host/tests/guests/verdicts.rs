@@ -165,6 +165,11 @@ async fn values_that_are_none_fail_their_message_for_good() {
         "plugin `judge` answered wrongly in `after_accept`: `size` is a field of its own, not a header [plugin/wrong-value]"
     );
     assert_eq!(
+        permanent("inline").await,
+        "plugin `judge` answered wrongly in `after_accept`: field `content`: expected an object, found a string; \
+         write `{\"encoding\": \"utf-8\", \"value\": \"text\"}`, or `base64` for bytes [plugin/wrong-value]"
+    );
+    assert_eq!(
         permanent("forged").await,
         "plugin `judge` answered wrongly in `after_accept`: content 7 was not finished in this call, or went to another message already [plugin/forged-id]"
     );

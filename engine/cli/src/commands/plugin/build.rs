@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use flow_daemon::signature;
+
 use super::show;
 use crate::context::Context;
 use crate::project::{self, Project};
-use crate::stop::Exit;
+use crate::stop::{Exit, Problem};
 
 /// Arguments of `flow plugin build`.
 #[derive(Debug, clap::Args)]
@@ -38,14 +40,49 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let project = Project::find(&args.directory)?;
     let wasm = built(&project, context)?;
     let plugin = context.engine()?.plugin(&wasm.display().to_string())?;
+    named(&project, &plugin.manifest.name)?;
     let console = &context.console;
     console.print(&show::brief(&plugin, console.paint()))?;
+    let signed = signature::beside(&wasm);
+    let stale = older(&signed, &wasm);
     let wasm = shown(&wasm);
     console.talk(&format!(
         "built {wasm}; `{command} plugin test` tries it, `{command} plugin add {wasm}` gives it to your flows",
         command = context.command(),
     ));
+    if stale {
+        console.talk(&format!(
+            "warning: {} is the signature of an earlier build: sign again before you give it away",
+            shown(&signed)
+        ));
+    }
     Ok(Exit::Done)
+}
+
+/// Refuses a plugin that has another name than its project: nobody would find it by either.
+///
+/// # Errors
+/// It has.
+pub(super) fn named(project: &Project, own: &str) -> Result<(), Problem> {
+    let name = project.name.kebab();
+    if own == name {
+        return Ok(());
+    }
+    Err(Problem::new(
+        "plugin/project",
+        format!("the plugin calls itself `{own}`, and its project is `{name}`"),
+    )
+    .note(format!(
+        "the project's name is in {}, the plugin's in its sources",
+        shown(&project.directory.join(project::FILE))
+    ))
+    .hint("write the same name in both; flows find a plugin by it"))
+}
+
+/// Whether `file` is there, and was written before `other`.
+fn older(file: &Path, other: &Path) -> bool {
+    let written = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified());
+    matches!((written(file), written(other)), (Ok(file), Ok(other)) if file < other)
 }
 
 /// Builds the project, and says what is being done.
@@ -54,7 +91,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// As [`project::build`].
 pub(super) fn built(project: &Project, context: &Context) -> anyhow::Result<PathBuf> {
     let console = &context.console;
-    console.talk(&format!("building {} …", project.name.kebab()));
+    // The tools are silent meanwhile.
+    let first = match project.wasm().exists() {
+        true => "",
+        false => " the first time may take some minutes",
+    };
+    console.talk(&format!("building {} …{first}", project.name.kebab()));
     Ok(project::build(project, context.variable("PATH"), |text| {
         console.talk(text);
     })?)

@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Build first
     #[arg(long)]
     build: bool,
-    /// Write what came out into the tests, in place of what they expect
+    /// Write what came out into the tests; patterns that fit it stay
     #[arg(long)]
     update: bool,
     #[command(flatten)]
@@ -85,6 +85,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         files
     };
     let (engine, _scratch) = alone(&project, &wasm, context)?;
+    let own = engine.plugin(&wasm.display().to_string())?.manifest.name;
+    build::named(&project, &own)?;
     let console = &context.console;
     let (mut failed, mut steps) = (0_usize, 0);
     let mut rows = Vec::new();
@@ -234,11 +236,19 @@ fn differences(file: &str, trial: &Trial, paint: Paint) -> String {
     }
     if !trial.log.is_empty() {
         let _ = writeln!(text, "  the plugin said:");
-        for line in &trial.log {
+        for line in trial.log.iter().flat_map(|line| told(line)) {
             let _ = writeln!(text, "      {}", printable(line));
         }
     }
     text
+}
+
+/// The lines of what a plugin logged: a traceback comes in one, its line ends escaped.
+fn told(line: &str) -> Vec<&str> {
+    match line.starts_with("error: ") {
+        true => line.split("\\n").collect(),
+        false => vec![line],
+    }
 }
 
 fn row(file: &str, tried: &Result<Trial, flow_daemon::Error>) -> serde_json::Value {
