@@ -96,8 +96,10 @@ impl Broker {
             let confirmed = ConfirmSelectOptions::default();
             channel.confirm_select(confirmed).await?;
             for body in bodies {
-                let mut options = BasicPublishOptions::default();
-                options.mandatory = true;
+                let options = BasicPublishOptions {
+                    mandatory: true,
+                    ..BasicPublishOptions::default()
+                };
                 let properties = BasicProperties::default();
                 let properties = properties.with_content_type("application/json".into());
                 let topic = format!("v03.{host}.forged").into();

@@ -187,8 +187,13 @@ impl CgpHelper {
     /// The answer about a mail that nobody can scan.
     fn on_error(&self, file: &str, why: &str) -> Response {
         let action = &self.settings.on_error;
+        // Many reasons name it.
+        let about = match why.contains(file) {
+            true => String::new(),
+            false => format!("`{file}`: "),
+        };
         log::error(format!(
-            "`{file}`: {why}; it is answered by `on_error`, {action}"
+            "{about}{why}; it is answered by `on_error`, {action}"
         ));
         self.settings.without_verdict(action, why)
     }
