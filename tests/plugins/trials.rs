@@ -239,13 +239,13 @@ steps:
 steps:
   - request: { method: POST, path: /in/a, body: hello }
     expect:
-      body: \"~^ta.*n$\"
-      headers: \"<any>\"
       status: 202
+      headers: \"<any>\"
+      body: \"~^ta.*n$\"
       submitted:
-        - baseUrl: \"test://guest/\"
+        - text: \"<any>\"
+          baseUrl: \"test://guest/\"
           relPath: \"~^in/\"
-          text: \"<any>\"
 ";
     assert_eq!(text, expected);
     flow.run(&["plugin", "test", "p"]).expect(0);
