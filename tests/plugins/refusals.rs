@@ -367,4 +367,14 @@ fn what_lies_among_the_plugins_and_is_none_is_said_where_it_is_used() {
     ] {
         assert!(checked.contains(text), "no {text} in\n{checked}");
     }
+    super::guest::install(&flow, "nonsense");
+    flow.add_flow(
+        "flow/a",
+        "pollUrl: file:///\npath: ${HOME}/in\ndownload: off\ncallbacks:\n  - plugin: nonsense\n",
+    );
+    let checked = flow.run(&["check", "flow/a"]).expect(1).stdout;
+    assert!(
+        checked.contains("plugin `nonsense` describes itself wrongly [plugin/manifest]"),
+        "{checked}"
+    );
 }

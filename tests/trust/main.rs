@@ -131,7 +131,7 @@ fn that_a_plugin_asks_by_wasi_http_is_said_wherever_its_grants_are() {
     );
     assert!(shown.contains("imports       wasi:http\n"), "{shown}");
     let json = flow.run(&["plugin", "show", "web", "--format", "json"]);
-    let json: serde_json::Value = serde_json::from_str(&json.expect(0).stdout).expect("it is JSON");
+    let json: Value = serde_json::from_str(&json.expect(0).stdout).expect("it is JSON");
     assert_eq!(json["imports"], serde_json::json!(["wasi:http"]));
     assert_eq!(json["grants"], serde_json::json!(["http"]));
     let file = flow.config_dir().join("plugins/web.wasm");
