@@ -5,7 +5,6 @@
 //! building flow itself does.
 
 #[path = "../guest.rs"]
-#[expect(dead_code, reason = "these tests take components, and install none")]
 mod guest;
 mod project;
 mod refusals;
