@@ -63,7 +63,6 @@ fn check(flow: &Flow, files: &BTreeMap<String, String>) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "it says what it counted")]
 fn a_flow_killed_while_it_fetches_loses_nothing() {
     let sizes: Vec<usize> = (0..300)
         .map(|number| (number * number * 17) % 900_000)
