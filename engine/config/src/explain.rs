@@ -363,6 +363,7 @@ the options, separated by commas; lines that start with `#` are comments:
 
     sftp://me@files.example.org/ ssh_keyfile=/home/me/.ssh/id_ed25519
     ftp://me:PASSWORD@files.example.org/ passive, binary
+    https://:TOKEN@api.example.org/
 
 In user and password these are percent-encoded: `#` is `%23`, `@` is `%40`, `/` is `%2F`, `:` is
 `%3A`, `?` is `%3F`, `%` is `%25`, a blank is `%20`. The line itself is never shown.
