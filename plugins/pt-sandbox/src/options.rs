@@ -62,7 +62,7 @@ pub(crate) fn describe() -> Manifest {
         .option(option("upload_timeout", Duration, "How long an upload may take.").default("10m"))
         .option(option("answer_timeout", Duration, "How long a held answer may take; unset, four times `analysis_duration` and 5 minutes more.").example("10m"))
         .option(option("hold", Duration, "How long one call waits for verdicts before its messages are put aside, to be looked at again; less than the flow's `limits.deadline`. With `0s` nothing is waited for.").default("5s"))
-        .option(option("poll", Duration, "Time between two questions about one scan at first; later a tenth of its age.").default("500ms"))
+        .option(option("poll", Duration, "Time between two questions about one scan at first; later a fortieth of its age.").default("500ms"))
         .option(option("poll_max", Duration, "Longest time between two questions about one scan.").default("10s"))
         .option(option("max_in_flight", Count, "Most scans one call has under way, those that were put aside included.").default("8"))
         .option(option("give_up", Duration, "How long after the first try a verdict is waited for; then `on_timeout` decides. With `0s` for ever.").default("1h"))
