@@ -110,7 +110,7 @@ impl Grants {
         Err(denied
             .note("a flow gives its plugins the credentials for the hosts of its own URLs, of `allow.connect` and of `allow.http`")
             .hint(format!("add `allow: {{ secrets: ['{shown}'] }}` to the flow if this plugin should have them"))
-            .hint("if an option of the plugin names this URL, its author can spare flows that: make the option a `url`"))
+            .note("if an option of the plugin names this URL, its author can spare flows that: make the option a `url`"))
     }
 }
 
@@ -362,8 +362,8 @@ mod tests {
                 .to_string(),
             "plugin `p` may not have the credentials for `amqps://root@broker.example.com/` [plugin/secret-denied]\n  \
              = note: a flow gives its plugins the credentials for the hosts of its own URLs, of `allow.connect` and of `allow.http`\n  \
-             = hint: add `allow: { secrets: ['amqps://root@broker.example.com/'] }` to the flow if this plugin should have them\n  \
-             = hint: if an option of the plugin names this URL, its author can spare flows that: make the option a `url`"
+             = note: if an option of the plugin names this URL, its author can spare flows that: make the option a `url`\n  \
+             = hint: add `allow: { secrets: ['amqps://root@broker.example.com/'] }` to the flow if this plugin should have them"
         );
     }
 

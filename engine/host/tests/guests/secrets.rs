@@ -60,6 +60,7 @@ async fn credentials_of_other_hosts_are_refused() {
         Failure::Config(
             "plugin `blab` may not have the credentials for `amqp://root@broker.example/` [plugin/secret-denied]\n  \
              = note: a flow gives its plugins the credentials for the hosts of its own URLs, of `allow.connect` and of `allow.http`\n  \
+             = note: if an option of the plugin names this URL, its author can spare flows that: make the option a `url`\n  \
              = hint: add `allow: { secrets: ['amqp://root@broker.example/'] }` to the flow if this plugin should have them"
                 .into()
         )
