@@ -124,6 +124,11 @@ impl OptionSpec {
     }
 }
 
+/// Keys of a callback's entry that are flow's own, so that no option of a plugin can have the name.
+pub const CALLBACK_KEYS: [&str; 6] = [
+    "plugin", "filters", "limits", "sha256", "minisign", "tlsPin",
+];
+
 /// What an option holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionKind {
