@@ -84,6 +84,17 @@ pub enum Grant {
     Secrets,
 }
 
+impl Grant {
+    /// As manifests and flows (under `allow`) write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Http => "http",
+            Self::Secrets => "secrets",
+        }
+    }
+}
+
 /// One option of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptionSpec {

@@ -265,7 +265,7 @@ fn grants(plugin: &PluginInfo) -> Vec<&'static str> {
         .manifest
         .grants
         .iter()
-        .map(|grant| grant_name(*grant))
+        .map(|grant| grant.name())
         .collect()
 }
 
@@ -294,14 +294,6 @@ pub(super) fn allowing(plugin: &PluginInfo) -> Vec<String> {
 /// Whether it makes requests over `wasi:http`, of which its manifest says nothing.
 fn by_wasi(plugin: &PluginInfo) -> bool {
     plugin.imports.iter().any(|name| name == "wasi:http")
-}
-
-fn grant_name(grant: Grant) -> &'static str {
-    match grant {
-        Grant::Connect => "connect",
-        Grant::Http => "http",
-        Grant::Secrets => "secrets",
-    }
 }
 
 fn origin(plugin: &PluginInfo) -> String {
