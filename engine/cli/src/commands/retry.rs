@@ -130,10 +130,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn list(args: &List, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
-    let names = match args.flows.as_slice() {
-        [] => engine.flow_files()?,
-        some => context.select(&engine, some)?,
-    };
+    let names = context.select_or_all(&engine, &args.flows)?;
     let (mut waiting, mut others) = (Vec::new(), 0);
     for name in names {
         // A flow that never ran has no store, and looking should not make one.
