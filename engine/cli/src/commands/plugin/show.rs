@@ -8,6 +8,7 @@ use flow_config::{Grant, OptionKind, OptionSpec};
 use flow_daemon::{PluginInfo, PluginOrigin};
 
 use crate::args::FormatArg;
+use crate::catalogue;
 use crate::commands::list::Listing;
 use crate::context::Context;
 use crate::render::{Align, Paint, Table, bytes, printable};
@@ -305,10 +306,7 @@ fn origin(plugin: &PluginInfo) -> String {
 
 /// Whether it stands in for a shipped one.
 fn shadows(plugin: &PluginInfo) -> bool {
-    let shipped = crate::catalogue::plugins()
-        .iter()
-        .any(|(name, _)| *name == plugin.manifest.name);
-    shipped && plugin.origin != PluginOrigin::Shipped
+    plugin.origin != PluginOrigin::Shipped && catalogue::has_plugin(&plugin.manifest.name)
 }
 
 #[cfg(test)]
