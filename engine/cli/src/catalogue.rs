@@ -18,6 +18,11 @@ pub(crate) fn plugins() -> &'static [(&'static str, &'static [u8])] {
     built::PLUGINS
 }
 
+/// Whether a plugin of that name is shipped.
+pub(crate) fn has_plugin(name: &str) -> bool {
+    plugins().iter().any(|(known, _)| *known == name)
+}
+
 /// A shipped example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Example {

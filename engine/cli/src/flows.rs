@@ -39,6 +39,21 @@ impl Context {
         Ok(selected)
     }
 
+    /// The flows that names and patterns select; none of these means all flows.
+    ///
+    /// # Errors
+    /// As [`Context::select`].
+    pub(crate) fn select_or_all(
+        &self,
+        engine: &Engine,
+        patterns: &[String],
+    ) -> anyhow::Result<Vec<FlowName>> {
+        match patterns {
+            [] => Ok(engine.flow_files()?),
+            some => self.select(engine, some),
+        }
+    }
+
     /// The one flow of a name.
     ///
     /// # Errors

@@ -46,7 +46,9 @@ pub use flow::{
     Rule, Rules, Schedule, SizeRange, SourceStamp, Strip, Thresholds, TlsRigour, Transfer,
     user_of_exchange,
 };
-pub use manifest::{Artefact, Grant, Manifest, OptionKind, OptionSpec, Plugins, Unsigned};
+pub use manifest::{
+    Artefact, CALLBACK_KEYS, Grant, Manifest, OptionKind, OptionSpec, Plugins, Unsigned,
+};
 pub use name::NameError;
 pub use options::{Differs, OptionDoc, OptionType, option, options, page, sections};
 pub use proxies::Proxies;

@@ -84,6 +84,17 @@ pub enum Grant {
     Secrets,
 }
 
+impl Grant {
+    /// As manifests and flows (under `allow`) write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Http => "http",
+            Self::Secrets => "secrets",
+        }
+    }
+}
+
 /// One option of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptionSpec {
@@ -123,6 +134,11 @@ impl OptionSpec {
         }
     }
 }
+
+/// Keys of a callback's entry that are flow's own, so that no option of a plugin can have the name.
+pub const CALLBACK_KEYS: [&str; 6] = [
+    "plugin", "filters", "limits", "sha256", "minisign", "tlsPin",
+];
 
 /// What an option holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,8 +109,8 @@ impl Grants {
         }
         Err(denied
             .note("a flow gives its plugins the credentials for the hosts of its own URLs, of `allow.connect` and of `allow.http`")
-            .hint(format!("add `allow: {{ secrets: ['{shown}'] }}` to the flow if this plugin should have them"))
-            .note("if an option of the plugin names this URL, its author can spare flows that: make the option a `url`"))
+            .note("if an option of the plugin names this URL, its author can spare flows that: make the option a `url`")
+            .hint(format!("add `allow: {{ secrets: ['{shown}'] }}` to the flow if this plugin should have them")))
     }
 }
 

@@ -252,13 +252,7 @@ impl Journey {
                     .is_some_and(|inner| inner.is::<rustls::Error>())
             };
             if let Some(io) = of_io.clone().find(of_tls) {
-                let (why, hint) = tls::explain(io);
-                let text = format!("no secure connection to `{peer}`: {why}");
-                let mut error = Error::new("plugin/tls", text);
-                if let Some(hint) = hint {
-                    error = error.hint(hint);
-                }
-                return Failure::temporary(error.to_string());
+                return tls::insecure(&peer, io);
             }
             if of_io.any(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
                 return Failure::temporary(format!(

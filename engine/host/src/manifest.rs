@@ -4,12 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use flow_config::{Grant, Manifest, OptionKind, OptionSpec, SafeUrl};
+use flow_config::{CALLBACK_KEYS, Grant, Manifest, OptionKind, OptionSpec, SafeUrl};
 
 use crate::bindings::exports::flow::plugin::describe as wit;
-
-/// Keys of a callback's entry in a flow that are not the plugin's.
-const RESERVED: [&str; 3] = ["plugin", "filters", "limits"];
 
 /// Reads a manifest as the guest returned it.
 pub(crate) fn read(manifest: wit::Manifest, entry_points: Vec<String>) -> Manifest {
@@ -136,7 +133,7 @@ fn wrong_option(option: &OptionSpec) -> Vec<String> {
         }
         wrong.push(text);
     }
-    if RESERVED.contains(&name.as_str()) {
+    if CALLBACK_KEYS.contains(&name.as_str()) {
         wrong.push(format!("option `{name}`: the name is taken by flow itself"));
     }
     match (option.kind, option.choices.is_empty()) {

@@ -273,13 +273,11 @@ impl Plugin {
     pub fn asks(&self) -> Vec<&'static str> {
         let imports = |name: &str| self.imports.iter().any(|known| known == name);
         let asks = self.manifest.grants.iter().map(|grant| match grant {
-            Grant::Connect => "connect",
-            Grant::Http => match (imports("http"), imports(WASI_HTTP)) {
-                (_, false) => "http",
-                (true, true) => "http (also by wasi:http)",
-                (false, true) => "http (by wasi:http)",
+            Grant::Http if imports(WASI_HTTP) => match imports("http") {
+                true => "http (also by wasi:http)",
+                false => "http (by wasi:http)",
             },
-            Grant::Secrets => "secrets",
+            _ => grant.name(),
         });
         asks.collect()
     }

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use flow_trust::{Mismatch, Pin};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
+use crate::bindings::flow::plugin::types::Failure;
 use crate::engine::Host;
+use crate::error::Error;
 
 /// What a flow trusts; read when the first TLS connection is made.
 #[derive(Debug)]
@@ -68,8 +70,20 @@ impl Trust {
     }
 }
 
+/// The failure of a handshake with `peer`. Not `config`: certificates are renewed, and a captive
+/// portal goes away by itself.
+pub(crate) fn insecure(peer: &str, error: &std::io::Error) -> Failure {
+    let (why, hint) = explain(error);
+    let text = format!("no secure connection to `{peer}`: {why}");
+    let mut error = Error::new("plugin/tls", text);
+    if let Some(hint) = hint {
+        error = error.hint(hint);
+    }
+    Failure::temporary(error.to_string())
+}
+
 /// What is wrong with a handshake, in words, and what may be done about it.
-pub(crate) fn explain(error: &std::io::Error) -> (String, Option<&'static str>) {
+fn explain(error: &std::io::Error) -> (String, Option<&'static str>) {
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -1,5 +1,5 @@
-//! Whom TLS connections trust: the machine's certificate authorities, a flow's own (`caFile`), or just
-//! the one certificate a server is known to have (`tlsPin`).
+//! Whom TLS connections trust: the machine's certificate authorities, a flow's own (`caFile`), just the
+//! one certificate a server is known to have (`tlsPin`), or anybody (`tlsRigour: lax`).
 //!
 //! What brokers, transfers and plugins have in common when they connect. It dials nothing and looks at
 //! no certificate of a server: that is rustls, and what a refusal means is told where it is known
@@ -21,7 +21,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-pub use pin::{Mismatch, Pin, pinned_config};
+pub use pin::{Mismatch, Pin, lax_config, pinned_config};
 
 /// Why a file of certificate authorities can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
-//! Servers known by their certificate, as ssh knows them by their key.
+//! Servers known by their certificate, as ssh knows them by their key; or taken whoever they are.
 //!
 //! A certificate that is the pinned one is taken as it is: nobody has to have signed it, and neither its
 //! names nor its dates are looked at, as neither could make it another. That the server has the key
-//! belonging to it is checked as always.
+//! belonging to it is checked as always, even where any certificate will do (`tlsRigour: lax`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,9 +79,18 @@ impl std::error::Error for Mismatch {}
 
 /// The client side of TLS for connections to servers that have one of these certificates.
 pub fn pinned_config(pins: &[Pin]) -> ClientConfig {
+    without_authorities(Some(pins.to_vec()))
+}
+
+/// The client side of TLS for connections to servers with whatever certificate.
+pub fn lax_config() -> ClientConfig {
+    without_authorities(None)
+}
+
+fn without_authorities(pins: Option<Vec<Pin>>) -> ClientConfig {
     let provider = crate::provider();
-    let verifier = Pinned {
-        pins: pins.to_vec(),
+    let verifier = Verifier {
+        pins,
         provider: Arc::clone(&provider),
     };
     ClientConfig::builder_with_provider(provider)
@@ -93,12 +102,13 @@ pub fn pinned_config(pins: &[Pin]) -> ClientConfig {
 }
 
 #[derive(Debug)]
-struct Pinned {
-    pins: Vec<Pin>,
+struct Verifier {
+    /// None: any certificate is taken.
+    pins: Option<Vec<Pin>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -107,11 +117,14 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(pins) = &self.pins else {
+            return Ok(ServerCertVerified::assertion());
+        };
         let found = Pin::of(end_entity);
-        if self.pins.contains(&found) {
+        if pins.contains(&found) {
             return Ok(ServerCertVerified::assertion());
         }
-        let pinned = self.pins.clone();
+        let pinned = pins.clone();
         let other = OtherError(Arc::new(Mismatch { found, pinned }));
         Err(CertificateError::Other(other).into())
     }

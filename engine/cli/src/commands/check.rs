@@ -48,10 +48,7 @@ pub(crate) struct Args {
 /// The configuration directory can't be read, a name selects nothing, or stdout can't be written.
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
-    let names = match args.flows.as_slice() {
-        [] => engine.flow_files()?,
-        some => context.select(&engine, some)?,
-    };
+    let names = context.select_or_all(&engine, &args.flows)?;
     if names.is_empty() {
         let config = context.directories()?.config;
         context

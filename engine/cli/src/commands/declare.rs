@@ -61,10 +61,7 @@ pub(crate) struct Args {
 /// A flow has errors or is not there, or stdout can't be written.
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
-    let names = match args.flows.as_slice() {
-        [] => engine.flow_files()?,
-        some => context.select(&engine, some)?,
-    };
+    let names = context.select_or_all(&engine, &args.flows)?;
     let mut flows: Vec<Flow> = Vec::new();
     for name in &names {
         flows.push(context.load(&engine, &name.to_string(), &[])?);

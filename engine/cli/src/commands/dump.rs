@@ -41,10 +41,7 @@ pub(crate) struct Args {
 /// in the document.
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
-    let names = match args.flows.as_slice() {
-        [] => engine.flow_files()?,
-        some => context.select(&engine, some)?,
-    };
+    let names = context.select_or_all(&engine, &args.flows)?;
     let flows: Vec<Value> = names
         .iter()
         .map(|name| flow(context, &engine, name))

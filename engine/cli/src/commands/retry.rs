@@ -130,10 +130,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn list(args: &List, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.engine()?;
-    let names = match args.flows.as_slice() {
-        [] => engine.flow_files()?,
-        some => context.select(&engine, some)?,
-    };
+    let names = context.select_or_all(&engine, &args.flows)?;
     let (mut waiting, mut others) = (Vec::new(), 0);
     for name in names {
         // A flow that never ran has no store, and looking should not make one.
@@ -175,16 +172,13 @@ fn list(args: &List, context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn show(args: &Show, context: &Context) -> anyhow::Result<Exit> {
-    let engine = context.engine()?;
-    let name = context.one(&engine, &args.flow)?;
-    let store = engine.store(&name)?;
-    let entries = entries(&store, args.dead)?;
-    let Some(entry) = found(&entries, &args.id) else {
-        not_one(&store, args.dead, &args.id, context, &name)?;
+    let failed = Failed::open(&args.flow, args.dead, context)?;
+    let Some(entry) = failed.find(&args.id, context)? else {
         return Ok(Exit::No);
     };
+    let flow = failed.flow.to_string();
     if args.format.is_json() {
-        let mut row = text::row(&name.to_string(), entry);
+        let mut row = text::row(&flow, entry);
         row["message"] = entry
             .message
             .as_ref()
@@ -194,11 +188,9 @@ fn show(args: &Show, context: &Context) -> anyhow::Result<Exit> {
             .console
             .print(&serde_json::to_string_pretty(&row)?)?;
     } else {
-        context.console.print(&text::page(
-            &name.to_string(),
-            entry,
-            context.console.paint(),
-        ))?;
+        context
+            .console
+            .print(&text::page(&flow, entry, context.console.paint()))?;
     }
     Ok(Exit::Done)
 }
@@ -250,22 +242,79 @@ fn discard(args: &Discard, context: &Context) -> anyhow::Result<Exit> {
 impl Which {
     /// The entries meant; none, and said so, where one is not there.
     fn chosen(&self, context: &Context) -> anyhow::Result<Option<(Store, Vec<Entry>)>> {
-        let engine = context.engine()?;
-        let name = context.one(&engine, &self.flow)?;
-        let retry = engine.store(&name)?;
-        let entries = entries(&retry, self.dead)?;
+        let failed = Failed::open(&self.flow, self.dead, context)?;
         if self.all {
-            return Ok(Some((retry, entries)));
+            return Ok(Some((failed.store, failed.entries)));
         }
         let mut chosen = Vec::new();
         for id in &self.ids {
-            let Some(entry) = found(&entries, id) else {
-                not_one(&retry, self.dead, id, context, &name)?;
+            let Some(entry) = failed.find(id, context)? else {
                 return Ok(None);
             };
             chosen.push(entry.clone());
         }
-        Ok(Some((retry, chosen)))
+        Ok(Some((failed.store, chosen)))
+    }
+}
+
+/// The failed messages of one flow, on one shelf.
+struct Failed {
+    flow: FlowName,
+    store: Store,
+    dead: bool,
+    entries: Vec<Entry>,
+}
+
+impl Failed {
+    fn open(flow: &str, dead: bool, context: &Context) -> anyhow::Result<Self> {
+        let engine = context.engine()?;
+        let flow = context.one(&engine, flow)?;
+        let store = engine.store(&flow)?;
+        let entries = entries(&store, dead)?;
+        Ok(Self {
+            flow,
+            store,
+            dead,
+            entries,
+        })
+    }
+
+    /// The one entry whose id starts so; none, and said so, where there is none or are several.
+    fn find(&self, id: &str, context: &Context) -> anyhow::Result<Option<&Entry>> {
+        let flow = &self.flow;
+        let mut found = starting(&self.entries, id);
+        let problem = match (found.next(), found.next()) {
+            (Some(entry), None) => return Ok(Some(entry)),
+            (Some(_), Some(_)) => Problem::new(
+                "cli/no-such-message",
+                format!("several failed messages of `{flow}` start with `{id}`"),
+            )
+            .note("nothing was done")
+            .hint("write more of the id"),
+            (None, _) => {
+                let others = entries(&self.store, !self.dead)?;
+                let elsewhere = starting(&others, id).next().is_some();
+                let hint = match (elsewhere, self.dead) {
+                    (true, false) => "it is among the dead letters: add `--dead`".to_owned(),
+                    (true, true) => {
+                        "it is no dead letter, it waits to be tried again: leave `--dead` out"
+                            .to_owned()
+                    }
+                    (false, true) => format!("`flow retry list {flow} --dead` shows what there is"),
+                    (false, false) => format!("`flow retry list {flow}` shows what there is"),
+                };
+                Problem::new(
+                    "cli/no-such-message",
+                    format!("`{flow}` has no failed message `{id}` here"),
+                )
+                .hint(hint)
+            }
+        };
+        let paint = context.console.paint_err();
+        context
+            .console
+            .talk(&crate::render::error(&problem.into(), paint));
+        Ok(None)
     }
 }
 
@@ -281,52 +330,8 @@ fn entries(store: &Store, dead: bool) -> Result<Vec<Entry>, Error> {
     Ok(store.list(shelf(dead), 0, usize::MAX)?)
 }
 
-/// The one entry whose id starts so.
-fn found<'a>(entries: &'a [Entry], id: &str) -> Option<&'a Entry> {
-    let mut found = starting(entries, id);
-    found.next().filter(|_| found.next().is_none())
-}
-
 fn starting<'a>(entries: &'a [Entry], id: &str) -> impl Iterator<Item = &'a Entry> {
     entries
         .iter()
         .filter(move |entry| entry.key.starts_with(id))
-}
-
-/// Says that no entry starts so, or several do.
-fn not_one(
-    store: &Store,
-    dead: bool,
-    id: &str,
-    context: &Context,
-    flow: &FlowName,
-) -> anyhow::Result<()> {
-    let problem = if starting(&entries(store, dead)?, id).next().is_some() {
-        Problem::new(
-            "cli/no-such-message",
-            format!("several failed messages of `{flow}` start with `{id}`"),
-        )
-        .note("nothing was done")
-        .hint("write more of the id")
-    } else {
-        let elsewhere = starting(&entries(store, !dead)?, id).next().is_some();
-        let hint = match (elsewhere, dead) {
-            (true, false) => "it is among the dead letters: add `--dead`".to_owned(),
-            (true, true) => {
-                "it is no dead letter, it waits to be tried again: leave `--dead` out".to_owned()
-            }
-            (false, true) => format!("`flow retry list {flow} --dead` shows what there is"),
-            (false, false) => format!("`flow retry list {flow}` shows what there is"),
-        };
-        Problem::new(
-            "cli/no-such-message",
-            format!("`{flow}` has no failed message `{id}` here"),
-        )
-        .hint(hint)
-    };
-    let paint = context.console.paint_err();
-    context
-        .console
-        .talk(&crate::render::error(&problem.into(), paint));
-    Ok(())
 }

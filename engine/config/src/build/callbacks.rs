@@ -7,7 +7,7 @@ use super::values::{Scalar, one_of};
 use crate::collect::{Collector, Span};
 use crate::explain as code;
 use crate::flow::{CallbackSpec, Filters, OptionValue, Placement};
-use crate::manifest::{Manifest, OptionKind, OptionSpec};
+use crate::manifest::{CALLBACK_KEYS, Manifest, OptionKind, OptionSpec};
 use crate::mask::{self, MASK};
 use crate::options::option;
 use crate::source::items;
@@ -15,11 +15,6 @@ use crate::suggest::closest;
 use crate::units::{self, Wrong};
 use crate::yaml::{self, Entry, Node, Value};
 use crate::{Origin, SafeUrl, Secret};
-
-/// Keys of an entry that are never options of a plugin.
-const RESERVED: [&str; 6] = [
-    "plugin", "filters", "limits", "sha256", "minisign", "tlsPin",
-];
 
 impl Builder<'_> {
     pub(super) fn callbacks(&mut self, accept_unmatched: bool) -> Vec<CallbackSpec> {
@@ -97,7 +92,7 @@ impl Builder<'_> {
         let mut options = BTreeMap::new();
         let given: Vec<&Entry> = entries
             .iter()
-            .filter(|entry| !RESERVED.contains(&entry.key.as_str()))
+            .filter(|entry| !CALLBACK_KEYS.contains(&entry.key.as_str()))
             .collect();
         for entry in &given {
             if !manifest.options.iter().any(|spec| spec.name == entry.key) {
@@ -207,7 +202,7 @@ impl Builder<'_> {
                 .options
                 .iter()
                 .map(|spec| spec.name.as_str())
-                .chain(RESERVED),
+                .chain(CALLBACK_KEYS),
         );
         if manifest
             .options
@@ -428,7 +423,7 @@ fn list_default(default: &str) -> Vec<String> {
 fn flaw(manifest: &Manifest) -> Option<String> {
     for spec in &manifest.options {
         let name = &spec.name;
-        if RESERVED.contains(&name.as_str()) {
+        if CALLBACK_KEYS.contains(&name.as_str()) {
             return Some(format!("its option `{name}` has a name that is taken"));
         }
         // A list has no form that can't be printed.

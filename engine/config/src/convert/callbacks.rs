@@ -5,6 +5,7 @@ use super::plugins::{self, As, Fixed, To};
 use super::report::Fate;
 use super::values;
 use super::walk::{Callback, Stranger, Walk};
+use crate::manifest::CALLBACK_KEYS;
 use crate::mask;
 
 /// sr3's keywords for file names are a plugin here.
@@ -228,11 +229,7 @@ fn unknown_option(walk: &mut Walk, stranger: Stranger) {
 
 /// Whether an option of a plugin can be called so.
 fn is_name(name: &str) -> bool {
-    let reserved = [
-        "plugin", "filters", "limits", "sha256", "minisign", "tlsPin",
-    ]
-    .contains(&name);
-    !reserved
+    !CALLBACK_KEYS.contains(&name)
         && !name.is_empty()
         && name
             .chars()

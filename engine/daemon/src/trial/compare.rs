@@ -6,6 +6,9 @@
 use flow_config::document::{Node, Value};
 use serde_json::Value as Json;
 
+/// Equals anything.
+const ANY: &str = "<any>";
+
 /// A place where what came out is not what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
@@ -39,10 +42,15 @@ impl Difference {
     }
 }
 
+/// Whether an expected text says more than the one text it is.
+pub(super) fn is_pattern(expected: &str) -> bool {
+    expected == ANY || expected.starts_with('~')
+}
+
 /// Whether a text is as expected.
 pub(super) fn text(expected: &str, actual: &str) -> bool {
     match expected.strip_prefix('~') {
-        _ if expected == "<any>" => true,
+        _ if expected == ANY => true,
         Some(regex) => {
             regex::Regex::new(regex.trim_start()).is_ok_and(|regex| regex.is_match(actual))
         }
@@ -62,7 +70,7 @@ pub(super) fn node(expected: &Node, actual: &Json, what: &str, found: &mut Vec<D
     };
     match (&expected.value, actual) {
         (Value::Null, Json::Null) => {}
-        (Value::Text { text: expected, .. }, _) if expected == "<any>" => {}
+        (Value::Text { text: expected, .. }, _) if expected == ANY => {}
         (Value::Text { text: expected, .. }, actual) => match scalar(actual) {
             Some(actual) if text(expected, &actual) => {}
             _ => differs(found),

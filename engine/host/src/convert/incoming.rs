@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use std::time::Duration;
 
 use flow_config::SafeUrl;
-use flow_message::{Identity, Message, Timestamp, v03};
+use flow_message::{DecodeError, Identity, Message, Timestamp, v03};
 use flow_runtime::ports::{Edit, Failure, NewMessage, Rejection, Verdict, Worked};
 use serde_json::{Map, Value};
 
@@ -242,7 +242,7 @@ impl<'a> Answer<'a> {
         }
         let read = v03::from_value(Value::Object(typed)).map_err(|error| {
             let mut text = error.to_string();
-            if text.starts_with("field `content") {
+            if matches!(error, DecodeError::Field { field, .. } if field.starts_with("content")) {
                 text.push_str(
                     "; write `{\"encoding\": \"utf-8\", \"value\": \"text\"}`, or `base64` for bytes",
                 );

@@ -344,18 +344,7 @@ async fn handshake(
     let connect = tokio_rustls::TlsConnector::from(config).connect(name, tcp);
     match tokio::time::timeout(timeout, connect).await {
         Ok(Ok(tls)) => Ok(Channel::Tls(Box::new(tls))),
-        Ok(Err(error)) => {
-            let (why, hint) = tls::explain(&error);
-            let mut error = Error::new(
-                "plugin/tls",
-                format!("no secure connection to `{peer}`: {why}"),
-            );
-            if let Some(hint) = hint {
-                error = error.hint(hint);
-            }
-            // Not `config`: certificates are renewed, and a captive portal goes away by itself.
-            Err(Failure::temporary(error.to_string()))
-        }
+        Ok(Err(error)) => Err(tls::insecure(peer, &error)),
         Err(_) => Err(Failure::temporary(format!(
             "`{peer}` did not finish the TLS handshake within {timeout:?}"
         ))),

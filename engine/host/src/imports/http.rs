@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::Url;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Url};
 
 use crate::bindings::flow::plugin::http::{Body, Host, Request, Response};
 use crate::bindings::flow::plugin::types::Failure;
@@ -17,11 +18,18 @@ use crate::upload::Upload;
 pub(super) async fn elsewhere(
     outside: &dyn Outside,
     setup: &Setup,
-    url: &Url,
-    mut request: outside::HttpRequest,
+    (method, url, headers): (Method, Url, HeaderMap),
+    timeout: Option<Duration>,
     payload: Payload,
 ) -> Result<outside::HttpResponse, Failure> {
-    granted(setup, url)?;
+    granted(setup, &url)?;
+    let mut request = outside::HttpRequest {
+        method: method.as_str().to_owned(),
+        url: url.as_str().to_owned(),
+        headers: told(&headers),
+        timeout,
+        ..outside::HttpRequest::default()
+    };
     let upload = match payload {
         Payload::None | Payload::Upload(None) => None,
         Payload::Bytes(bytes) => {
@@ -99,7 +107,7 @@ impl Host for Guest {
             Ok(payload) => payload,
             Err(failure) => return Ok(Err(failure)),
         };
-        let (method, url, headers) = match parts(&method, &url, given) {
+        let parts = match parts(&method, &url, given) {
             Ok(parts) => parts,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -107,14 +115,7 @@ impl Host for Guest {
         let _away = self.meter.pause();
         let setup = Arc::clone(&self.setup);
         if let Some(outside) = self.place.outside.clone() {
-            let request = outside::HttpRequest {
-                method: method.as_str().to_owned(),
-                url: url.as_str().to_owned(),
-                headers: told(&headers),
-                timeout,
-                ..outside::HttpRequest::default()
-            };
-            let answer = elsewhere(&*outside, &setup, &url, request, payload).await;
+            let answer = elsewhere(&*outside, &setup, parts, timeout, payload).await;
             return Ok(answer.map(|answer| Response {
                 status: answer.status,
                 headers: answer.headers,
@@ -122,6 +123,7 @@ impl Host for Guest {
             }));
         }
         let timeout = limit(&setup, timeout);
+        let (method, url, headers) = parts;
         let journey = Journey {
             setup,
             method,

@@ -30,7 +30,7 @@ use super::content::CHUNK;
 use super::http::elsewhere;
 use crate::bindings::flow::plugin::types::Failure;
 use crate::error::Error;
-use crate::journey::{Journey, LONGEST, Payload, broken, headers, is_own, late, parts, told};
+use crate::journey::{Journey, LONGEST, Payload, broken, headers, is_own, late, parts};
 use crate::meter::{Flight, Meter};
 use crate::outside::{self, Place};
 use crate::store::{Guest, Setup};
@@ -274,14 +274,8 @@ async fn stand_in(
     patience: Patience,
 ) -> Result<Answer, Failure> {
     let (method, url, given, payload) = taken(request)?;
-    let request = outside::HttpRequest {
-        method: method.as_str().to_owned(),
-        url: url.as_str().to_owned(),
-        headers: told(&given),
-        timeout: Some(patience.head),
-        ..outside::HttpRequest::default()
-    };
-    let answer = elsewhere(outside, setup, &url, request, payload).await?;
+    let (parts, timeout) = ((method, url, given), Some(patience.head));
+    let answer = elsewhere(outside, setup, parts, timeout, payload).await?;
     let body = Full::new(Bytes::from(answer.body)).map_err(|never| match never {});
     let mut response = http::Response::new(body.boxed_unsync());
     *response.status_mut() = http::StatusCode::from_u16(answer.status)

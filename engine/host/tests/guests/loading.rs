@@ -215,6 +215,10 @@ fn everything_wrong_with_a_manifest_is_said_at_once() {
          = note: option `url`: the default `not a url` is no URL\n  \
          = note: option `after` is there twice\n  \
          = note: option `limits`: the name is taken by flow itself\n  \
+         = note: option `sha256`: the name is taken by flow itself\n  \
+         = note: option `minisign`: the name is taken by flow itself\n  \
+         = note: option `tlsPin`: a name begins with a letter and has lower-case letters, digits, `_` and `-`; call it `tls_pin`\n  \
+         = note: option `tlsPin`: the name is taken by flow itself\n  \
          = note: option ``: a name begins with a letter and has lower-case letters, digits, `_` and `-`\n  \
          = note: option `noLimit`: a name begins with a letter and has lower-case letters, digits, `_` and `-`; call it `no_limit`\n  \
          = hint: this is for the plugin's author to correct"

@@ -41,13 +41,19 @@ pub(crate) struct Kernel {
     recent: Recent,
     /// What was not there when it was looked at for the first time.
     vanished: HashSet<PathBuf>,
-    first: bool,
-    /// The first look at the tree is not over.
-    looking: bool,
-    /// When the tree was looked through.
-    looked: Option<Instant>,
+    look: Look,
     roots_checked: Instant,
     noted: Option<i128>,
+}
+
+/// How far the first look at the tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Begun,
+    Going,
+    /// Through since then; what waits may still be found to be written at this time.
+    Through(Instant),
+    Over,
 }
 
 impl Kernel {
@@ -75,9 +81,7 @@ impl Kernel {
             rest: VecDeque::new(),
             recent: Recent::default(),
             vanished: HashSet::new(),
-            first: true,
-            looking: true,
-            looked: None,
+            look: Look::Begun,
             roots_checked: Instant::now(),
             noted: None,
         };
@@ -113,9 +117,13 @@ impl Kernel {
         limit: usize,
         state: &dyn State,
     ) -> Result<Gathered, Failure> {
-        if self.looking {
-            let first = std::mem::take(&mut self.first);
-            self.settle_in(if first { FIRST } else { PATIENCE }).await;
+        match self.look {
+            Look::Begun => {
+                self.look = Look::Going;
+                self.settle_in(FIRST).await;
+            }
+            Look::Going | Look::Through(_) => self.settle_in(PATIENCE).await,
+            Look::Over => {}
         }
         if self.roots_checked.elapsed() >= ROOTS {
             self.roots_checked = Instant::now();
@@ -151,7 +159,7 @@ impl Kernel {
             self.shared.pending().all_told();
             self.end_look();
         }
-        let more = self.looking || !messages.is_empty() && self.is_due();
+        let more = self.look != Look::Over || !messages.is_empty() && self.is_due();
         if !messages.is_empty() || self.noted.is_none() {
             self.note(state)?;
         }
@@ -162,9 +170,16 @@ impl Kernel {
     /// The tree was looked through: what was found that may be written at this time is still looked at
     /// again, so that a flow that runs once leaves nothing behind that was there before it.
     fn end_look(&mut self) {
-        let since = *self.looked.get_or_insert_with(Instant::now);
+        let since = match self.look {
+            Look::Begun | Look::Going => Instant::now(),
+            Look::Through(since) => since,
+            Look::Over => return,
+        };
         let waits = self.shared.pending().len() > 0;
-        self.looking = self.looking && waits && since.elapsed() < 2 * UNSURE;
+        self.look = match waits && since.elapsed() < 2 * UNSURE {
+            true => Look::Through(since),
+            false => Look::Over,
+        };
     }
 
     /// Waits a little until everything is watched, or the scan has found something.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use flow_daemon::{PluginInfo, signature};
 
 use super::show;
+use crate::catalogue;
 use crate::context::Context;
 use crate::files::{self, Existing};
 use crate::render::printable;
@@ -76,7 +77,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let directory = context.directories()?.config.join("plugins");
     let place = directory.join(format!("{name}.wasm"));
     let console = &context.console;
-    let shadows = shipped(name);
+    let shadows = catalogue::has_plugin(name);
     let existing = if args.force {
         Existing::Replace
     } else {
@@ -176,13 +177,6 @@ fn there(name: &str, place: &Path) -> Problem {
     .hint(
         "`--force` replaces it; flows that run go on with the old one until they are started again",
     )
-}
-
-/// Whether a plugin of that name is inside this binary.
-fn shipped(name: &str) -> bool {
-    crate::catalogue::plugins()
-        .iter()
-        .any(|(known, _)| *known == name)
 }
 
 /// A hash as people copy it.

@@ -103,6 +103,6 @@ pub(super) fn built(project: &Project, context: &Context) -> anyhow::Result<Path
 }
 
 /// A path as somebody in the current folder would type it.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     path.strip_prefix(".").unwrap_or(path).display().to_string()
 }

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use flow_daemon::Engine;
 
+use crate::catalogue;
 use crate::context::Context;
 use crate::stop::{Exit, Problem};
 
@@ -33,9 +34,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let name = &args.name;
     let engine = context.engine()?;
-    let shipped = crate::catalogue::plugins()
-        .iter()
-        .any(|(known, _)| known == name);
+    let shipped = catalogue::has_plugin(name);
     let directory = context.directories()?.config.join("plugins");
     // A file is found as the engine finds it, with underscores for hyphens as well.
     let named = [name.clone(), name.replace('-', "_")];

@@ -8,6 +8,7 @@ use flow_config::{Grant, OptionKind, OptionSpec};
 use flow_daemon::{PluginInfo, PluginOrigin};
 
 use crate::args::FormatArg;
+use crate::catalogue;
 use crate::commands::list::Listing;
 use crate::context::Context;
 use crate::render::{Align, Paint, Table, bytes, printable};
@@ -265,7 +266,7 @@ fn grants(plugin: &PluginInfo) -> Vec<&'static str> {
         .manifest
         .grants
         .iter()
-        .map(|grant| grant_name(*grant))
+        .map(|grant| grant.name())
         .collect()
 }
 
@@ -296,14 +297,6 @@ fn by_wasi(plugin: &PluginInfo) -> bool {
     plugin.imports.iter().any(|name| name == "wasi:http")
 }
 
-fn grant_name(grant: Grant) -> &'static str {
-    match grant {
-        Grant::Connect => "connect",
-        Grant::Http => "http",
-        Grant::Secrets => "secrets",
-    }
-}
-
 fn origin(plugin: &PluginInfo) -> String {
     match &plugin.origin {
         PluginOrigin::Shipped => "shipped".to_owned(),
@@ -313,10 +306,7 @@ fn origin(plugin: &PluginInfo) -> String {
 
 /// Whether it stands in for a shipped one.
 fn shadows(plugin: &PluginInfo) -> bool {
-    let shipped = crate::catalogue::plugins()
-        .iter()
-        .any(|(name, _)| *name == plugin.manifest.name);
-    shipped && plugin.origin != PluginOrigin::Shipped
+    plugin.origin != PluginOrigin::Shipped && catalogue::has_plugin(&plugin.manifest.name)
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (mut failed, mut steps) = (0_usize, 0);
     let mut rows = Vec::new();
     for file in &files {
-        let shown = file.strip_prefix(".").unwrap_or(file).display().to_string();
+        let shown = build::shown(file);
         let text =
             std::fs::read_to_string(file).with_context(|| format!("{shown} can't be read"))?;
         let tried = engine.try_plugin(project.name.kebab(), &file.display().to_string(), &text);
