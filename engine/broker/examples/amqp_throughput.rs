@@ -133,7 +133,7 @@ fn onward(received: &Received) -> Result<Outgoing, String> {
     Ok(Outgoing {
         topic: Topic::of("v03", &message),
         key: Some(received.key.clone()),
-        message,
+        message: message.into(),
     })
 }
 
@@ -202,7 +202,7 @@ fn outgoing(number: usize) -> Outgoing {
     message.extra.insert("note".into(), "x".repeat(170).into());
     Outgoing {
         topic: Topic::of("v03", &message),
-        message,
+        message: message.into(),
         key: Some(format!("post {number}")),
     }
 }

@@ -131,7 +131,7 @@ fn forward(received: &[Received]) -> Result<Vec<Outgoing>, String> {
             let message = received.message.clone()?;
             let topic = Topic::of("v03", &message);
             Ok(Outgoing {
-                message,
+                message: message.into(),
                 topic,
                 key: Some(received.key.clone()),
             })
@@ -166,7 +166,7 @@ fn outgoing(name: &str, batch: usize) -> Vec<Outgoing> {
                 .insert("note".into(), "x".repeat(FILLER).into());
             let topic = Topic::of("v03", &message);
             Outgoing {
-                message,
+                message: message.into(),
                 topic,
                 key: Some(format!("{name}/{batch}/{number}")),
             }

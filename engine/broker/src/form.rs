@@ -117,6 +117,8 @@ pub(crate) fn tell_cut(told: &mut bool, wire: &Wire, exchange: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use flow_message::Timestamp;
     use serde_json::json;
 
@@ -124,7 +126,7 @@ mod tests {
 
     fn outgoing(topic: &str, path: &str) -> Outgoing {
         Outgoing {
-            message: Message::new(Timestamp::from_unix(1, 0), "https://example.org/", path),
+            message: Message::new(Timestamp::from_unix(1, 0), "https://example.org/", path).into(),
             topic: Topic::from(topic.to_owned()),
             key: None,
         }
@@ -196,8 +198,7 @@ mod tests {
         let refused = mqtt.encode(&derived).unwrap_err();
         assert_eq!(refused.kind(), Kind::Unacceptable);
         assert!(refused.to_string().contains("as wis: "), "{refused}");
-        derived
-            .message
+        Arc::make_mut(&mut derived.message)
             .extra
             .insert("topic".into(), json!("cache/a"));
         assert_eq!(mqtt.encode(&derived).unwrap().topic.as_str(), "cache/a");

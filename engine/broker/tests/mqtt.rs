@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{everything, outgoing};
@@ -171,10 +172,11 @@ async fn every_format_goes_there_and_back() {
     let mut of_wis = broker.consumer(&origin, 10).await.unwrap();
 
     let mut sent = outgoing("v1.2/a b#+/é.txt", None);
-    sent.message.size = Some(17);
-    sent.message.mode = Some(0o644);
+    let message = Arc::make_mut(&mut sent.message);
+    message.size = Some(17);
+    message.mode = Some(0o644);
     for (name, value) in [("to_clusters", json!("ALL")), ("note", json!("a+b=é"))] {
-        sent.message.extra.insert(name.into(), value);
+        message.extra.insert(name.into(), value);
     }
     for format in [Format::V02, Format::V03] {
         let mut publisher = broker
@@ -183,7 +185,7 @@ async fn every_format_goes_there_and_back() {
         sent.topic = Topic::of(format.topic_prefix(), &sent.message);
         publisher.post(std::slice::from_ref(&sent)).await.unwrap();
         let received = take(&mut consumer, 1).await;
-        assert_eq!(received[0].message.as_ref(), Ok(&sent.message), "{format}");
+        assert_eq!(received[0].message.as_ref(), Ok(&*sent.message), "{format}");
         let acks = [(received[0].tag, Settlement::Ack)];
         consumer.settle(&acks).await.unwrap();
     }

@@ -108,10 +108,11 @@ async fn messages_come_out_as_their_format_can_say_them() {
     let mut publisher = broker.publisher_to(posting).unwrap();
     let mut announced = outgoing("a/f", None);
     announced.topic = flow_message::Topic::of("v02.post", &announced.message);
-    announced.message.size = Some(17);
-    announced.message.extra.insert("number".into(), 7.into());
+    let message = Arc::make_mut(&mut announced.message);
+    message.size = Some(17);
+    message.extra.insert("number".into(), 7.into());
     let mut renamed = announced.clone();
-    renamed.message.file_op = Some(FileOp {
+    Arc::make_mut(&mut renamed.message).file_op = Some(FileOp {
         rename: Some("a/e".into()),
         ..FileOp::default()
     });

@@ -109,7 +109,7 @@ fn item(id: u64) -> Item {
         id,
         key: format!("key-of-message-{id}"),
         attempt: 0,
-        message,
+        message: message.into(),
         location: Some(location),
         other: None,
     }

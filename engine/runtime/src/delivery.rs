@@ -199,6 +199,8 @@ impl Floor {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::Arc;
+
     use flow_message::{Message, Timestamp};
 
     use super::{Delivery, End, Floor, Inner, Origin};
@@ -214,7 +216,7 @@ pub(crate) mod tests {
             id: 1,
             key: key.into(),
             attempt: 0,
-            message,
+            message: Arc::new(message),
             location: None,
             other: None,
         };

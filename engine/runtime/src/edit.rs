@@ -1,5 +1,7 @@
 //! Applying what callbacks change.
 
+use std::sync::Arc;
+
 use flow_message::{Message, v03};
 use serde_json::Value;
 
@@ -35,10 +37,13 @@ pub(crate) fn apply(edits: Vec<Edit>, live: &mut Live) -> Result<(), Failure> {
 }
 
 fn apply_one(edit: Edit, live: &mut Live) -> Result<(), Failure> {
-    let message = &mut live.item.message;
+    let message = Arc::make_mut(&mut live.item.message);
     match edit {
         Edit::PubTime(time) => message.pub_time = time,
-        Edit::BaseUrl(url) => message.base_url = crate::post::without_password(url),
+        Edit::BaseUrl(mut url) => {
+            crate::post::drop_password(&mut url);
+            message.base_url = url;
+        }
         Edit::RelPath(path) => message.rel_path = path,
         Edit::RetrievePath(path) => message.retrieve_path = path,
         Edit::Size(size) => message.size = size,
@@ -91,6 +96,7 @@ pub(crate) fn set_header(
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::sync::Arc;
 
     use flow_message::{Message, Timestamp};
     use serde_json::json;
@@ -109,7 +115,7 @@ mod tests {
             id: 1,
             key: "k".into(),
             attempt: 0,
-            message,
+            message: Arc::new(message),
             location,
             other: None,
         };

@@ -12,6 +12,8 @@
 //!   is said again, under the same key.
 //! - It changes nothing about the outcome: dead letters are kept as without it.
 
+use std::sync::Arc;
+
 use flow_message::Message;
 use serde_json::Value;
 
@@ -76,7 +78,7 @@ fn live(delivery: &Delivery, reason: &str) -> Result<Live, Failure> {
     let item = delivery.item();
     let mut message = Message {
         content: None,
-        ..item.message.clone()
+        ..Message::clone(&item.message)
     };
     set_header(
         &mut message,
@@ -86,7 +88,7 @@ fn live(delivery: &Delivery, reason: &str) -> Result<Live, Failure> {
     Ok(Live {
         item: Item {
             key: format!("{}/{FIELD}", item.key),
-            message,
+            message: Arc::new(message),
             location: None,
             other: None,
             ..item.clone()

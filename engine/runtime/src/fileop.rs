@@ -32,7 +32,7 @@ use crate::shared::Shared;
 /// An operation to be carried out.
 #[derive(Debug)]
 pub(crate) struct Operation {
-    message: Message,
+    message: Arc<Message>,
     placed: Placed,
     /// Where the old name, or what is linked, would be here; none: it never came here.
     other: Option<Placed>,

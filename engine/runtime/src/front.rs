@@ -248,7 +248,7 @@ impl Submit for Submitter {
         let submitter = &self.shared.names[self.index];
         let born = self.shared.now().as_millisecond();
         let rows = messages.into_iter().map(|mut message| {
-            message.base_url = crate::post::without_password(message.base_url);
+            crate::post::drop_password(&mut message.base_url);
             InboxRow {
                 id: 0,
                 key: nodupe::item_key(submitter, &message),

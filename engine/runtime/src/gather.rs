@@ -204,7 +204,7 @@ impl Running {
             id,
             key,
             attempt: 0,
-            message,
+            message: Arc::new(message),
             location: None,
             other: None,
         };
@@ -384,7 +384,7 @@ impl Running {
     fn add_gathered(&self, pass: &mut Pass, callback: usize, messages: Vec<Message>) {
         let name = &self.shared.names[callback];
         for mut message in messages {
-            message.base_url = crate::post::without_password(message.base_url);
+            crate::post::drop_password(&mut message.base_url);
             self.shared.stamp.gathered(&mut message, self.shared.now());
             self.shared.tell(|| Event::Gathered {
                 message: &message,

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,7 +53,10 @@ impl Finisher {
             let read: Vec<Option<Inline>> =
                 tokio::task::spawn_blocking(read).await.unwrap_or_default();
             for ((number, place), content) in places.into_iter().zip(read) {
-                jobs[number].live[place].item.message.content = content;
+                let message = &mut jobs[number].live[place].item.message;
+                if message.content != content {
+                    Arc::make_mut(message).content = content;
+                }
             }
         }
         if policy.only {

@@ -375,6 +375,8 @@ fn share_of(job: &Job, count: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::split;
     use crate::delivery::Floor;
     use crate::delivery::tests::delivery;
@@ -391,7 +393,7 @@ mod tests {
                     directory: "/data".into(),
                     filename: format!("file-{}", index % 10),
                 });
-                job.live[0].item.message.rel_path = format!("path-{index}");
+                Arc::make_mut(&mut job.live[0].item.message).rel_path = format!("path-{index}");
                 job
             })
             .collect();

@@ -233,7 +233,7 @@ impl Running {
             && self.shared.places.is_anywhere()
             && let Some(removal) = fileop::removal_of_old(flow, &live.item.message, live.meta.born)
         {
-            live.item.message = removal;
+            live.item.message = Arc::new(removal);
             matched = filter::rules(&flow.filters, &live.item.message);
         }
         // What failed was accepted before, whatever the rules say by now.

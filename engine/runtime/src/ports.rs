@@ -113,7 +113,7 @@ pub trait Consumer: Send {
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     /// What to post.
-    pub message: Message,
+    pub message: Arc<Message>,
     /// Under which topic.
     pub topic: Topic,
     /// Posts with the same key are the same post: a broker that can, drops the second.
@@ -159,8 +159,8 @@ pub struct Item {
     pub key: String,
     /// Tries before this one.
     pub attempt: u32,
-    /// The message.
-    pub message: Message,
+    /// The message; its delivery keeps it as it came, so that who changes it copies it first.
+    pub message: Arc<Message>,
     /// Where its content is, or will be: here, or in a flow that sends, there. Then a relative
     /// directory is below `sendTo`.
     pub location: Option<Location>,

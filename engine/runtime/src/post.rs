@@ -9,7 +9,9 @@
 //! one exchange.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use flow_config::template::Context;
 use flow_config::{Flow, Output};
@@ -25,20 +27,21 @@ use crate::ports::{Confirm, Event, Failure, Outgoing, Side};
 use crate::trouble::Trouble;
 
 /// Takes the password out of a URL, and leaves the rest as written.
-pub(crate) fn without_password(url: String) -> String {
-    let Some(start) = url.find("://").map(|colon| colon + 3) else {
-        return url;
-    };
+pub(crate) fn drop_password(url: &mut String) {
+    if let Some(password) = password(url) {
+        url.replace_range(password, "");
+    }
+}
+
+/// Where a URL has its password, with the colon before it.
+fn password(url: &str) -> Option<Range<usize>> {
+    let start = url.find("://")? + 3;
     let end = url[start..]
         .find(['/', '?', '#'])
         .map_or(url.len(), |length| start + length);
-    let Some(at) = url[start..end].rfind('@').map(|at| start + at) else {
-        return url;
-    };
-    let Some(colon) = url[start..at].find(':').map(|colon| start + colon) else {
-        return url;
-    };
-    format!("{}{}", &url[..colon], &url[at..])
+    let at = start + url[start..end].rfind('@')?;
+    let colon = start + url[start..at].find(':')?;
+    Some(colon..at)
 }
 
 impl Finisher {
@@ -169,6 +172,7 @@ impl Finisher {
     /// The post of a message.
     fn announce(&self, live: Live) -> Result<Outgoing, Failure> {
         let flow = &self.shared.flow;
+        // Copied only where something is changed: its delivery has it, too.
         let mut message = live.item.message;
         if let Some(output) = &flow.output {
             let context = Context {
@@ -182,14 +186,17 @@ impl Finisher {
             };
             let (base, path) = url_of(output, &context, stored.as_deref());
             if let Some(base) = base {
-                message.base_url = base;
+                Arc::make_mut(&mut message).base_url = base;
             }
             if let Some(path) = path {
+                let message = Arc::make_mut(&mut message);
                 message.rel_path = path;
                 message.retrieve_path = None;
             }
         }
-        message.base_url = without_password(message.base_url);
+        if password(&message.base_url).is_some() {
+            drop_password(&mut Arc::make_mut(&mut message).base_url);
+        }
         self.set_headers(&mut message, live.meta.born)?;
         let copied = self.shared.stamp.take_topic(&mut message);
         let given = flow.output.as_ref().and_then(|output| output.topic.clone());
@@ -207,7 +214,7 @@ impl Finisher {
 
     fn set_headers(
         &self,
-        message: &mut Message,
+        message: &mut Arc<Message>,
         now: flow_message::Timestamp,
     ) -> Result<(), Failure> {
         for (name, template) in &self.shared.flow.header {
@@ -217,7 +224,11 @@ impl Finisher {
                 groups: &[],
             };
             let value = template.render(&context);
-            set_header(message, name.clone(), Some(Value::String(value)))?;
+            set_header(
+                Arc::make_mut(message),
+                name.clone(),
+                Some(Value::String(value)),
+            )?;
         }
         Ok(())
     }
@@ -273,7 +284,7 @@ mod tests {
     use flow_config::template::Context;
     use flow_message::Timestamp;
 
-    use super::{url_of, without_password};
+    use super::{drop_password, url_of};
     use crate::testing::output;
 
     #[test]
@@ -291,7 +302,9 @@ mod tests {
             ("urn:a:b@c", "urn:a:b@c"),
             ("s3://:key@bucket", "s3://@bucket"),
         ] {
-            assert_eq!(without_password(url.into()), expected);
+            let mut url = String::from(url);
+            drop_password(&mut url);
+            assert_eq!(url, expected);
         }
     }
 

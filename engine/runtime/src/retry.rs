@@ -115,6 +115,7 @@ pub(crate) fn wait(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use flow_config::RetryPolicy;
@@ -130,7 +131,7 @@ mod tests {
             id: 1,
             key: "a".into(),
             attempt,
-            message,
+            message: Arc::new(message),
             location: None,
             other: None,
         };

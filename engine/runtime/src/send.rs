@@ -83,7 +83,7 @@ impl Worker<'_> {
 
     /// What follows from having been sent.
     fn sent(&mut self, live: &mut Live, started: Instant) {
-        let message = &mut live.item.message;
+        let message = Arc::make_mut(&mut live.item.message);
         message.rename = None;
         let bytes = match message.file_op {
             None => message.size.unwrap_or_default(),
@@ -184,9 +184,10 @@ fn is_inside(message: &Message) -> bool {
 fn with_source(live: &Live) -> Item {
     let mut item = live.item.clone();
     if let Some(path) = live.meta.body.path() {
-        item.message.base_url = "file:/".into();
-        item.message.rel_path = path.to_string_lossy().into_owned();
-        item.message.retrieve_path = None;
+        let message = Arc::make_mut(&mut item.message);
+        message.base_url = "file:/".into();
+        message.rel_path = path.to_string_lossy().into_owned();
+        message.retrieve_path = None;
     }
     item
 }

@@ -1,6 +1,8 @@
 //! What messages get when they come in: their source, the topic they came with, the name they are to
 //! have. Decided once per flow.
 
+use std::sync::Arc;
+
 use flow_config::template::Context;
 use flow_config::{Flow, SourceStamp, Template, user_of_exchange};
 use flow_message::{Message, Timestamp};
@@ -62,11 +64,11 @@ impl Stamp {
     }
 
     /// Takes the topic a message came with off it.
-    pub(crate) fn take_topic(&self, message: &mut Message) -> Option<String> {
+    pub(crate) fn take_topic(&self, message: &mut Arc<Message>) -> Option<String> {
         if !self.topic {
             return None;
         }
-        match message.extra.shift_remove(TOPIC)? {
+        match Arc::make_mut(message).extra.shift_remove(TOPIC)? {
             Value::String(topic) => Some(topic),
             _ => None,
         }
@@ -92,6 +94,8 @@ impl Stamp {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use flow_config::{SourceStamp, Template};
     use flow_message::{Message, Timestamp};
 
@@ -149,6 +153,7 @@ mod tests {
             topic: "v02.post.z".into(),
         };
         stamp.received(&mut message, Some(route));
+        let mut message = Arc::new(message);
         assert_eq!(
             stamp.take_topic(&mut message).as_deref(),
             Some("v02.post.z")

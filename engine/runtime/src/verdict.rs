@@ -1,6 +1,7 @@
 //! Carrying out what callbacks decide.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::later;
@@ -155,14 +156,14 @@ impl Stage<'_> {
             if message.base_url.is_empty() {
                 message.base_url.clone_from(&parent.item.message.base_url);
             }
-            message.base_url = post::without_password(message.base_url);
+            post::drop_password(&mut message.base_url);
             // Keys are counted for unwanted messages as well, so that a redo numbers the same.
             let key = job.next_key();
             let item = Item {
                 id: self.shared.id(),
                 key,
                 attempt: parent.item.attempt,
-                message,
+                message: Arc::new(message),
                 location: None,
                 other: None,
             };
@@ -208,8 +209,9 @@ impl Stage<'_> {
                 "content {handle} was not derived from this message"
             )));
         };
-        live.item.message.size = Some(stored.size);
-        live.item.message.identity = stored.identity.clone();
+        let message = Arc::make_mut(&mut live.item.message);
+        message.size = Some(stored.size);
+        message.identity = stored.identity.clone();
         live.item.location = Some(derivation.placed.location);
         live.meta.root = derivation.placed.root;
         live.meta.hash = Some(derivation.hash);

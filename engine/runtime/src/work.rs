@@ -240,7 +240,7 @@ impl Worker<'_> {
             _ => None,
         };
         if identity.is_some() {
-            live.item.message.identity = identity;
+            Arc::make_mut(&mut live.item.message).identity = identity;
         }
         Ok(())
     }
@@ -333,7 +333,7 @@ impl Worker<'_> {
                         why,
                         "The content inside a message is not what it announces; it is fetched."
                     );
-                    live.item.message.content = None;
+                    Arc::make_mut(&mut live.item.message).content = None;
                     refused = Some(why);
                 }
             }
@@ -532,7 +532,7 @@ impl Worker<'_> {
 
     /// Ties fetched content to its message.
     fn keep(&mut self, live: &mut Live, finished: Finished, started: Instant) {
-        let message = &mut live.item.message;
+        let message = Arc::make_mut(&mut live.item.message);
         let (body, bytes) = match finished.written {
             Written::Held(held) => {
                 let bytes = held.size();

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use flow_config::{Nodupe, NodupeBasis};
+use flow_message::Message;
 use flow_runtime::ports::{
     Failure, Fate, Gathered, Item, NewMessage, Outcome, Rejection, Verdict, Worked,
 };
@@ -269,7 +270,7 @@ impl Course {
                         .derive(item.id, &rel_path, None)?
                         .expect("all are wanted");
                     writer.write(format!("part {part} of {whole}").as_bytes())?;
-                    let mut message = item.message.clone();
+                    let mut message = Message::clone(&item.message);
                     message.rel_path = rel_path;
                     made.push(NewMessage {
                         message,

@@ -151,7 +151,7 @@ async fn run(
                 id: number,
                 key: number.to_string(),
                 attempt: 0,
-                message: Message::new(Timestamp::from_unix(0, 0), &base, path),
+                message: Message::new(Timestamp::from_unix(0, 0), &base, path).into(),
                 location: Some(Location {
                     directory: out.clone(),
                     filename: name,

@@ -384,7 +384,7 @@ async fn hostile_paths_are_refused_before_anybody_is_asked() {
         let mut hostile = message(&server.url(), "x");
         hostile.rel_path = path.into();
         let mut item = support::item(0, message(&server.url(), "x"));
-        item.message = hostile.clone();
+        item.message = hostile.clone().into();
         let mut lane = carrier.downloader(&[]);
         let content = Arc::new(support::Memory::default());
         let done =

@@ -134,7 +134,7 @@ async fn what_is_placed_goes_there_and_what_leads_away_does_not() {
         let mut hostile = message("file:///src", "x");
         hostile.rel_path = path.into();
         let item = Item {
-            message: hostile,
+            message: hostile.into(),
             ..unplaced(1, message("file:///src", "x"))
         };
         let done = send(&carrier, &to, vec![item], b"3").await;

@@ -92,7 +92,7 @@ fn outgoing() -> Outgoing {
     let message = Message::new(Timestamp::from_unix(1, 0), "https://example.org/", "a/f");
     Outgoing {
         topic: Topic::of("v03", &message),
-        message,
+        message: message.into(),
         key: None,
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn outgoing(path: &str) -> Outgoing {
     let topic = Topic::of("v03", &message);
     Outgoing {
         key: Some(format!("post of {path}")),
-        message,
+        message: message.into(),
         topic,
     }
 }

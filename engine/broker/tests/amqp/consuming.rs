@@ -1,5 +1,6 @@
 //! Taking messages, settling them, and losing the connection meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flow_broker::amqp::Declaration;
@@ -163,14 +164,13 @@ async fn a_large_message() {
     let wanted = Declaration::new("q_large", "xs_large", ["#"]);
     let mut consumer = broker.consumer(&wanted, 10).await.unwrap();
     let mut large = outgoing("large");
-    large
-        .message
+    Arc::make_mut(&mut large.message)
         .extra
         .insert("filler".into(), "x".repeat(1 << 20).into());
     let mut publisher = broker.publisher("xs_large").unwrap();
     post(&mut publisher, &[large.clone(), outgoing("small")]).await;
     let received = receive(&mut consumer, 2).await;
-    assert_eq!(received[0].message.as_ref().unwrap(), &large.message);
+    assert_eq!(received[0].message.as_ref().unwrap(), &*large.message);
     assert_eq!(path(&received[1]), "small");
 }
 

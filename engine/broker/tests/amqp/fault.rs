@@ -155,6 +155,6 @@ fn onward(received: &Received) -> Outgoing {
     Outgoing {
         topic: Topic::of("v03", &message),
         key: Some(received.key.clone()),
-        message,
+        message: message.into(),
     }
 }

@@ -1,6 +1,7 @@
 //! Messages in every format: as we read them, as others see them, and what can't be read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use flow_broker::amqp::{AmqpConsumer, Declaration, Posting};
 use flow_message::{Format, Identity, Message, Topic};
@@ -32,7 +33,7 @@ async fn plain() -> (Connection, Channel) {
 /// A message that uses what v02 has, and a topic as the loop makes it.
 fn rich(prefix: &str) -> Outgoing {
     let mut sent = outgoing("v1.2/a b#/é.txt");
-    let message = &mut sent.message;
+    let message = Arc::make_mut(&mut sent.message);
     message.identity = Some(Identity {
         method: "md5".into(),
         value: "1B2M2Y8AsgTpgAmY7PhCfg==".into(),
@@ -105,7 +106,7 @@ async fn v02_as_others_see_it_and_as_we_do() {
     let headers = got.properties.headers().as_ref().unwrap();
     assert_eq!(*headers.inner(), expected);
 
-    assert_eq!(read(&mut consumer).await, sent.message);
+    assert_eq!(read(&mut consumer).await, *sent.message);
 }
 
 /// The one message that comes next.
@@ -123,9 +124,10 @@ async fn wis_there_and_back() {
     let posting = Posting::new("xs_wis").format(Format::Wis);
     let mut publisher = broker.publisher_to(posting).unwrap();
     let mut sent = outgoing("data/report.txt");
-    sent.message.size = Some(17);
-    sent.message.content_type = Some("text/plain".into());
-    sent.message.extra.insert("data_id".into(), json!("wis2/1"));
+    let message = Arc::make_mut(&mut sent.message);
+    message.size = Some(17);
+    message.content_type = Some("text/plain".into());
+    message.extra.insert("data_id".into(), json!("wis2/1"));
     sent.topic = Topic::from("origin.a.wis2.ca-eccc".to_owned());
     post(&mut publisher, std::slice::from_ref(&sent)).await;
     let got = read(&mut consumer).await;
@@ -160,10 +162,14 @@ async fn what_a_format_can_not_carry() {
     let mut publisher = broker.publisher_to(posting).unwrap();
     let mut long = outgoing("a/long");
     let text = "x".repeat(200_000);
-    long.message.extra.insert("long".into(), text.into());
+    Arc::make_mut(&mut long.message)
+        .extra
+        .insert("long".into(), text.into());
     let mut nested = outgoing("a/nested");
     let key = "k".repeat(256);
-    nested.message.extra.insert("map".into(), json!({ key: 1 }));
+    Arc::make_mut(&mut nested.message)
+        .extra
+        .insert("map".into(), json!({ key: 1 }));
     for (bad, why) in [(long, "headers"), (nested, "256 bytes")] {
         let path = bad.message.rel_path.clone();
         let failure = publisher

@@ -1,5 +1,7 @@
 //! Posting: what is confirmed is there, and what is not there is not confirmed.
 
+use std::sync::Arc;
+
 use flow_broker::amqp::{Declaration, Posting, Posts};
 use flow_message::v03;
 use flow_runtime::ports::{Confirm, Consumer, Publisher, Settlement};
@@ -163,8 +165,7 @@ async fn split_exchanges() {
     let mut publisher = broker.publisher_to(posting).unwrap();
     // `a` is 97, 97 % 3 is 1; `b` is one more, `ab` is their sum.
     let mut chosen = outgoing("a");
-    chosen
-        .message
+    Arc::make_mut(&mut chosen.message)
         .extra
         .insert("exchangeSplitOverride".into(), json!(5));
     post(
@@ -187,8 +188,7 @@ async fn long_topics_and_many_bytes() {
     let mut sent = batch("m", 0..30);
     for outgoing in &mut sent {
         let filler = "x".repeat(300_000);
-        outgoing
-            .message
+        Arc::make_mut(&mut outgoing.message)
             .extra
             .insert("filler".into(), filler.into());
     }

@@ -9,7 +9,7 @@ pub(crate) fn outgoing(path: &str, key: Option<&str>) -> Outgoing {
     let message = Message::new(Timestamp::from_unix(1, 0), "https://example.org/", path);
     let topic = Topic::of("v03", &message);
     Outgoing {
-        message,
+        message: message.into(),
         topic,
         key: key.map(str::to_owned),
     }

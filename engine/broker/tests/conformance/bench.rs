@@ -92,7 +92,7 @@ pub(crate) fn outgoing(path: &str) -> Outgoing {
     let message = Message::new(Timestamp::from_unix(1, 0), "https://example.org/", path);
     let topic = Topic::of("v03", &message);
     Outgoing {
-        message,
+        message: message.into(),
         topic,
         key: None,
     }

@@ -1,6 +1,7 @@
 //! What a broker does when all goes well.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use flow_broker::embedded::Declaration;
 use flow_message::topic_matches;
@@ -364,8 +365,7 @@ pub(crate) async fn a_large_message_passes<B: Bench>() {
     let mut publisher = bench.publisher("x").await.unwrap();
     let text = "0123456789abcdef".repeat(65_536);
     let mut large = outgoing("large");
-    large
-        .message
+    Arc::make_mut(&mut large.message)
         .extra
         .insert("padding".into(), text.clone().into());
     let batch = [outgoing("before"), large.clone(), large, outgoing("after")];

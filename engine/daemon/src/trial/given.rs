@@ -84,7 +84,7 @@ fn message(id: u64, node: &Node, clock: Timestamp, directory: Option<&Path>) -> 
         id,
         key: own("key")?.map_or_else(|| format!("key-{id}"), str::to_owned),
         attempt,
-        message,
+        message: message.into(),
         location: Some(location),
         other: None,
     };

@@ -69,7 +69,7 @@ pub(crate) fn read_item(value: &Value) -> Option<Item> {
         id: value.get("id")?.as_u64()?,
         key: text(value, "key")?,
         attempt: u32::try_from(value.get("attempt")?.as_u64()?).ok()?,
-        message: v03::from_value(value.get("message")?.clone()).ok()?,
+        message: v03::from_value(value.get("message")?.clone()).ok()?.into(),
         location: place("location"),
         other: place("other"),
     })

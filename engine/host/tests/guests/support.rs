@@ -308,7 +308,8 @@ pub(crate) fn items(paths: &[&str]) -> Vec<Item> {
             NOW.parse().expect("a time"),
             "test://origin.example/",
             *path,
-        ),
+        )
+        .into(),
         location: Some(Location {
             directory: PathBuf::from("/data/in"),
             filename: "x".into(),

@@ -4,6 +4,7 @@ use flow_config::OptionValue;
 use flow_message::{FileOp, Identity, Inline, InlineEncoding, Timestamp};
 use flow_runtime::ports::{Edit, Failure, Rejection, Verdict};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{NOW, callback, flow, items, judged, plugin_failure, plugins, state, told};
@@ -179,7 +180,7 @@ async fn values_that_are_none_fail_their_message_for_good() {
 async fn a_message_arrives_whole() {
     let mut judge = callback(&flow("judge", &[])).await;
     let mut batch = items(&["debug"]);
-    let message = &mut batch[0].message;
+    let message = Arc::make_mut(&mut batch[0].message);
     message.mtime = Some(time("20260101T000000.25"));
     message.size = Some(9);
     message.mode = Some(0o644);

@@ -51,7 +51,7 @@ impl Body {
 pub(crate) struct Source {
     pub(crate) key: String,
     pub(crate) born: Timestamp,
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     pub(crate) placed: Option<Placed>,
     pub(crate) path: Option<PathBuf>,
     pub(crate) held: Option<Held>,
@@ -145,7 +145,7 @@ impl CallContent {
         rel_path: &str,
         content_type: Option<&str>,
     ) -> Result<Option<Derivation>, Failure> {
-        let mut message = source.message.clone();
+        let mut message = Message::clone(&source.message);
         rel_path.clone_into(&mut message.rel_path);
         message.content_type = content_type.map(str::to_owned);
         message.identity = None;

@@ -19,7 +19,7 @@ const EXPIRE_MAX: usize = 1_000;
 pub(crate) struct RetryRow {
     pub(crate) key: String,
     pub(crate) gatherer: Option<String>,
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     pub(crate) attempt: u32,
     pub(crate) alone: bool,
     pub(crate) born: i64,
@@ -42,7 +42,7 @@ pub(crate) struct InboxRow {
 pub(crate) struct DeadRow {
     pub(crate) key: String,
     pub(crate) gatherer: Option<String>,
-    pub(crate) message: Option<Message>,
+    pub(crate) message: Option<Arc<Message>>,
     pub(crate) attempt: u32,
     pub(crate) born: i64,
     pub(crate) died: i64,
@@ -69,7 +69,7 @@ pub(crate) struct Renewal {
 pub(crate) struct Pending {
     pub(crate) callback: String,
     pub(crate) key: String,
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     pub(crate) attempt: u32,
     pub(crate) fate: Fate,
     pub(crate) tries: u32,
@@ -191,7 +191,7 @@ fn write_dead(transaction: &Transaction<'_>, row: &DeadRow) -> Result<(), StoreE
         .execute(params![
             row.key,
             row.gatherer,
-            row.message.as_ref().map(v03::encode),
+            row.message.as_deref().map(v03::encode),
             row.attempt,
             row.born,
             row.died,
@@ -406,7 +406,7 @@ impl Store {
             rows.map(|row| {
                 let (callback, key, body, attempt, fate, tries): (_, _, Vec<u8>, _, String, _) =
                     row?;
-                let message = decode(&body)?;
+                let message = Arc::new(decode(&body)?);
                 let fate = fate_from_text(&fate)
                     .ok_or_else(|| StoreError::Row(format!("`{fate}` is no fate")))?;
                 Ok(Pending {
@@ -567,7 +567,7 @@ fn read_retry(row: &Row<'_>, key: String, message: Message) -> Result<RetryRow, 
     Ok(RetryRow {
         key,
         gatherer: row.get(1)?,
-        message,
+        message: Arc::new(message),
         attempt: row.get(3)?,
         alone: row.get(4)?,
         born: row.get(5)?,

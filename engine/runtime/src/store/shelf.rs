@@ -213,7 +213,10 @@ mod tests {
     fn filled() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path().join("flow.db")).unwrap();
-        let message = |name: &str| Message::new(Timestamp::from_unix(5, 0), "http://origin/", name);
+        let message = |name: &str| {
+            let message = Message::new(Timestamp::from_unix(5, 0), "http://origin/", name);
+            Arc::new(message)
+        };
         let retry = |key: &str, due| RetryRow {
             key: key.into(),
             gatherer: None,

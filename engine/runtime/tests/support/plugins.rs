@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use flow_message::Message;
 use flow_runtime::ports::{Failure, Gathered, NewMessage, Verdict, Worked};
 
 use super::{Plugin, fill, message, read_all};
@@ -58,7 +59,7 @@ pub(crate) fn splitter(parts: &'static [&'static str]) -> Plugin {
                             continue;
                         };
                         writer.write(format!("{part} of {whole}").as_bytes())?;
-                        let mut new = item.message.clone();
+                        let mut new = Message::clone(&item.message);
                         new.rel_path = path;
                         made.push(NewMessage {
                             message: new,

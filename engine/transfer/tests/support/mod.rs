@@ -163,7 +163,7 @@ pub fn item(id: u64, message: Message) -> Item {
             directory: path.parent().unwrap().to_owned(),
             filename: path.file_name().unwrap().to_str().unwrap().to_owned(),
         }),
-        message,
+        message: message.into(),
         other: None,
     }
 }

@@ -14,7 +14,11 @@ pub(crate) fn row(key: &str, due: i64) -> RetryRow {
     RetryRow {
         key: key.into(),
         gatherer: Some("mail".into()),
-        message: Message::new(Timestamp::from_unix(5, 0), "http://origin/", key),
+        message: Arc::new(Message::new(
+            Timestamp::from_unix(5, 0),
+            "http://origin/",
+            key,
+        )),
         attempt: 1,
         alone: false,
         born: 5,
