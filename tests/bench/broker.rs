@@ -15,7 +15,7 @@ use crate::place;
 /// A user, and its password.
 const PLAIN: &str = "bench";
 
-/// A broker on the tmpfs.
+/// A broker at [`place`].
 pub(crate) struct Broker {
     server: RabbitMq,
     tool: PathBuf,

@@ -161,7 +161,9 @@ fn load(mut arguments: impl Iterator<Item = String>) -> Result<Load> {
             "--size" => load.size = number()?,
             "--runs" => load.runs = number()?,
             "--skip" => load.skips.push(value),
-            other => bail!("unknown option {other}; known are --mails, --size, --runs and --skip"),
+            other => bail!(
+                "unknown option {other}; known are --mails, --size, --runs, --skip and --place"
+            ),
         }
     }
     Ok(load)

@@ -1,9 +1,10 @@
 //! Times `flow` beside its peers, in one run each. See README.md here; started by `tests/bench/run`.
 //!
 //! Everything is on loopback and, where there is one, on a tmpfs, so that the disk's fsync is not
-//! what is measured. The programs run in turns, each several times, and the run in the middle
-//! counts. Figures move from machine to machine; the ratio is what counts. Nothing here is a test:
-//! what is checked is only that every program did all of its work.
+//! what is measured, unless `--place` names a directory on one. The programs run in turns, each
+//! several times, and the run in the middle counts. Figures move from machine to machine; the ratio
+//! is what counts. Nothing here is a test: what is checked is only that every program did all of its
+//! work.
 
 #![expect(
     clippy::print_stdout,
@@ -27,11 +28,14 @@ mod watch;
 mod winnow;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1).peekable();
+    let mut arguments = std::env::args().skip(1).collect();
+    settle(&mut arguments)?;
+    let mut arguments = arguments.into_iter().peekable();
     let named = arguments.next_if(|first| !first.starts_with('-'));
     match named.as_deref() {
         None | Some("mail") => mail::run(arguments),
@@ -78,20 +82,46 @@ impl Load {
                 "--count" => load.count = number()?,
                 "--runs" => load.runs = number()?,
                 "--skip" => load.skips.push(value),
-                other => bail!("unknown option {other}; known are --count, --runs and --skip"),
+                other => {
+                    bail!("unknown option {other}; known are --count, --runs, --skip and --place")
+                }
             }
         }
         Ok(load)
     }
 }
 
-/// A tmpfs if the machine has one.
+/// What `--place` names.
+static PLACE: OnceLock<PathBuf> = OnceLock::new();
+/// Characters of it at most: 108 bytes are all a socket's path may have, and Dovecot makes some.
+const LONGEST: usize = 58;
+
+/// Takes `--place DIR` out of the arguments, whatever the bench, for [`place`].
+fn settle(arguments: &mut Vec<String>) -> Result<()> {
+    let Some(at) = arguments.iter().position(|name| name == "--place") else {
+        return Ok(());
+    };
+    let named = arguments.drain(at..arguments.len().min(at + 2)).nth(1);
+    let named = named.context("--place needs a value")?;
+    let directory = Path::new(&named).canonicalize();
+    let directory = directory.with_context(|| format!("--place {named} is no directory"))?;
+    ensure!(
+        directory.as_os_str().len() <= LONGEST,
+        "--place {} is too long for sockets below it: {LONGEST} characters at most",
+        directory.display()
+    );
+    PLACE.get_or_init(|| directory);
+    Ok(())
+}
+
+/// Where broker, mailbox, files and results lie: what `--place` names, else a tmpfs if the machine
+/// has one.
 pub(crate) fn place() -> PathBuf {
     let shared = Path::new("/dev/shm");
-    if shared.is_dir() {
-        shared.to_owned()
-    } else {
-        std::env::temp_dir()
+    match PLACE.get() {
+        Some(named) => named.clone(),
+        None if shared.is_dir() => shared.to_owned(),
+        None => std::env::temp_dir(),
     }
 }
 
