@@ -1,6 +1,6 @@
 //! The broker between mail hosts and scanners, and what others than these can do there.
 
-use flow_testkit::{RabbitMq, RabbitMqSetup, wait};
+use flow_testkit::{RabbitMq, RabbitMqSetup, wait, without_password};
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
     QueueDeclareOptions,
@@ -28,9 +28,7 @@ impl Broker {
         let setup = RabbitMqSetup::new().exchanges(["xs_mails", "xs_verdicts"]);
         let server = RabbitMq::start_with(&setup);
         let whole = server.url("/");
-        let (user, place) = whole.rsplit_once('@').expect("a user");
-        let (user, _) = user.rsplit_once(':').expect("a password");
-        let url = format!("{user}@{place}");
+        let url = without_password(&whole);
         Self { server, whole, url }
     }
 
