@@ -27,7 +27,7 @@ pub struct Wire {
 }
 
 /// A message as it goes over the wire.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Raw {
     /// Its routing key.
     pub topic: String,
@@ -37,6 +37,18 @@ pub struct Raw {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Raw {
+    /// A message of v03, its body as it stands.
+    pub fn v03(topic: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            content_type: "application/json".to_owned(),
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
 }
 
 impl Wire {

@@ -34,12 +34,7 @@ fn message(number: usize) -> Raw {
     let body = format!(
         r#"{{"pubTime":"20261122T120000.{number:05}","baseUrl":"http://h/","relPath":"m/{number}","size":1}}"#
     );
-    Raw {
-        topic: "v03.m".to_owned(),
-        content_type: "application/json".to_owned(),
-        body: body.into_bytes(),
-        ..Raw::default()
-    }
+    Raw::v03("v03.m", body)
 }
 
 /// Starts the flow, and waits until a third of the messages is at the other end.

@@ -17,12 +17,7 @@ const INLINE: &str = r#","size":2,"content":{"encoding":"utf-8","value":"ok"}"#;
 
 /// A body of v03 as it stands.
 fn body(text: impl Into<Vec<u8>>) -> Raw {
-    Raw {
-        topic: "v03.x".to_owned(),
-        content_type: "application/json".to_owned(),
-        body: text.into(),
-        ..Raw::default()
-    }
+    Raw::v03("v03.x", text)
 }
 
 /// A good message, its content in it, with more fields.
