@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions,
-    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions,
+    ConfirmSelectOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
+};
 use tokio::runtime::Runtime;
 
 /// Posts that are not confirmed yet, at most.
@@ -27,7 +30,7 @@ pub struct Wire {
 }
 
 /// A message as it goes over the wire.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Raw {
     /// Its routing key.
     pub topic: String,
@@ -37,6 +40,18 @@ pub struct Raw {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Raw {
+    /// A message of v03, its body as it stands.
+    pub fn v03(topic: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            content_type: "application/json".to_owned(),
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
 }
 
 impl Wire {
@@ -107,10 +122,10 @@ impl Wire {
         self.runtime.block_on(deleting).expect("it is there");
     }
 
-    /// Posts, persistently; returns when the broker has all of it.
+    /// Posts, persistently; returns when queues have all of it.
     ///
     /// # Panics
-    /// When the broker refuses one.
+    /// When the broker refuses one, or has no queue for it.
     #[track_caller]
     pub fn post(&self, exchange: &str, messages: impl IntoIterator<Item = Raw>) {
         let posted = self.runtime.block_on(async {
@@ -119,7 +134,7 @@ impl Wire {
                 if flying.len() >= WINDOW
                     && let Some(confirm) = flying.pop_front()
                 {
-                    confirm.await?;
+                    expect_taken(&confirm.await?);
                 }
                 let mut headers = FieldTable::default();
                 for (name, value) in message.headers {
@@ -133,7 +148,10 @@ impl Wire {
                     properties = properties.with_content_type(message.content_type.into());
                 }
                 let topic = message.topic.into();
-                let options = BasicPublishOptions::default();
+                let options = BasicPublishOptions {
+                    mandatory: true,
+                    ..BasicPublishOptions::default()
+                };
                 let body = &message.body;
                 let posting =
                     self.channel
@@ -141,7 +159,7 @@ impl Wire {
                 flying.push_back(posting.await?);
             }
             for confirm in flying {
-                confirm.await?;
+                expect_taken(&confirm.await?);
             }
             Ok::<_, lapin::Error>(())
         });
@@ -164,6 +182,18 @@ impl Wire {
             .queue_declare(queue.into(), passive, FieldTable::default());
         let queue = self.runtime.block_on(asking).expect("it is there");
         usize::try_from(queue.message_count()).expect("it fits")
+    }
+
+    /// Takes the body of the next message of a queue, if there is one.
+    ///
+    /// # Panics
+    /// When there is no such queue.
+    #[track_caller]
+    pub fn get(&self, queue: &str) -> Option<Vec<u8>> {
+        let options = BasicGetOptions { no_ack: true };
+        let getting = self.channel.basic_get(queue.into(), options);
+        let got = self.runtime.block_on(getting).expect("it is there");
+        got.map(|got| got.delivery.data)
     }
 
     /// Takes bodies from a queue until `enough` says so of those taken so far, or `limit` has passed.
@@ -203,4 +233,9 @@ impl Wire {
         });
         taken.expect("the broker delivers")
     }
+}
+
+fn expect_taken(posted: &Confirmation) {
+    let taken = matches!(posted, Confirmation::Ack(None));
+    assert!(taken, "nobody gets it: {posted:?}");
 }

@@ -1,6 +1,6 @@
 //! `flow declare` and `flow cleanup`, over the built-in broker and RabbitMQ.
 
-use flow_testkit::{Flow, RabbitMq, RabbitMqSetup};
+use flow_testkit::{Flow, RabbitMq, RabbitMqSetup, without_password};
 use flow_tests::queue;
 use serde_json::Value;
 
@@ -132,8 +132,7 @@ fn rabbitmq_has_what_flows_need_and_keeps_what_others_use() {
     let url = broker.url_for("me", "pw-8$x", "/");
     let flow = Flow::new();
     flow.credentials(&format!("{url}\n"));
-    let place = url.rsplit('@').next().expect("a host");
-    let amqp = format!("amqp://me@{place}");
+    let amqp = without_password(&url);
     // Named so that what takes comes before what posts: the order of names is not that of need.
     flow.add_flow(
         "shovel/a",

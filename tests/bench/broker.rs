@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use flow_testkit::{Flow, RabbitMq, RabbitMqSetup};
+use flow_testkit::{Flow, RabbitMq, RabbitMqSetup, without_password};
 
 use crate::compare::Run;
 use crate::measure::Service;
@@ -54,11 +54,7 @@ impl Broker {
 
     /// Without the password, for flows.
     pub(crate) fn url(&self) -> String {
-        format!(
-            "amqp://{}@127.0.0.1:{}/",
-            RabbitMq::USER,
-            self.server.port()
-        )
+        without_password(&self.secret_url())
     }
 
     /// An installation that can log in.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use flow_testkit::{Flow, RabbitMq, wait};
+use flow_testkit::{Flow, RabbitMq, wait, without_password};
 use flow_tests::queue;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -100,9 +100,7 @@ fn any_broker_takes_posts() {
     let broker = RabbitMq::start();
     let url = broker.url("/");
     flow.credentials(&format!("{url}\n"));
-    let (user, place) = url.rsplit_once('@').expect("a user");
-    let (user, _) = user.rsplit_once(':').expect("a password");
-    let amqp = format!("{user}@{place}");
+    let amqp = without_password(&url);
     flow.add_flow(
         "subscribe/get",
         &format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use flow_testkit::{Flow, RabbitMq, Running, wait};
+use flow_testkit::{Flow, RabbitMq, Running, wait, without_password};
 use flow_tests::wire::{Raw, Wire};
 
 const MESSAGES: usize = 20_000;
@@ -16,7 +16,7 @@ fn between() -> (RabbitMq, Flow, Wire) {
     let url = server.url("/");
     let flow = Flow::new();
     flow.credentials(&format!("{url}\n"));
-    let address = format!("amqp://{}@127.0.0.1:{}/", RabbitMq::USER, server.port());
+    let address = without_password(&url);
     flow.add_flow(
         FLOW,
         &format!(
@@ -34,12 +34,7 @@ fn message(number: usize) -> Raw {
     let body = format!(
         r#"{{"pubTime":"20261122T120000.{number:05}","baseUrl":"http://h/","relPath":"m/{number}","size":1}}"#
     );
-    Raw {
-        topic: "v03.m".to_owned(),
-        content_type: "application/json".to_owned(),
-        body: body.into_bytes(),
-        ..Raw::default()
-    }
+    Raw::v03("v03.m", body)
 }
 
 /// Starts the flow, and waits until a third of the messages is at the other end.

@@ -23,9 +23,11 @@ fn count() -> usize {
     given.and_then(|text| text.parse().ok()).unwrap_or(300)
 }
 
-/// Sends mails with verdicts that take up to `longest` milliseconds, and says what was added to that:
-/// the median and the 99th of a hundred, and how long all took.
-fn added(count: usize, longest: u64) -> (Duration, Duration, Duration) {
+/// What was added to the time of the verdicts, the median and the 99th of a hundred, and how long all took.
+type Added = (Duration, Duration, Duration);
+
+/// Sends mails with verdicts that take up to `longest` milliseconds.
+fn added(count: usize, longest: u64) -> Added {
     let flow = gateway("instances: 64\nconcurrency: 8", "");
     let server = serve(&flow, HELPER, CommuniGateSetup::default());
     // Instances are made, and the compiler is done.
@@ -81,30 +83,41 @@ fn added(count: usize, longest: u64) -> (Duration, Duration, Duration) {
     (added[added.len() / 2], added[added.len() * 99 / 100], all)
 }
 
+/// Measures and says so; the median of what was added, and how many mails a second had their verdict.
+#[expect(clippy::print_stdout, reason = "it says what it measured")]
+fn measured(what: &str, measure: impl FnOnce(usize) -> Added) -> (Duration, f64) {
+    let count = count();
+    let (median, most, all) = measure(count);
+    let rate = count as f64 / all.as_secs_f64();
+    println!(
+        "{count} mails{what}: added {median:?} in the middle, {most:?} for 99 of 100; {all:?}, {rate:.0} mails/s"
+    );
+    (median, rate)
+}
+
+/// The promise, less than 100 ms, is for a release build with the machine to itself.
+fn expect_little(what: &str, measure: impl FnOnce(usize) -> Added) {
+    let (median, _) = measured(what, measure);
+    assert!(median < SOON, "{median:?}");
+}
+
+fn expect_a_rate(what: &str, measure: impl FnOnce(usize) -> Added) {
+    let (_, rate) = measured(what, measure);
+    assert!(rate > 1.0, "{rate}");
+}
+
 #[test]
 fn each_of_many_is_answered_once_and_soon() {
-    let count = count();
-    let (median, most, all) = added(count, 2_000);
-    println!(
-        "{count} mails, verdicts in up to 2 s: added {median:?} in the middle, {most:?} for 99 of 100; {all:?}"
-    );
-    // The promise, less than 100 ms, is for a release build with the machine to itself.
-    assert!(median < SOON, "{median:?}");
+    expect_little(", verdicts in up to 2 s", |count| added(count, 2_000));
 }
 
 #[test]
 fn verdicts_at_once() {
-    let count = count();
-    let (median, most, all) = added(count, 0);
-    let rate = count as f64 / all.as_secs_f64();
-    println!(
-        "{count} mails, verdicts at once: {rate:.0} mails/s; {median:?} in the middle, {most:?} for 99 of 100"
-    );
-    assert!(rate > 1.0, "{rate}");
+    expect_a_rate(", verdicts at once", |count| added(count, 0));
 }
 
 /// As [`added`], through the flow that is shipped and a sandbox whose scans take up to `longest`.
-fn added_by_the_shipped_flow(count: usize, longest: Duration) -> (Duration, Duration, Duration) {
+fn added_by_the_shipped_flow(count: usize, longest: Duration) -> Added {
     let sandbox = Sandbox::start();
     let flow = one_process(&sandbox, &[]);
     let server = serve(&flow, ONE, CommuniGateSetup::default());
@@ -112,7 +125,7 @@ fn added_by_the_shipped_flow(count: usize, longest: Duration) -> (Duration, Dura
 }
 
 /// The same through the flows for a pool: a helper and a machine that scans, with RabbitMQ between.
-fn added_by_the_shipped_pool(count: usize, longest: Duration) -> (Duration, Duration, Duration) {
+fn added_by_the_shipped_pool(count: usize, longest: Duration) -> Added {
     let sandbox = Sandbox::start();
     let site = Site::new(&sandbox, &[]);
     let running = site.scan();
@@ -128,7 +141,7 @@ fn added_by(
     server: CommuniGate,
     count: usize,
     longest: Duration,
-) -> (Duration, Duration, Duration) {
+) -> Added {
     for number in 0..100 {
         server.mail(
             &format!("warm-{number}"),
@@ -187,42 +200,28 @@ fn added_by(
 
 #[test]
 fn the_shipped_flow_adds_little() {
-    let count = count();
-    let (median, most, all) = added_by_the_shipped_flow(count, Duration::from_secs(2));
-    println!(
-        "{count} mails, scans of up to 2 s: added {median:?} in the middle, {most:?} for 99 of 100; {all:?}"
-    );
-    assert!(median < SOON, "{median:?}");
+    expect_little(", scans of up to 2 s", |count| {
+        added_by_the_shipped_flow(count, Duration::from_secs(2))
+    });
 }
 
 #[test]
 fn the_shipped_flow_with_verdicts_at_once() {
-    let count = count();
-    let (median, most, all) = added_by_the_shipped_flow(count, Duration::ZERO);
-    let rate = count as f64 / all.as_secs_f64();
-    println!(
-        "{count} mails, scans at once: {rate:.0} mails/s; {median:?} in the middle, {most:?} for 99 of 100"
-    );
-    assert!(rate > 1.0, "{rate}");
+    expect_a_rate(", scans at once", |count| {
+        added_by_the_shipped_flow(count, Duration::ZERO)
+    });
 }
 
 #[test]
 fn the_shipped_pool_adds_little() {
-    let count = count();
-    let (median, most, all) = added_by_the_shipped_pool(count, Duration::from_secs(2));
-    println!(
-        "{count} mails to a pool, scans of up to 2 s: added {median:?} in the middle, {most:?} for 99 of 100; {all:?}"
-    );
-    assert!(median < SOON, "{median:?}");
+    expect_little(" to a pool, scans of up to 2 s", |count| {
+        added_by_the_shipped_pool(count, Duration::from_secs(2))
+    });
 }
 
 #[test]
 fn the_shipped_pool_with_verdicts_at_once() {
-    let count = count();
-    let (median, most, all) = added_by_the_shipped_pool(count, Duration::ZERO);
-    let rate = count as f64 / all.as_secs_f64();
-    println!(
-        "{count} mails to a pool, scans at once: {rate:.0} mails/s; {median:?} in the middle, {most:?} for 99 of 100"
-    );
-    assert!(rate > 1.0, "{rate}");
+    expect_a_rate(" to a pool, scans at once", |count| {
+        added_by_the_shipped_pool(count, Duration::ZERO)
+    });
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use flow_testkit::{Flow, RabbitMq};
+use flow_testkit::{Flow, RabbitMq, without_password};
 use flow_tests::tree;
 use flow_tests::wire::{Raw, Wire};
 use serde_json::Value;
@@ -17,12 +17,7 @@ const INLINE: &str = r#","size":2,"content":{"encoding":"utf-8","value":"ok"}"#;
 
 /// A body of v03 as it stands.
 fn body(text: impl Into<Vec<u8>>) -> Raw {
-    Raw {
-        topic: "v03.x".to_owned(),
-        content_type: "application/json".to_owned(),
-        body: text.into(),
-        ..Raw::default()
-    }
+    Raw::v03("v03.x", text)
 }
 
 /// A good message, its content in it, with more fields.
@@ -115,7 +110,7 @@ fn what_nobody_should_send_ends_with_a_reason_and_holds_nothing_up() {
     let url = server.url("/");
     let flow = Flow::new();
     flow.credentials(&format!("{url}\n"));
-    let address = format!("amqp://{}@127.0.0.1:{}/", RabbitMq::USER, server.port());
+    let address = without_password(&url);
     flow.add_flow(
         FLOW,
         &format!(

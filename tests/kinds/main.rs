@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flow_testkit::{Flow, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Running, S3, wait};
+use flow_testkit::{
+    Flow, Mosquitto, Nginx, RabbitMq, RabbitMqSetup, Running, S3, wait, without_password,
+};
 use flow_tests::tree;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -104,9 +106,7 @@ fn rabbit(flow: &Flow) -> (RabbitMq, String) {
         RabbitMq::start_with(&RabbitMqSetup::new().user("tsource", "pw-8$x", ".*", ".*", ".*"));
     let url = broker.url_for("tsource", "pw-8$x", "/");
     flow.credentials(&format!("{url}\n"));
-    let (user, place) = url.rsplit_once('@').expect("a user");
-    let (user, _) = user.rsplit_once(':').expect("a password");
-    (broker, format!("{user}@{place}"))
+    (broker, without_password(&url))
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flow_testkit::{Cutter, Flow, Ftp, FtpManner, RabbitMq, Sftp, wait};
+use flow_testkit::{Cutter, Flow, Ftp, FtpManner, RabbitMq, Sftp, wait, without_password};
 use flow_tests::tree;
 
 use crate::{SOON, arrives, content, samples, spawn, stop, write_all};
@@ -12,9 +12,7 @@ fn rabbit(credentials: &mut String) -> (RabbitMq, String) {
     let broker = RabbitMq::start();
     let url = broker.url("/");
     credentials.push_str(&format!("{url}\n"));
-    let (user, place) = url.rsplit_once('@').expect("a user");
-    let (user, _) = user.rsplit_once(':').expect("a password");
-    (broker, format!("{user}@{place}"))
+    (broker, without_password(&url))
 }
 
 /// The line of credentials for a server.

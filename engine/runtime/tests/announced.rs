@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flow_message::Inline;
+use flow_runtime::Shelf;
 use flow_runtime::ports::{Failure, Rejection, Verdict};
-use flow_runtime::{Drain, Shelf};
 use serde_json::Value;
 use support::{Bench, Plugin, message};
 
@@ -117,13 +117,7 @@ async fn what_can_not_be_announced_goes_back() {
     let mut bench = bench(true);
     bench.options.once = false;
     bench.world.lock().post_failures = vec![Failure::temporary("connection refused"); 1000];
-    let drain = Drain::new();
-    let run = tokio::spawn(bench.worker().run(drain.clone()));
-    while bench.world.lock().pauses.is_empty() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drain.request();
-    run.await.unwrap().unwrap();
+    bench.until(|world| !world.pauses.is_empty()).await.unwrap();
     assert_eq!(bench.store().count(Shelf::Dead).unwrap(), 0);
     assert_eq!(bench.world.lock().released, ["fine", "gone", "broken"]);
     // And is announced at the next start.

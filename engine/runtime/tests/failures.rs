@@ -241,13 +241,7 @@ async fn refused_credentials_pause_the_flow_and_lose_nothing() {
     });
     bench.options.once = false;
     bench.world.enqueue("a", message("a"));
-    let drain = Drain::new();
-    let run = tokio::spawn(bench.worker().run(drain.clone()));
-    while bench.world.lock().posted.is_empty() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drain.request();
-    run.await.unwrap().unwrap();
+    bench.until(|world| !world.posted.is_empty()).await.unwrap();
     let world = bench.world.lock();
     assert_eq!(world.posted[0].message.size, Some(9));
     let pauses: Vec<_> = world
@@ -285,13 +279,7 @@ async fn a_broker_that_is_away_is_waited_for() {
     bench.options.once = false;
     bench.world.lock().post_failures = vec![Failure::temporary("connection refused"); 3];
     bench.world.enqueue("a", message("a"));
-    let drain = Drain::new();
-    let run = tokio::spawn(bench.worker().run(drain.clone()));
-    while bench.world.lock().acked.is_empty() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drain.request();
-    run.await.unwrap().unwrap();
+    bench.until(|world| !world.acked.is_empty()).await.unwrap();
     assert_eq!(bench.world.posted_paths(), ["a"]);
     assert_eq!(bench.world.lock().pauses.len(), 3);
 }
@@ -303,13 +291,7 @@ async fn a_drain_gives_back_what_could_not_be_posted() {
     bench.plugin(gatherer(&["gathered"]));
     bench.world.lock().post_failures = vec![Failure::temporary("connection refused"); 1000];
     bench.world.enqueue("queued", message("queued"));
-    let drain = Drain::new();
-    let run = tokio::spawn(bench.worker().run(drain.clone()));
-    while bench.world.lock().pauses.is_empty() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drain.request();
-    run.await.unwrap().unwrap();
+    bench.until(|world| !world.pauses.is_empty()).await.unwrap();
     assert_eq!(bench.world.lock().released, ["queued"]);
     let kept = bench.store().list(Shelf::Retry, 0, 9).unwrap();
     assert_eq!(kept.len(), 1);
@@ -391,13 +373,7 @@ async fn five_plugin_failures_in_a_minute_pause_the_flow() {
             .world
             .enqueue(&index.to_string(), message(&format!("f{index}")));
     }
-    let drain = Drain::new();
-    let run = tokio::spawn(bench.worker().run(drain.clone()));
-    while bench.world.lock().posted.len() < 6 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drain.request();
-    run.await.unwrap().unwrap();
+    bench.until(|world| world.posted.len() >= 6).await.unwrap();
     let world = bench.world.lock();
     assert_eq!(world.pauses.len(), 1, "{:?}", world.pauses);
     assert_eq!(world.pauses[0].1, Duration::from_secs(60));

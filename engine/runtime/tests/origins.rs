@@ -34,13 +34,7 @@ async fn a_gather_that_fails_forgets_how_far_it_read() {
         })),
         ..Plugin::default()
     });
-    let drain = Drain::new();
-    let run = tokio::spawn(bench.worker().run(drain.clone()));
-    while bench.world.lock().posted.len() < 2 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drain.request();
-    run.await.unwrap().unwrap();
+    bench.until(|world| world.posted.len() >= 2).await.unwrap();
     assert_eq!(bench.world.posted_paths()[..2], ["mail-0", "mail-1"]);
 }
 
@@ -191,13 +185,10 @@ async fn fails_once(failure: Failure, once: bool) -> (Result<(), Error>, Vec<u64
         })),
         ..Plugin::default()
     });
-    let drain = Drain::new();
-    let run = tokio::spawn(bench.worker().run(drain.clone()));
-    while !run.is_finished() && bench.world.lock().posted.is_empty() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drain.request();
-    let result = run.await.unwrap().map(drop);
+    let result = bench
+        .until(|world| !world.posted.is_empty())
+        .await
+        .map(drop);
     let world = bench.world.lock();
     assert_eq!(world.posted.is_empty(), result.is_err());
     (

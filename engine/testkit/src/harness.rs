@@ -417,6 +417,17 @@ impl Drop for Running {
     }
 }
 
+/// A URL as flows name it: without the password, which `credentials.conf` has.
+///
+/// # Panics
+/// When there is none in it.
+#[track_caller]
+pub fn without_password(url: &str) -> String {
+    let (user, place) = url.rsplit_once('@').expect("a user");
+    let (user, _) = user.rsplit_once(':').expect("a password");
+    format!("{user}@{place}")
+}
+
 /// The most memory a process ever held, in bytes, as the kernel counts it (VmHWM).
 pub fn peak_memory(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;

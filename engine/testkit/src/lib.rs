@@ -30,7 +30,7 @@ pub use communigate::{CommuniGate, CommuniGateReport, CommuniGateSetup, Verdict}
 #[cfg(feature = "peers")]
 pub use cutter::Cutter;
 #[cfg(feature = "peers")]
-pub use harness::{Finished, Flow, Running, peak_memory};
+pub use harness::{Finished, Flow, Running, peak_memory, without_password};
 #[cfg(feature = "peers")]
 pub use peers::{
     Authority, Azure, Dovecot, Ftp, FtpManner, Mosquitto, Nginx, Object, RabbitMq, RabbitMqSetup,

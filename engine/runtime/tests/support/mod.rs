@@ -18,7 +18,7 @@ use flow_runtime::ports::{
     Gathered, Item, Observer, Outcome, Outgoing, PassCounts, Publisher, Received, Route,
     Settlement, State, Verdict, Worked,
 };
-use flow_runtime::{Links, Options, Ports, Store, Worker};
+use flow_runtime::{Drain, Links, Options, Ports, Store, Worker};
 use tokio::sync::Notify;
 
 /// 2026-01-01, where test time starts.
@@ -639,7 +639,21 @@ impl Bench {
 
     /// Runs once, from the bench's time on.
     pub(crate) async fn once(&self) -> Result<PassCounts, flow_runtime::Error> {
-        self.worker().run(flow_runtime::Drain::new()).await
+        self.worker().run(Drain::new()).await
+    }
+
+    /// Runs until there is `enough` in the world, then drains; a worker may end before.
+    pub(crate) async fn until(
+        &self,
+        enough: impl Fn(&World) -> bool,
+    ) -> Result<PassCounts, flow_runtime::Error> {
+        let drain = Drain::new();
+        let run = tokio::spawn(self.worker().run(drain.clone()));
+        while !run.is_finished() && !enough(&self.world.lock()) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        drain.request();
+        run.await.unwrap()
     }
 }
 
