@@ -149,6 +149,23 @@ fn a_crash_names_its_message_and_the_command_that_shows_it_again() {
             run.stderr
         );
     }
+    // Once, on lines of their own; what became of the messages refers to it.
+    let (begin, indent) = ("ERROR shovel/x  plugin `trap` crashed in", " ".repeat(20));
+    for (words, times) in [
+        (begin, 1),
+        ("the envelope was empty", 1),
+        ("open_the_envelope", 1),
+        ("plugin `trap` crashed in `after_accept`", 4),
+        (&format!("\n{indent}  = note: it was in: "), 1),
+        ("\\u{a}", 0),
+    ] {
+        assert_eq!(
+            run.stderr.matches(words).count(),
+            times,
+            "`{words}` in\n{}",
+            run.stderr
+        );
+    }
     let at = run
         .stderr
         .split("--at ")

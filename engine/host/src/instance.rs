@@ -64,6 +64,8 @@ pub(crate) fn finish<T>(
 ) -> Result<(Result<T, Failure>, Live), Failure> {
     let guest = live.store.data_mut();
     guest.note(entry_point, end(&result));
+    // Before the end, which says what the guest printed where its error does not.
+    let result = result.map_err(|error| trap::explain(&error, guest, entry_point, about));
     guest.end();
     match result {
         Ok(Ok(answer)) => Ok((Ok(answer), live)),
@@ -72,7 +74,6 @@ pub(crate) fn finish<T>(
             Ok((Err(failure), live))
         }
         Err(error) => {
-            let error = trap::explain(&error, guest, entry_point, about);
             tracing::debug!(
                 flow = guest.setup.flow,
                 plugin = guest.setup.plugin,

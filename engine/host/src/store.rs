@@ -19,7 +19,7 @@ use crate::grants::Grants;
 use crate::imports::content::{Reader, Writer};
 use crate::imports::wasi_http::WasiHttp;
 use crate::journey::BODY;
-use crate::meter::Meter;
+use crate::meter::{Away, Meter};
 use crate::outside::Place;
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
@@ -284,6 +284,12 @@ impl Guest {
         let time = (self.meter.elapsed(), computing);
         let usage = &self.setup.usage;
         usage.ended(entry_point, end, time, self.limiter.used);
+    }
+
+    /// The guest waits for somebody outside.
+    pub(crate) fn away(&self) -> Away {
+        self.voice.waits();
+        self.meter.pause()
     }
 
     /// A call ended: content handles the guest kept are of no use any more.

@@ -67,7 +67,7 @@ pub(crate) fn explain(
     };
     let explained = guest
         .voice
-        .tail()
+        .last_words()
         .into_iter()
         .fold(explained, |error, line| {
             error.note(format!("it printed: {line}"))

@@ -3,6 +3,10 @@
 //! Everything goes to the log under the target `plugin`, with the flow, the plugin, the instance
 //! and the entry point. Secrets that were handed out are taken out, control characters are escaped
 //! (a log line can't be forged or colour a terminal), and a guest that talks too much is cut short.
+//! An error may have several lines, such as a traceback: who writes the log indents the further ones.
+//!
+//! The last lines on stderr are held until the call ends, or the guest says something else or waits for
+//! somebody: if it crashes, they are in the error of that, and nowhere else.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +22,8 @@ use crate::usage::Usage;
 
 /// Bytes of one line that reach the log.
 const LONGEST_LINE: usize = 8 << 10;
+/// Line ends in an error of a guest's; all others are escaped.
+const LINE_ENDS: usize = 100;
 /// Lines at once, and lines per second after that.
 const BURST: f64 = 500.0;
 const PER_SECOND: f64 = 50.0;
@@ -41,7 +47,16 @@ struct State {
     entry_point: &'static str,
     /// The ends of stdout and stderr that no line end came for yet.
     partial: [Vec<u8>; 2],
-    tail: VecDeque<String>,
+    /// The last lines of stderr.
+    tail: VecDeque<Printed>,
+}
+
+/// A line of stderr.
+#[derive(Debug)]
+struct Printed {
+    text: String,
+    /// Whether it is in the log.
+    said: bool,
 }
 
 /// How much all instances of a callback may say: a fresh one after a crash gets no new allowance.
@@ -138,31 +153,56 @@ impl Voice {
         self.state().entry_point = entry_point;
     }
 
-    /// A call ended: what was printed without a line end is a line, too.
+    /// A call ended.
     pub(crate) fn leave(&self) {
         let mut state = self.state();
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let rest = std::mem::take(&mut state.partial[stream as usize]);
-            if !rest.is_empty() {
-                self.printed(&mut state, stream, &rest);
-            }
-        }
+        self.end_lines(&mut state);
+        self.say_held(&mut state);
         // Who goes silent after too much has nothing more to say it with.
         let suppressed = self.pace.owed(Instant::now());
         self.confess(state.entry_point, suppressed);
     }
 
-    /// The last lines of stderr.
-    pub(crate) fn tail(&self) -> Vec<String> {
-        self.state().tail.iter().cloned().collect()
+    /// What was printed without a line end is a line, too.
+    fn end_lines(&self, state: &mut State) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = std::mem::take(&mut state.partial[stream as usize]);
+            if !rest.is_empty() {
+                self.printed(state, stream, &rest);
+            }
+        }
     }
 
-    /// Logs one line.
+    /// The last lines of stderr, for the error of a crash, which says those that are held.
+    pub(crate) fn last_words(&self) -> Vec<String> {
+        let mut state = self.state();
+        self.end_lines(&mut state);
+        let clean = |line: Printed| presentable(&self.redactor.clean(&line.text), 0);
+        state.tail.drain(..).map(clean).collect()
+    }
+
+    /// The guest waits for somebody: what is held need not wait as well.
+    pub(crate) fn waits(&self) {
+        self.say_held(&mut self.state());
+    }
+
+    /// Logs what the guest says at once.
     pub(crate) fn say(&self, level: Level, text: &str) {
-        self.write(&mut self.state(), level, text);
+        let mut state = self.state();
+        self.say_held(&mut state);
+        self.write(&state, level, text);
     }
 
-    fn write(&self, state: &mut State, level: Level, text: &str) {
+    fn say_held(&self, state: &mut State) {
+        let mut tail = std::mem::take(&mut state.tail);
+        for line in tail.iter_mut().filter(|line| !line.said) {
+            line.said = true;
+            self.write(state, Level::WARN, &line.text);
+        }
+        state.tail = tail;
+    }
+
+    fn write(&self, state: &State, level: Level, text: &str) {
         if !enabled(level) {
             return;
         }
@@ -171,11 +211,9 @@ impl Voice {
             return;
         };
         self.confess(state.entry_point, suppressed);
-        self.emit(
-            state.entry_point,
-            level,
-            &presentable(&self.redactor.clean(text)),
-        );
+        let line_ends = if level == Level::ERROR { LINE_ENDS } else { 0 };
+        let text = presentable(&self.redactor.clean(text), line_ends);
+        self.emit(state.entry_point, level, &text);
     }
 
     /// Says what was not said.
@@ -229,23 +267,27 @@ impl Voice {
         if text.is_empty() || text.starts_with("note: run with `RUST_BACKTRACE=") {
             return;
         }
-        if stream == Stream::Stderr {
-            state
-                .tail
-                .push_back(presentable(&self.redactor.clean(text)));
-            if state.tail.len() > TAIL {
-                state.tail.pop_front();
-            }
+        if stream == Stream::Stdout {
+            self.say_held(state);
+            return self.write(state, Level::INFO, text);
         }
-        self.write(
-            state,
-            if stream == Stream::Stdout {
-                Level::INFO
-            } else {
-                Level::WARN
-            },
-            text,
-        );
+        state.tail.push_back(Printed {
+            text: text.to_owned(),
+            said: false,
+        });
+        if state.tail.len() > TAIL
+            && let Some(line) = state.tail.pop_front()
+            && !line.said
+        {
+            self.write(state, Level::WARN, &line.text);
+        }
+    }
+}
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        // A call that was cancelled does not end.
+        self.waits();
     }
 }
 
@@ -259,15 +301,17 @@ fn enabled(level: Level) -> bool {
     }
 }
 
-/// One line without control characters, of bearable length.
-fn presentable(text: &str) -> String {
+/// What is said at once, without control characters but the first `line_ends`, of bearable length.
+fn presentable(text: &str, mut line_ends: usize) -> String {
     let mut end = text.len().min(LONGEST_LINE);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     let mut line = String::with_capacity(end);
     for c in text[..end].chars() {
-        if c.is_control() && c != '\t' {
+        let ends = c == '\n' && line_ends > 0;
+        line_ends -= usize::from(ends);
+        if c.is_control() && c != '\t' && !ends {
             line.extend(c.escape_default());
         } else {
             line.push(c);
@@ -345,10 +389,11 @@ mod tests {
     #[test]
     fn a_line_is_one_line() {
         assert_eq!(
-            presentable("a\nERROR forged\u{1b}[31m\tb é"),
+            presentable("a\nERROR forged\u{1b}[31m\tb é", 0),
             "a\\nERROR forged\\u{1b}[31m\tb é"
         );
-        let long = presentable(&"é".repeat(5000));
+        assert_eq!(presentable("a\nb\nc", 1), "a\nb\\nc");
+        let long = presentable(&"é".repeat(5000), 0);
         assert!(
             long.ends_with("é… (1808 bytes cut)"),
             "{}",

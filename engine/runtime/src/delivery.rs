@@ -116,6 +116,7 @@ impl Delivery {
             inner,
             end,
             tell: Vec::new(),
+            told: false,
         }
     }
 }
@@ -161,6 +162,8 @@ pub(crate) struct Ended {
     pub(crate) end: End,
     /// Callbacks to tell beside the gatherer, with the item as they had it.
     pub(crate) tell: Vec<(usize, Item)>,
+    /// Whether the log has the whole of why: a plugin fell over.
+    pub(crate) told: bool,
 }
 
 impl Ended {

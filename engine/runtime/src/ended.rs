@@ -132,6 +132,8 @@ impl Running {
                 End::Settled(Fate::Rejected(_)) => counts.rejected += 1,
                 End::Settled(Fate::Dead(reason)) => {
                     counts.dead += 1;
+                    let what = reason.lines().next().filter(|_| ended.told);
+                    let reason = what.unwrap_or(reason);
                     self.shared.tell(|| Event::Dead { message, reason });
                 }
                 End::Retrying(again, failure) => {

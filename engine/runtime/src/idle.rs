@@ -181,7 +181,10 @@ impl Running {
     /// The origin could not be waited for; its gather will say more.
     async fn wake_failed(&mut self, failure: &Failure) {
         self.note_plugin_failure(failure);
-        tracing::warn!(reason = %failure, "Waiting for the origin failed; it is asked again.");
+        tracing::warn!(
+            reason = failure.brief(),
+            "Waiting for the origin failed; it is asked again."
+        );
         match failure {
             Failure::Config(_) => self.stop_for(failure),
             Failure::Auth(_) => self.pause_for_credentials(failure),

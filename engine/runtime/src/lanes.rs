@@ -267,7 +267,11 @@ impl Lanes {
                     continue;
                 }
                 if let Err(failure) = callback.housekeeping(shared.state(index, overlay)).await {
-                    tracing::warn!(plugin = callback.name(), reason = %failure, "Housekeeping failed.");
+                    tracing::warn!(
+                        plugin = callback.name(),
+                        reason = failure.brief(),
+                        "Housekeeping failed."
+                    );
                     failures.push(failure);
                 }
             }

@@ -76,11 +76,11 @@ pub(crate) fn next(
     let tries = attempt.saturating_add(1);
     if !blameless {
         if policy.attempts > 0 && tries >= policy.attempts {
-            return Next::Dead(format!("{failure} (given up after {tries} tries)"));
+            return given_up(failure, &format!("{tries} tries"));
         }
         if !policy.ttl.is_zero() && delivery.born().age_at(now) >= policy.ttl {
             let age = delivery.born().age_at(now).as_secs();
-            return Next::Dead(format!("{failure} (given up after {age}s, `retry_ttl`)"));
+            return given_up(failure, &format!("{age}s, `retry_ttl`"));
         }
     }
     let due = from_millis(later(now, retry_delay(attempt, retry_after, random)));
@@ -89,6 +89,13 @@ pub(crate) fn next(
         attempt: tries,
         alone: blameless || delivery.is_alone(),
     })
+}
+
+/// What happened comes first, then what ended the tries; notes stay on lines of their own.
+fn given_up(failure: &Failure, after: &str) -> Next {
+    let (what, text) = (failure.brief(), failure.to_string());
+    let notes = &text[what.len()..];
+    Next::Dead(format!("{what} (given up after {after}){notes}"))
 }
 
 /// When a message that a callback wants to see again at `due` comes again: then, but for one more look

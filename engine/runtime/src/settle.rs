@@ -185,7 +185,10 @@ impl Finisher {
             random,
         ) {
             Next::Again(again) => delivery.retrying(again, failure),
-            Next::Dead(reason) => delivery.dead(reason),
+            Next::Dead(reason) => Ended {
+                told: matches!(failure, Failure::Plugin(_)),
+                ..delivery.dead(reason)
+            },
         }
     }
 

@@ -165,7 +165,7 @@ impl Running {
                 key = row.key,
                 plugin = row.callback,
                 relPath = row.message.rel_path,
-                reason = %failure,
+                reason = failure.brief(),
                 "The origin can't be told how this message ended; that is given up."
             );
             batch.told.push((row.callback, row.key));

@@ -98,9 +98,10 @@ impl Running {
     /// Says that a plugin fell over, if it did, and counts it.
     pub(crate) fn note_plugin_failure(&mut self, failure: &Failure) {
         if let Failure::Plugin(reason) = failure {
+            let flow = self.shared.flow.name.to_string();
             tracing::error!(
-                reason,
-                "A plugin failed; the messages in hand are tried again."
+                flow,
+                "{reason}\n  = note: the messages in hand are tried again"
             );
             self.count_plugin_failure(failure);
         }
@@ -108,9 +109,9 @@ impl Running {
 
     /// Counts plugins that fell over, which somebody said already; too many lately pause the flow.
     pub(crate) fn count_plugin_failure(&mut self, failure: &Failure) {
-        let Failure::Plugin(reason) = failure else {
+        if !matches!(failure, Failure::Plugin(_)) {
             return;
-        };
+        }
         let now = self.shared.now().as_millisecond();
         self.plugin_failures.push_back(now);
         let window = i64::try_from(PLUGIN_WINDOW.as_millis()).unwrap_or(i64::MAX);
@@ -124,10 +125,24 @@ impl Running {
         if self.plugin_failures.len() >= PLUGIN_FAILURES {
             self.plugin_failures.clear();
             let reason = format!(
-                "a plugin failed {PLUGIN_FAILURES} times within a minute, at last: {reason}"
+                "a plugin failed {PLUGIN_FAILURES} times within a minute, at last: {}",
+                failure.brief()
             );
             self.pause
                 .get_or_insert((Failure::Plugin(reason), PLUGIN_WINDOW));
+        }
+    }
+}
+
+impl Failure {
+    /// What happened, without the notes on how a plugin failed: those are in the log once.
+    pub fn brief(&self) -> &str {
+        match self {
+            Self::Plugin(reason) => reason.lines().next().unwrap_or_default(),
+            Self::Temporary { reason, .. }
+            | Self::Permanent(reason)
+            | Self::Auth(reason)
+            | Self::Config(reason) => reason,
         }
     }
 }

@@ -13,7 +13,7 @@ export function shown(value) {
   const type = typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value;
   let text;
   try {
-    text = typeof value === "object" ? JSON.stringify(value) : typeof value === "string" ? JSON.stringify(value) : String(value);
+    text = ["object", "string"].includes(typeof value) ? JSON.stringify(value) : String(value);
   } catch {
     text = Object.prototype.toString.call(value);
   }

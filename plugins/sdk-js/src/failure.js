@@ -92,18 +92,19 @@ function stackOf(error) {
   return named.filter((line) => line !== null);
 }
 
-/** Anything thrown, for the log: what it is, and where it comes from. */
-export function shown(thrown) {
-  return thrown instanceof Error ? [`${thrown.name}: ${thrown.message}`, ...stackOf(thrown)].join("\n") : String(thrown);
-}
+/** What an error is, and where it comes from. */
+const told = (error) => [`${error.name}: ${error.message}`, ...stackOf(error)];
+
+/** Anything thrown, for the log. */
+export const shown = (thrown) => (thrown instanceof Error ? told(thrown).join("\n") : String(thrown));
 
 /** Anything thrown, as a failure; a mistake says where it happened. */
 export function ofThrown(thrown) {
   if (thrown instanceof Failure) return thrown;
   if (!(thrown instanceof Error)) return Failure.temporary(`thrown: ${String(thrown)}`);
-  const [what, stack] = [`${thrown.name}: ${thrown.message}`, stackOf(thrown)];
-  log.error(shown(thrown));
-  return Failure.temporary(stack.length === 0 ? what : `${what} ${stack[0]}`);
+  const lines = told(thrown);
+  log.error(lines.join("\n"));
+  return Failure.temporary(lines.slice(0, 2).join(" "));
 }
 
 /** Calls into the host: its failures come out as `Failure`. */

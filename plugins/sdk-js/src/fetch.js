@@ -137,7 +137,6 @@ class Body {
 }
 
 export class Response {
-  #text = null;
   bodyUsed = false;
   redirected = false;
   statusText = "";

@@ -14,14 +14,13 @@ _OTHERS = ("start", "stop", "housekeeping", "closed")
 _ALIASES = {
     "poll": "gather",
     "aftergather": "after_accept",
-    "message": "after_accept",
-    "file": "after_work",
-    "part": "after_work",
     "afterpost": "settled",
     "sent": "send",
     "sends": "send",
     "posts": "post",
 }
+#: What begins with `on` is called by an event elsewhere.
+_EVENTS = {"message": "after_accept", "file": "after_work", "part": "after_work"}
 
 
 def _plain(name: str) -> str:
@@ -57,9 +56,7 @@ def meant(name: str) -> str | None:
         length = len(_plain(known))
         if length >= 6 and _distance(plain, _plain(known)) <= (2 if length >= 9 else 1):
             return known
-    if plain in _ALIASES and (name.startswith("on") or plain not in ("message", "file", "part")):
-        return _ALIASES[plain]
-    return None
+    return _ALIASES.get(plain) or (_EVENTS.get(plain) if name.startswith("on") else None)
 
 
 def methods(plugin: type[Plugin]) -> list[str]:

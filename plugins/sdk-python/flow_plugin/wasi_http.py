@@ -37,7 +37,8 @@ _CHUNK = 65536
 _DENIED = ("[plugin/capability-denied]", "[plugin/private-address]")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 
-Body = bytes | bytearray | memoryview | str | Iterable[bytes] | None
+_Raw = bytes | bytearray | memoryview | Iterable[bytes] | None
+Body = str | _Raw
 
 
 class Response(io.BufferedReader):
@@ -75,6 +76,8 @@ def request(
     _check.text(method, "the method of a request")
     _check.text(url, "the URL of a request")
     named = _check.pairs(headers or {}, "`headers` of a request")
+    if isinstance(body, str):
+        body = body.encode()
     size = _size(body)
     if size is not None and not any(name.lower() == "content-length" for name, _ in named):
         named.append(("content-length", str(size)))
@@ -84,19 +87,15 @@ def request(
     return _Exchange(method, url, named, wait).run(body)
 
 
-def _size(body: Body) -> int | None:
-    if isinstance(body, str):
-        return len(body.encode())
+def _size(body: _Raw) -> int | None:
     if isinstance(body, (bytes, bytearray, memoryview)):
-        return len(bytes(body))
+        return memoryview(body).nbytes
     return body.size if isinstance(body, Reader) else None
 
 
-def _pieces(body: Body) -> Iterator[bytes]:
+def _pieces(body: _Raw) -> Iterator[bytes]:
     if body is None:
         return
-    if isinstance(body, str):
-        body = body.encode()
     if isinstance(body, (bytes, bytearray, memoryview)):
         yield bytes(body)
         return
@@ -108,7 +107,7 @@ def _pieces(body: Body) -> Iterator[bytes]:
         yield chunk
 
 
-def _stand_in(method: str, url: str, headers: list[tuple[str, str]], body: Body, wait: int | None) -> Response:
+def _stand_in(method: str, url: str, headers: list[tuple[str, str]], body: _Raw, wait: int | None) -> Response:
     """Asks the host of a test, where there is no component."""
     interface = _wit.host("http")
     whole = b"".join(_pieces(body))
@@ -155,7 +154,7 @@ class _Exchange:
             self.options.set_first_byte_timeout(wait * 1_000_000)
             self.options.set_between_bytes_timeout(wait * 1_000_000)
 
-    def run(self, body: Body) -> Response:
+    def run(self, body: _Raw) -> Response:
         types = _wit.host("wasi_http_types")
         outgoing = self.request.body() if body is not None else None
         try:
@@ -175,7 +174,7 @@ class _Exchange:
             named = [(name, bytes(value).decode("latin-1")) for name, value in fields.entries()]
         return Response(head.status(), named, _Source(head))
 
-    def _write(self, types: Any, outgoing: Any, body: Body) -> None:
+    def _write(self, types: Any, outgoing: Any, body: _Raw) -> None:
         with outgoing.write() as stream:
             try:
                 for piece in _pieces(body):

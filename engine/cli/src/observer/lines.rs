@@ -93,7 +93,7 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
                 "{}  until {}: {}",
                 name(message),
                 super::log::time_of_day(due.as_jiff()),
-                reason(&failure.to_string())
+                reason(failure.brief())
             ),
         ),
         Event::Retrying {
@@ -107,7 +107,7 @@ pub(crate) fn line(event: &Event<'_>) -> Option<(LogLevel, String)> {
                 "{}  attempt {attempt} failed, next at {}: {}",
                 name(message),
                 super::log::time_of_day(due.as_jiff()),
-                reason(&failure.to_string())
+                reason(failure.brief())
             ),
         ),
         Event::Dead { message, reason } => (

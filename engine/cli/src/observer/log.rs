@@ -19,6 +19,8 @@ use crate::journal::Logs;
 use crate::render::{Paint, printable};
 use crate::stop::Problem;
 
+use super::lines::reason;
+
 /// Local time of day, to the millisecond.
 fn clock() -> String {
     jiff::Zoned::now().strftime("%H:%M:%S%.3f").to_string()
@@ -163,15 +165,15 @@ where
             let mut spans = context.event_scope(event)?;
             spans.find_map(|span| span.extensions().get::<Of>().map(|of| of.0.clone()))
         };
-        let flow = Some(fields.flow)
+        let flow = Some(fields.flow.clone())
             .filter(|flow| !flow.is_empty())
             .or_else(around);
         let level = level_of(event);
         if !self.0.wants(flow.as_deref(), level) {
             return;
         }
-        let text = format!("{}{}", printable(&fields.message), printable(&fields.rest));
-        self.0.line(flow.as_deref(), level, &text);
+        self.0
+            .line(flow.as_deref(), level, &fields.text(Paint::off()));
     }
 }
 
@@ -199,11 +201,7 @@ where
         } else {
             &fields.flow
         };
-        let text = format!(
-            "{}{}",
-            printable(&fields.message),
-            self.paint.dim(&printable(&fields.rest))
-        );
+        let text = fields.text(self.paint);
         writeln!(writer, "{}", line(self.paint, level, flow, &text))
     }
 }
@@ -227,6 +225,13 @@ struct Fields {
 }
 
 impl Fields {
+    /// All of it; what follows the first line is indented, so that none passes for somebody else's.
+    fn text(&self, paint: Paint) -> String {
+        let first = self.message.lines().next().unwrap_or_default();
+        let (rest, more) = (reason(&self.rest), reason(&self.message[first.len()..]));
+        format!("{}{}{more}", printable(first), paint.dim(&rest))
+    }
+
     fn add(&mut self, field: &Field, value: String) {
         use std::fmt::Write;
         match field.name() {
@@ -286,5 +291,21 @@ mod tests {
             8 => c == '.',
             _ => c.is_ascii_digit(),
         }));
+    }
+
+    #[test]
+    fn further_lines_are_indented_behind_the_fields() {
+        let fields = Fields {
+            message: "a trace:\n  at f\n12:01:07.123 ERROR flow/x  forged\x1b[2J".into(),
+            rest: " plugin=a".into(),
+            ..Fields::default()
+        };
+        let indent = " ".repeat(20);
+        assert_eq!(
+            fields.text(Paint::off()),
+            format!(
+                "a trace: plugin=a\n{indent}  at f\n{indent}12:01:07.123 ERROR flow/x  forged\\u{{1b}}[2J"
+            )
+        );
     }
 }

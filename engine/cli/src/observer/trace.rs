@@ -147,7 +147,7 @@ impl Book {
                 format!(
                     "attempt {attempt} failed, next at {}: {}",
                     super::log::time_of_day(due.as_jiff()),
-                    reason(&failure.to_string())
+                    reason(failure.brief())
                 ),
             ),
             Event::Dead { message, reason } => (*message, "given up", self::reason(reason)),

@@ -83,6 +83,10 @@ pub(super) async fn run(
             line: wrong.line,
             what: wrong.what,
         })?;
+        // As the log of a flow has it: what was printed last is there and nowhere else.
+        if let Some(crash) = actual["plugin"].as_str() {
+            tracing::error!("{crash}");
+        }
         done.judge(step, actual);
         done.differences.extend(peers.take());
         done.logged(step, &heard.since(said));

@@ -383,7 +383,7 @@ impl Host for Guest {
         if let Err(error) = self.connections.room(&setup.plugin, "connections") {
             return Ok(Err(Failure::misuse(&error)));
         }
-        let _away = self.meter.pause();
+        let _away = self.away();
         let tls = matches!(security, Security::Tls);
         let connected = match &self.place.outside {
             None => {
@@ -412,7 +412,7 @@ impl HostStream for Guest {
         stream: Resource<Stream>,
         max: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
-        let _away = self.meter.pause();
+        let _away = self.away();
         let waiting = self.call.interrupt.is_some();
         let stream = self.table.get_mut(&stream)?;
         let max = usize::try_from(max).unwrap_or(CHUNK).clamp(1, CHUNK);
@@ -435,7 +435,7 @@ impl HostStream for Guest {
         stream: Resource<Stream>,
         data: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Failure>> {
-        let _away = self.meter.pause();
+        let _away = self.away();
         let result = self.table.get_mut(&stream)?.transmit(&data).await;
         if result.is_ok() {
             self.setup.usage.sent(data.len() as u64);
@@ -447,7 +447,7 @@ impl HostStream for Guest {
         &mut self,
         stream: Resource<Stream>,
     ) -> wasmtime::Result<Result<(), Failure>> {
-        let _away = self.meter.pause();
+        let _away = self.away();
         Ok(self.table.get_mut(&stream)?.secure(&self.setup.trust).await)
     }
 

@@ -112,7 +112,7 @@ impl Host for Guest {
             Err(failure) => return Ok(Err(failure)),
         };
         let timeout = timeout_ms.map(Duration::from_millis);
-        let _away = self.meter.pause();
+        let _away = self.away();
         let setup = Arc::clone(&self.setup);
         if let Some(outside) = self.place.outside.clone() {
             let answer = elsewhere(&*outside, &setup, parts, timeout, payload).await;

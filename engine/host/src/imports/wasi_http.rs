@@ -145,6 +145,7 @@ impl WasiHttpHooks for Hooks {
     ) -> Box<dyn Future<Output = Coded<Exchange>> + Send> {
         let setup = Arc::clone(&self.setup);
         let voice = Arc::clone(&self.voice);
+        voice.waits();
         let place = self.place.clone();
         let patience = Patience::of(options, setup.timeout);
         let flight = self.meter.depart(REQUESTS);

@@ -40,6 +40,11 @@ async fn a_trap_fails_the_call_and_the_next_has_a_fresh_instance() {
         "{}",
         log.text()
     );
+    assert!(
+        !log.text().contains("the envelope was empty"),
+        "who logs the error says it: {}",
+        log.text()
+    );
     // Fresh, and started.
     let verdicts = judged(&mut trap, &["fine"]).await.expect("an answer");
     assert_eq!(told(&verdicts[0], "calls"), "1");

@@ -236,19 +236,11 @@ fn differences(file: &str, trial: &Trial, paint: Paint) -> String {
     }
     if !trial.log.is_empty() {
         let _ = writeln!(text, "  the plugin said:");
-        for line in trial.log.iter().flat_map(|line| told(line)) {
+        for line in trial.log.iter().flat_map(|line| line.lines()) {
             let _ = writeln!(text, "      {}", printable(line));
         }
     }
     text
-}
-
-/// The lines of what a plugin logged: a traceback comes in one, its line ends escaped.
-fn told(line: &str) -> Vec<&str> {
-    match line.starts_with("error: ") {
-        true => line.split("\\n").collect(),
-        false => vec![line],
-    }
 }
 
 fn row(file: &str, tried: &Result<Trial, flow_daemon::Error>) -> serde_json::Value {

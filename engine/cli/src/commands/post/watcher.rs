@@ -125,9 +125,8 @@ impl Observer for Watcher {
                 message, failure, ..
             } => {
                 let name = printable(&message.rel_path);
-                let reason = failure.to_string();
-                self.console
-                    .talk(&format!("{name}: {}", printable(&reason)));
+                let reason = printable(failure.brief());
+                self.console.talk(&format!("{name}: {reason}"));
             }
             _ => {}
         }
