@@ -190,6 +190,21 @@ impl Flow {
         flow
     }
 
+    /// What each callback is called where its flow keeps something for it or counts what it uses: as
+    /// its plugin, with `#2` for the second use of a plugin, and so on.
+    pub fn callback_names(&self) -> Vec<String> {
+        let uses = |index: usize| {
+            let plugin = &self.callbacks[index].plugin;
+            let before = &self.callbacks[..index];
+            let before = before.iter().filter(|other| other.plugin == *plugin);
+            match before.count() {
+                0 => plugin.clone(),
+                count => format!("{plugin}#{}", count + 1),
+            }
+        };
+        (0..self.callbacks.len()).map(uses).collect()
+    }
+
     /// Whether somebody wrote the option down.
     pub fn is_written(&self, option: &str) -> bool {
         let setting = self.settings.iter().find(|setting| setting.name == option);

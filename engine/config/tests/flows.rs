@@ -29,6 +29,18 @@ fn flow(name: &str, text: &str) -> Flow {
     }
 }
 
+#[test]
+fn callbacks_are_called_as_their_plugins_and_the_second_use_has_a_number() {
+    let mut flow = flow("poll/mail", POLL);
+    let use_of = |plugin: &str| flow_config::CallbackSpec {
+        plugin: plugin.into(),
+        ..flow.callbacks[0].clone()
+    };
+    flow.callbacks = ["mail", "decode", "mail", "mail"].map(use_of).into();
+    let names = flow.callback_names();
+    assert_eq!(names, ["mail", "decode", "mail#2", "mail#3"]);
+}
+
 fn setting(flow: &Flow, name: &str) -> (String, Origin) {
     let setting = flow
         .settings

@@ -77,7 +77,8 @@ impl FlowPlugins {
     ) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
         let trust = Arc::new(Trust::new(catalogue.host().clone(), flow.ca_file.clone()));
-        let uses = flow.callbacks.iter().map(|spec| {
+        let named = flow.callbacks.iter().zip(flow.callback_names());
+        let uses = named.map(|(spec, name)| {
             let plugin = catalogue
                 .plugin(&spec.plugin)
                 .unwrap_or_else(|| Err(catalogue.unknown(&spec.plugin)))?;
@@ -90,7 +91,8 @@ impl FlowPlugins {
                 signed(catalogue, &plugin, key)?;
             }
             let shared = (&trust, &metrics, catalogue.host().web());
-            let setup = setup(&plugin, flow, spec, surroundings, shared, lines);
+            let mut setup = setup(&plugin, flow, spec, surroundings, shared, lines);
+            setup.usage = Arc::new(Usage::new(&name));
             Ok(Arc::new(Use {
                 plugin,
                 setup: Arc::new(setup),
@@ -183,7 +185,7 @@ pub(crate) fn setup(
         clock: Arc::clone(&surroundings.clock),
         redactor,
         metrics: Arc::clone(metrics),
-        usage: Arc::new(Usage::new(&plugin.manifest().name)),
+        usage: Arc::default(),
         pace: Arc::default(),
         directories: directories(flow),
         lines: lines.map(Arc::clone),

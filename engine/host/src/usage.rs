@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use flow_runtime::usage::{self, EntryUse, PluginUse, Uses};
+use flow_runtime::usage::{EntryUse, PluginUse, Uses};
 
 use crate::store::Metrics;
 
@@ -47,7 +47,7 @@ pub(crate) enum End {
 /// What the instances of one callback used.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
-    plugin: String,
+    name: String,
     entries: [Entry; ENTRIES.len() + AROUND.len()],
     memory: AtomicU64,
     requests: AtomicU64,
@@ -81,9 +81,9 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Usage {
-    pub(crate) fn new(plugin: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
-            plugin: plugin.to_owned(),
+            name: name.to_owned(),
             ..Self::default()
         }
     }
@@ -160,7 +160,7 @@ impl Usage {
         let entries = calls().zip(&self.entries);
         let called = entries.filter(|(_, entry)| get(&entry.calls) > 0);
         PluginUse {
-            plugin: self.plugin.clone(),
+            plugin: self.name.clone(),
             memory: get(&self.memory),
             requests: get(&self.requests),
             received: get(&self.received),
@@ -196,7 +196,7 @@ pub(crate) struct Book {
 
 impl Uses for Book {
     fn uses(&self) -> Vec<PluginUse> {
-        usage::sum(self.callbacks.iter().map(|usage| usage.read()))
+        self.callbacks.iter().map(|usage| usage.read()).collect()
     }
 
     fn numbers(&self) -> std::collections::BTreeMap<String, f64> {

@@ -99,7 +99,7 @@ impl Shared {
         local: Arc<Local>,
     ) -> Self {
         let (places, stamp) = (Places::new(&flow), Stamp::new(&flow));
-        let names = store_names(&flow);
+        let names = flow.callback_names();
         let inbox = Arc::new(Inbox::new(store.clone()));
         Self {
             flow,
@@ -163,34 +163,5 @@ impl Shared {
 
     pub(crate) fn paused(&self, reason: &str, wait: Duration) {
         self.observer.event(&Event::Paused { reason, wait });
-    }
-}
-
-/// The plugin's name; with `#2` for the second use of a plugin in the flow, and so on.
-fn store_names(flow: &Flow) -> Vec<String> {
-    let mut names: Vec<String> = Vec::with_capacity(flow.callbacks.len());
-    for (index, spec) in flow.callbacks.iter().enumerate() {
-        let before = flow.callbacks[..index]
-            .iter()
-            .filter(|other| other.plugin == spec.plugin)
-            .count();
-        names.push(match before {
-            0 => spec.plugin.clone(),
-            count => format!("{}#{}", spec.plugin, count + 1),
-        });
-    }
-    names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::store_names;
-    use crate::testing::{callback, plain_flow};
-
-    #[test]
-    fn the_second_use_of_a_plugin_has_a_name_of_its_own() {
-        let mut flow = plain_flow();
-        flow.callbacks = vec![callback("mail"), callback("decode"), callback("mail")];
-        assert_eq!(store_names(&flow), ["mail", "decode", "mail#2"]);
     }
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 /// Plugins that count what they use.
 pub trait Uses: Send + Sync + Debug {
-    /// What each plugin of the flow has used since it was made.
+    /// What the plugin of each callback of the flow has used since it was made.
     fn uses(&self) -> Vec<PluginUse>;
     /// The numbers the plugins keep themselves, by name.
     fn numbers(&self) -> BTreeMap<String, f64>;
 }
 
-/// What a plugin has used, all its callbacks and instances in one flow together.
+/// What a plugin has used for one callback of a flow, all its instances together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PluginUse {
-    /// Its name.
+    /// Its name, with `#2` where the flow uses it for the second time, and so on.
     pub plugin: String,
     /// Most bytes of memory one instance had.
     pub memory: u64,
@@ -55,7 +55,7 @@ pub struct EntryUse {
 }
 
 impl PluginUse {
-    /// Adds what the same plugin used elsewhere, or before.
+    /// Adds what it used elsewhere, or before.
     pub fn add(&mut self, other: &Self) {
         self.memory = self.memory.max(other.memory);
         self.requests += other.requests;
@@ -84,7 +84,7 @@ impl EntryUse {
     }
 }
 
-/// Adds up what was used, a plugin at a time.
+/// Adds up what was used, a callback at a time.
 pub fn sum(uses: impl IntoIterator<Item = PluginUse>) -> Vec<PluginUse> {
     let mut sum: Vec<PluginUse> = Vec::new();
     for used in uses {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_used_twice_is_one() {
+    fn what_several_used_is_added_by_name() {
         let sum = sum([
             used("a", "send", 3),
             used("b", "post", 1),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use flow_runtime::usage::{EntryUse, PluginUse};
 use serde::{Deserialize, Serialize};
 
-/// What a plugin used since the meter was made, all its callbacks and instances together.
+/// What a plugin used for one callback since the meter was made, all its instances together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Plugin {
-    /// Its name.
+    /// Its name, with `#2` where the flow uses it for the second time, and so on.
     pub plugin: String,
     /// Most bytes of memory one instance had.
     pub memory_peak: u64,

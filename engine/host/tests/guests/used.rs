@@ -61,6 +61,23 @@ async fn calls_and_how_they_ended_are_counted() {
 }
 
 #[tokio::test]
+async fn a_plugin_used_twice_is_counted_for_each_callback() {
+    let mut flow = flow("trap", &[]);
+    flow.callbacks.push(flow.callbacks[0].clone());
+    let plugins = FlowPlugins::new(catalogue(), &flow, &World::default().surroundings())
+        .expect("the plugin loads");
+    for (index, paths) in [(0, vec!["fine"]), (1, vec!["fine", "fine"])] {
+        let mut trap = plugins.create(index, 0).await.expect("an instance");
+        judged(&mut trap, &paths).await.expect("an answer");
+    }
+    let uses = plugins.usage().uses();
+    let counted = uses
+        .iter()
+        .map(|used| (used.plugin.as_str(), entry(used, "after_accept").messages));
+    assert_eq!(counted.collect::<Vec<_>>(), [("trap", 1), ("trap#2", 2)]);
+}
+
+#[tokio::test]
 async fn deadlines_failures_and_refusals_are_told_apart() {
     let spin = plugins("spin");
     let mut callback = spin.create(0, 0).await.expect("an instance");

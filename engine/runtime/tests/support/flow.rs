@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flow_config::{CallbackSpec, Flow, FlowName, Kind, Limits, Output, RetryPolicy, SafeUrl};
+use flow_config::{Flow, FlowName, Kind, Output, RetryPolicy, SafeUrl};
 
 /// A flow without input, output, filters or callbacks.
 pub(crate) fn plain_flow() -> Flow {
@@ -27,18 +27,4 @@ pub(crate) fn plain_flow() -> Flow {
 /// An output to `xs_out`, as if on the embedded broker.
 pub(crate) fn output() -> Output {
     Output::new(SafeUrl::parse("embedded:").expect("a URL"), "xs_out")
-}
-
-/// A use of `plugin` without options.
-pub(crate) fn callback(plugin: &str) -> CallbackSpec {
-    CallbackSpec {
-        plugin: plugin.into(),
-        options: std::collections::BTreeMap::new(),
-        filters: None,
-        limits: Limits::default(),
-        sha256: None,
-        minisign: None,
-        pins: Vec::new(),
-        origin: "flow/test.yaml:1".into(),
-    }
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flow_config::{CallbackSpec, Limits};
 use flow_message::{Message, Timestamp};
 use flow_runtime::ports::{
     Callback, CallbackFactory, Clock, Confirm, Consumer, Content, EntryPoints, Event, Failure,
@@ -563,7 +564,7 @@ impl Bench {
     pub(crate) fn plugin(&mut self, plugin: Plugin) {
         self.flow
             .callbacks
-            .push(flow::callback(&format!("plugin-{}", self.plugins.len())));
+            .push(callback(&format!("plugin-{}", self.plugins.len())));
         self.plugins.push(plugin);
     }
 
@@ -677,4 +678,18 @@ pub(crate) fn read_all(content: &dyn Content, id: u64) -> Result<String, Failure
     }
     assert_eq!(bytes.len() as u64, length);
     Ok(String::from_utf8(bytes).unwrap())
+}
+
+/// A use of `plugin` without options.
+fn callback(plugin: &str) -> CallbackSpec {
+    CallbackSpec {
+        plugin: plugin.into(),
+        options: std::collections::BTreeMap::new(),
+        filters: None,
+        limits: Limits::default(),
+        sha256: None,
+        minisign: None,
+        pins: Vec::new(),
+        origin: "flow/test.yaml:1".into(),
+    }
 }
