@@ -52,9 +52,9 @@ impl Broker {
         self.server.url("/")
     }
 
-    /// Without the password, for flows.
+    /// Without the password, for flows, and as sr3 looks for it in its credentials.
     pub(crate) fn url(&self) -> String {
-        without_password(&self.secret_url())
+        without_password(&self.secret_url()).replace("/%2F", "/")
     }
 
     /// An installation that can log in.
