@@ -37,20 +37,21 @@ pub(crate) fn apply(edits: Vec<Edit>, live: &mut Live) -> Result<(), Failure> {
 }
 
 fn apply_one(edit: Edit, live: &mut Live) -> Result<(), Failure> {
-    let message = Arc::make_mut(&mut live.item.message);
+    // Copied by who changes it: a new place is no change of the message.
+    let message = &mut live.item.message;
     match edit {
-        Edit::PubTime(time) => message.pub_time = time,
+        Edit::PubTime(time) => Arc::make_mut(message).pub_time = time,
         Edit::BaseUrl(mut url) => {
             crate::post::drop_password(&mut url);
-            message.base_url = url;
+            Arc::make_mut(message).base_url = url;
         }
-        Edit::RelPath(path) => message.rel_path = path,
-        Edit::RetrievePath(path) => message.retrieve_path = path,
-        Edit::Size(size) => message.size = size,
-        Edit::Mtime(time) => message.mtime = time,
-        Edit::ContentType(kind) => message.content_type = kind,
-        Edit::Identity(identity) => message.identity = identity,
-        Edit::Header(name, value) => set_header(message, name, value)?,
+        Edit::RelPath(path) => Arc::make_mut(message).rel_path = path,
+        Edit::RetrievePath(path) => Arc::make_mut(message).retrieve_path = path,
+        Edit::Size(size) => Arc::make_mut(message).size = size,
+        Edit::Mtime(time) => Arc::make_mut(message).mtime = time,
+        Edit::ContentType(kind) => Arc::make_mut(message).content_type = kind,
+        Edit::Identity(identity) => Arc::make_mut(message).identity = identity,
+        Edit::Header(name, value) => set_header(Arc::make_mut(message), name, value)?,
         // Where nothing is stored there is nothing to move.
         Edit::Directory(directory) => {
             if let Some(location) = &mut live.item.location {
@@ -126,6 +127,16 @@ mod tests {
                 ..Meta::new(Timestamp::from_unix(0, 0))
             },
         }
+    }
+
+    #[test]
+    fn a_message_is_copied_where_it_is_changed_and_not_where_it_moves() {
+        let mut live = live();
+        let before = Arc::clone(&live.item.message);
+        apply(vec![Edit::Filename("c".into())], &mut live).unwrap();
+        assert!(Arc::ptr_eq(&before, &live.item.message));
+        apply(vec![Edit::Size(Some(3))], &mut live).unwrap();
+        assert_eq!((before.size, live.item.message.size), (None, Some(3)));
     }
 
     #[test]
