@@ -75,7 +75,7 @@ fn https_is_served_with_a_certificate_of_ones_own() {
 #[test]
 fn a_full_inbox_says_when_to_come_again() {
     let flow = scene();
-    // So slow that nothing of it is gone before the next request.
+    // So slow that it is full for minutes.
     listens(&flow, "messageRateMax: 1\n");
     let (running, address) = listen(&flow, "flow/hooks");
     let mut client = Client::connect(&address);
