@@ -74,6 +74,8 @@ pub(super) struct Ledger {
     live: HashMap<u16, u64>,
     /// Acked, and the server was not told yet.
     untold: Vec<u64>,
+    /// Acked earlier and answered at once when they came again; the server may not have read it yet.
+    answered: Vec<u64>,
     out: usize,
     last: u64,
 }
@@ -161,12 +163,14 @@ impl Ledger {
         entry.message.id = Some(id);
         entry.live = true;
         entry.again = true;
-        if entry.place == Place::Acked {
-            self.remove(tag);
-            return Arrival::Done(id);
-        }
+        let is_done = entry.place == Place::Acked;
         self.live.insert(id, tag);
-        Arrival::Known
+        if !is_done {
+            return Arrival::Known;
+        }
+        // It stays: this answer can be lost as the first one was.
+        self.answered.push(tag);
+        Arrival::Done(id)
     }
 
     /// The next message to hand out.
@@ -231,6 +235,11 @@ impl Ledger {
             .collect()
     }
 
+    /// What was answered as it came again, for [`forget`](Self::forget).
+    pub(super) fn answered(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.answered)
+    }
+
     /// Whether there is something to tell.
     pub(super) fn has_untold(&self) -> bool {
         !self.untold.is_empty()
@@ -271,6 +280,7 @@ impl Ledger {
         }
         self.live.clear();
         self.untold.clear();
+        self.answered.clear();
         let mut doubtful: Vec<u64> = self
             .entries
             .iter()

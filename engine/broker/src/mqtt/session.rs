@@ -358,13 +358,15 @@ impl Session {
             .await;
     }
 
-    /// Queues what the server is to be told.
+    /// Queues what the server is to be told; gives all that it was told and may not have read.
     fn tell(&self, link: &mut Link) -> Vec<u64> {
-        let untold = self.shared.ledger().untold();
-        for (_, id) in &untold {
-            link.puback(*id);
+        let mut ledger = self.shared.ledger();
+        let mut told = ledger.answered();
+        for (tag, id) in ledger.untold() {
+            link.puback(id);
+            told.push(tag);
         }
-        untold.into_iter().map(|(tag, _)| tag).collect()
+        told
     }
 
     /// A server answers in order: once it answers this, it has read what was sent before.

@@ -47,6 +47,15 @@ fn what_was_handed_out_is_not_handed_out_again_after_a_lost_connection() {
         Arrival::Done(2)
     );
     assert_eq!(ledger.arrive("3".into(), message(3, true)), Arrival::Known);
+    // These answers can be lost as well.
+    ledger.lost();
+    assert_eq!(
+        ledger.arrive("1".into(), message(1, true)),
+        Arrival::Done(1)
+    );
+    assert_eq!(ledger.answered(), [first.tag]);
+    ledger.forget(&[first.tag]);
+    assert_eq!(ledger.entries.len(), 2, "nothing is kept for ever");
     assert_eq!(keys(&mut ledger), [("3".to_owned(), true)]);
     assert_eq!(ledger.out(), 1);
 }
@@ -152,7 +161,26 @@ fn a_message_of_qos_0_is_held_and_answered_to_nobody() {
 #[derive(Debug, Default)]
 struct Model {
     unacked: Vec<(u16, u32)>,
+    /// Acks on their way to it.
+    coming: Vec<u16>,
     next: u32,
+}
+
+impl Model {
+    fn read(&mut self) {
+        let coming = std::mem::take(&mut self.coming);
+        self.unacked.retain(|(id, _)| !coming.contains(id));
+    }
+}
+
+/// As a session does it: what is sent, and what can be forgotten once it was read.
+fn tell(ledger: &mut Ledger, server: &mut Model) -> Vec<u64> {
+    let mut told = ledger.answered();
+    for (tag, id) in ledger.untold() {
+        server.coming.push(id);
+        told.push(tag);
+    }
+    told
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -216,20 +244,20 @@ proptest! {
                 }
                 Step::Ack(_) | Step::Release(_) => {}
                 Step::Tell => {
-                    let told = ledger.untold();
-                    server.unacked.retain(|(id, _)| told.iter().all(|(_, told)| told != id));
-                    ledger.forget(&told.iter().map(|(tag, _)| *tag).collect::<Vec<_>>());
+                    let told = tell(&mut ledger, &mut server);
+                    server.read();
+                    ledger.forget(&told);
                 }
                 Step::Lose { acks_arrive } => {
-                    let told = ledger.untold();
+                    tell(&mut ledger, &mut server);
                     if acks_arrive {
-                        server.unacked.retain(|(id, _)| told.iter().all(|(_, told)| told != id));
+                        server.read();
                     }
+                    server.coming.clear();
                     ledger.lost();
-                    let again = server.unacked.clone();
-                    for (id, number) in again {
+                    for (id, number) in server.unacked.clone() {
                         if let Arrival::Done(id) = ledger.arrive(number.to_string(), message(id, true)) {
-                            server.unacked.retain(|(other, _)| *other != id);
+                            server.coming.push(id);
                         }
                     }
                 }
