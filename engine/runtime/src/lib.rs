@@ -70,5 +70,6 @@ pub use drain::Drain;
 pub use entrance::{Entrance, Leave};
 pub use error::{Error, StoreError};
 pub use front::{Front, Seat};
+pub use processors::Processors;
 pub use store::{Entry, Lock, Shelf, Store};
 pub use worker::{Links, Options, Ports, Summary, Worker};

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 /// A moment, and the computing up to it.
-pub(crate) struct Processors {
+#[derive(Debug)]
+pub struct Processors {
     at: Instant,
     used: Duration,
 }
 
 impl Processors {
-    pub(crate) fn now() -> Self {
+    /// The beginning of the first span that [`left`](Self::left) tells of.
+    pub fn now() -> Self {
         // A clock that only counts up: never negative.
         let used = Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
         Self {
@@ -22,14 +24,14 @@ impl Processors {
         }
     }
 
-    /// Processors left unused since this was last asked; none where that is too short ago to tell.
-    pub(crate) fn left(&mut self) -> Option<f64> {
+    /// Processors left unused since this was last told; none where that is less than `least` ago.
+    pub fn left(&mut self, least: Duration) -> Option<f64> {
+        if self.at.elapsed() < least {
+            return None;
+        }
         let now = Self::now();
         let elapsed = now.at.duration_since(self.at);
         let used = now.used.saturating_sub(self.used);
-        if elapsed < Duration::from_millis(1) {
-            return None;
-        }
         *self = now;
         let all = std::thread::available_parallelism().map_or(1, usize::from);
         Some(all as f64 - used.as_secs_f64() / elapsed.as_secs_f64())
@@ -49,8 +51,10 @@ mod tests {
         while start.elapsed() < Duration::from_millis(20) {
             std::hint::black_box(start);
         }
-        let left = processors.left().expect("long enough to tell");
+        let left = processors.left(Duration::from_millis(1));
+        let left = left.expect("long enough to tell");
         let all = std::thread::available_parallelism().map_or(1, usize::from);
         assert!(left < all as f64, "{left} of {all}");
+        assert_eq!(processors.left(Duration::from_secs(60)), None);
     }
 }

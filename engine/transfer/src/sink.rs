@@ -4,10 +4,15 @@
 //! Of larger content, a piece is written on a thread of its own while the next is received, so that
 //! hashing costs the transfer no time and no disk holds up the transfers beside it. A transfer that
 //! waits for its server occupies no thread.
+//!
+//! That needs processors which have nothing else to do. Where other transfers compute on all of them,
+//! large content is written where it arrives as well: it is in that processor's cache, and on its way to
+//! another it would only take more of them.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use flow_runtime::Processors;
 use flow_runtime::ports::{ContentWriter, Failure};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -20,6 +25,13 @@ const PIECE: usize = 1 << 20;
 /// Bytes that came are written by then, however few: the writer says that they move.
 const SOON: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether processors are free.
+const LOOK: Duration = Duration::from_millis(20);
+/// Processors unused from which on writing gets threads of its own.
+const FREE: f64 = 0.75;
+/// Processors unused below which it loses them: less than what a transfer by itself leaves of two.
+const BUSY: f64 = 0.5;
+
 type Writer = Box<dyn ContentWriter>;
 
 /// Content being written. Dropped unfinished, it is gone.
@@ -30,6 +42,10 @@ pub(crate) struct Sink {
     /// When pieces were last sent away.
     sent: Option<Instant>,
     written: u64,
+    /// Looked at once the content is no small one.
+    processors: Option<Processors>,
+    /// Whether there were free ones.
+    spreads: bool,
 }
 
 enum Place {
@@ -46,6 +62,8 @@ impl Sink {
             pending_bytes: 0,
             sent: None,
             written: 0,
+            processors: None,
+            spreads: false,
         }
     }
 
@@ -56,13 +74,15 @@ impl Sink {
 
     pub(crate) async fn write(&mut self, data: Bytes) -> Result<(), Failure> {
         self.written += data.len() as u64;
-        if self.written <= SMALL
-            && let Place::Here(writer) = &mut self.place
-        {
+        let spreads = self.written > SMALL && self.spreads();
+        if !spreads && let Place::Here(writer) = &mut self.place {
             return writer.write(&data);
         }
         self.pending_bytes += data.len();
         self.pending.push(data);
+        if !spreads {
+            return self.come_back().await;
+        }
         let now = Instant::now();
         let sent = *self.sent.get_or_insert(now);
         if self.pending_bytes < PIECE && now.duration_since(sent) < SOON {
@@ -70,6 +90,28 @@ impl Sink {
         }
         self.sent = Some(now);
         self.send_away().await
+    }
+
+    fn spreads(&mut self) -> bool {
+        let processors = self.processors.get_or_insert_with(Processors::now);
+        match processors.left(LOOK) {
+            Some(left) if left >= FREE => self.spreads = true,
+            Some(left) if left < BUSY => self.spreads = false,
+            _ => {}
+        }
+        self.spreads
+    }
+
+    /// Writes what is pending here, once the piece before it is written.
+    async fn come_back(&mut self) -> Result<(), Failure> {
+        let mut writer = self.take().await?;
+        for piece in self.pending.drain(..) {
+            writer.write(&piece)?;
+        }
+        self.pending_bytes = 0;
+        self.sent = None;
+        self.place = Place::Here(writer);
+        Ok(())
     }
 
     /// Hands what is pending to a thread, once the piece before it is written.
@@ -110,5 +152,73 @@ impl Sink {
     /// to start again.
     pub(crate) async fn discard(mut self) {
         drop(self.take().await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Record(Arc<Mutex<Vec<u8>>>);
+
+    impl ContentWriter for Record {
+        fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
+            self.0.lock().unwrap().extend_from_slice(data);
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>) -> Result<u64, Failure> {
+            Ok(self.0.lock().unwrap().len() as u64)
+        }
+    }
+
+    impl Sink {
+        /// Writes as if that were seen just now.
+        async fn write_with(&mut self, free: bool, data: &[u8]) {
+            self.processors = None;
+            self.spreads = free;
+            self.write(Bytes::copy_from_slice(data)).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn content_keeps_its_order_between_here_and_threads() {
+        let record = Record::default();
+        let mut sink = Sink::new(Box::new(record.clone()));
+        let mut sent = Vec::new();
+        for number in 0..40_u8 {
+            // Threads for some of it, in the end with a piece on its way and another pending.
+            let free = number / 5 % 2 == 1;
+            let data = vec![number; 300 << 10];
+            sink.write_with(free, &data).await;
+            sent.extend_from_slice(&data);
+            assert_eq!(
+                matches!(sink.place, Place::Here(_)),
+                !free || number % 5 < 3
+            );
+            if !free {
+                assert_eq!(record.0.lock().unwrap().len(), sent.len());
+            }
+        }
+        assert_eq!(sink.written(), sent.len() as u64);
+        sink.finish().await.unwrap();
+        assert!(*record.0.lock().unwrap() == sent);
+    }
+
+    #[tokio::test]
+    async fn small_content_never_leaves() {
+        let record = Record::default();
+        let mut sink = Sink::new(Box::new(record.clone()));
+        for _ in 0..4 {
+            sink.write_with(true, &[1; 64 << 10]).await;
+            assert!(matches!(sink.place, Place::Here(_)));
+        }
+        sink.write_with(true, &[1; 64 << 10]).await;
+        assert_eq!(record.0.lock().unwrap().len(), 256 << 10);
+        sink.finish().await.unwrap();
+        assert_eq!(record.0.lock().unwrap().len(), 320 << 10);
     }
 }
