@@ -15,6 +15,7 @@ use flow_config::SafeUrl;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use crate::sink::Disk;
 use crate::{
     Access, Download, Error, Kind, Poll, PollOptions, Protocol, Remote, Settings, Site, Throttle,
     Upload, azure, file, ftp, http, s3, sftp,
@@ -35,6 +36,7 @@ struct Inner {
     protocols: Vec<Arc<dyn Protocol>>,
     access: Arc<dyn Access>,
     throttle: Arc<Throttle>,
+    disk: Arc<Disk>,
     /// One for each transfer that may be under way.
     permits: Arc<Semaphore>,
     idle: Mutex<HashMap<Site, Vec<Idle>>>,
@@ -64,6 +66,7 @@ impl Carrier {
             protocols,
             access,
             throttle,
+            disk: Arc::default(),
             permits,
             idle: Mutex::default(),
         };
@@ -83,6 +86,7 @@ impl Carrier {
             protocols,
             access: Arc::clone(&self.inner.access),
             throttle: Arc::clone(&self.inner.throttle),
+            disk: Arc::clone(&self.inner.disk),
             permits: Arc::clone(&self.inner.permits),
             idle: Mutex::default(),
         };
@@ -147,6 +151,10 @@ impl Carrier {
         };
         let own = &self.inner.settings.own_urls;
         SafeUrl::parse(url).is_ok_and(|url| own.iter().any(|own| host(own) == host(&url)))
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<Disk> {
+        &self.inner.disk
     }
 
     pub(crate) fn throttle(&self) -> &Arc<Throttle> {

@@ -242,7 +242,8 @@ impl Fetch {
             if opened.offset != 0 {
                 return Err(Error::broken("the server began in the middle").into());
             }
-            self.sink = Some(Sink::new(self.content.create(self.item.id)?));
+            let writer = self.content.create(self.item.id)?;
+            self.sink = Some(Sink::new(writer, self.carrier.disk()));
         }
         self.read(connection).await
     }

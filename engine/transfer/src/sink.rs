@@ -7,8 +7,9 @@
 //!
 //! That needs processors which have nothing else to do. Where other transfers compute on all of them,
 //! large content is written where it arrives as well: it is in that processor's cache, and on its way to
-//! another it would only take more of them.
+//! another it would only take more of them. Not for a while after a disk was waited for.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,10 +33,39 @@ const FREE: f64 = 0.75;
 /// Processors unused below which it loses them: less than what a transfer by itself leaves of two.
 const BUSY: f64 = 0.5;
 
+/// A write that took longer has waited for its disk.
+const SLOW: Duration = Duration::from_millis(50);
+/// How long that counts.
+const WARY: Duration = Duration::from_secs(10);
+
 type Writer = Box<dyn ContentWriter>;
+
+/// What the transfers of a flow know of the disk they write to.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// When it was last waited for.
+    waited: Mutex<Option<Instant>>,
+}
+
+impl Disk {
+    fn write(&self, writer: &mut Writer, data: &[u8]) -> Result<(), Failure> {
+        let began = Instant::now();
+        let written = writer.write(data);
+        if began.elapsed() > SLOW {
+            *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        written
+    }
+
+    fn is_slow(&self) -> bool {
+        let waited = *self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        waited.is_some_and(|at| at.elapsed() < WARY)
+    }
+}
 
 /// Content being written. Dropped unfinished, it is gone.
 pub(crate) struct Sink {
+    disk: Arc<Disk>,
     place: Place,
     pending: Vec<Bytes>,
     pending_bytes: usize,
@@ -55,8 +85,9 @@ enum Place {
 }
 
 impl Sink {
-    pub(crate) fn new(writer: Writer) -> Self {
+    pub(crate) fn new(writer: Writer, disk: &Arc<Disk>) -> Self {
         Self {
+            disk: Arc::clone(disk),
             place: Place::Here(writer),
             pending: Vec::new(),
             pending_bytes: 0,
@@ -76,7 +107,7 @@ impl Sink {
         self.written += data.len() as u64;
         let spreads = self.written > SMALL && self.spreads();
         if !spreads && let Place::Here(writer) = &mut self.place {
-            return writer.write(&data);
+            return self.disk.write(writer, &data);
         }
         self.pending_bytes += data.len();
         self.pending.push(data);
@@ -99,14 +130,14 @@ impl Sink {
             Some(left) if left < BUSY => self.spreads = false,
             _ => {}
         }
-        self.spreads
+        self.spreads || self.disk.is_slow()
     }
 
     /// Writes what is pending here, once the piece before it is written.
     async fn come_back(&mut self) -> Result<(), Failure> {
         let mut writer = self.take().await?;
         for piece in self.pending.drain(..) {
-            writer.write(&piece)?;
+            self.disk.write(&mut writer, &piece)?;
         }
         self.pending_bytes = 0;
         self.sent = None;
@@ -157,15 +188,15 @@ impl Sink {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
+    /// What was written, and how long each write takes.
     #[derive(Clone, Default)]
-    struct Record(Arc<Mutex<Vec<u8>>>);
+    struct Record(Arc<Mutex<Vec<u8>>>, Duration);
 
     impl ContentWriter for Record {
         fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
+            std::thread::sleep(self.1);
             self.0.lock().unwrap().extend_from_slice(data);
             Ok(())
         }
@@ -176,6 +207,14 @@ mod tests {
     }
 
     impl Sink {
+        fn of(record: &Record, disk: &Arc<Disk>) -> Self {
+            Self::new(Box::new(record.clone()), disk)
+        }
+
+        fn is_here(&self) -> bool {
+            matches!(self.place, Place::Here(_))
+        }
+
         /// Writes as if that were seen just now.
         async fn write_with(&mut self, free: bool, data: &[u8]) {
             self.processors = None;
@@ -187,18 +226,18 @@ mod tests {
     #[tokio::test]
     async fn content_keeps_its_order_between_here_and_threads() {
         let record = Record::default();
-        let mut sink = Sink::new(Box::new(record.clone()));
+        let disk = Arc::default();
+        let mut sink = Sink::of(&record, &disk);
         let mut sent = Vec::new();
         for number in 0..40_u8 {
             // Threads for some of it, in the end with a piece on its way and another pending.
             let free = number / 5 % 2 == 1;
             let data = vec![number; 300 << 10];
+            // However long the last write had to wait for a processor.
+            *disk.waited.lock().unwrap() = None;
             sink.write_with(free, &data).await;
             sent.extend_from_slice(&data);
-            assert_eq!(
-                matches!(sink.place, Place::Here(_)),
-                !free || number % 5 < 3
-            );
+            assert_eq!(sink.is_here(), !free || number % 5 < 3);
             if !free {
                 assert_eq!(record.0.lock().unwrap().len(), sent.len());
             }
@@ -211,14 +250,30 @@ mod tests {
     #[tokio::test]
     async fn small_content_never_leaves() {
         let record = Record::default();
-        let mut sink = Sink::new(Box::new(record.clone()));
+        let mut sink = Sink::of(&record, &Arc::default());
         for _ in 0..4 {
             sink.write_with(true, &[1; 64 << 10]).await;
-            assert!(matches!(sink.place, Place::Here(_)));
+            assert!(sink.is_here());
         }
         sink.write_with(true, &[1; 64 << 10]).await;
         assert_eq!(record.0.lock().unwrap().len(), 256 << 10);
         sink.finish().await.unwrap();
         assert_eq!(record.0.lock().unwrap().len(), 320 << 10);
+    }
+
+    #[tokio::test]
+    async fn a_slow_disk_holds_up_one_write_and_no_more() {
+        let disk = Arc::default();
+        let slow = Record(Arc::default(), SLOW + Duration::from_millis(10));
+        let mut sink = Sink::of(&slow, &disk);
+        sink.write_with(false, &[1; 2 << 20]).await;
+        assert!(sink.is_here());
+        // Of the next content as well.
+        for mut sink in [sink, Sink::of(&slow, &disk)] {
+            sink.write_with(false, &[1; 2 << 20]).await;
+            assert!(!sink.is_here());
+            sink.finish().await.unwrap();
+        }
+        assert_eq!(slow.0.lock().unwrap().len(), 6 << 20);
     }
 }
