@@ -196,7 +196,7 @@ mod tests {
 
     impl ContentWriter for Record {
         fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
-            std::thread::sleep(self.1);
+            flow_testkit::wait::pause(self.1);
             self.0.lock().unwrap().extend_from_slice(data);
             Ok(())
         }
