@@ -40,8 +40,6 @@ const JOIN: Duration = Duration::from_millis(10);
 /// Processors that have to be unused for one more lane to join: where those at work compute all the
 /// time, another would only add its log-in.
 const ROOM: f64 = 0.75;
-/// Shortest span to tell that from.
-const LEAST: Duration = Duration::from_millis(1);
 
 /// One chain of instances.
 pub(crate) struct Lane {
@@ -221,7 +219,7 @@ impl Lanes {
                 biased;
                 done = tasks.join_next() => done,
                 () = clock.sleep(JOIN), if next < count && crew.has_work() => {
-                    if processors.left(LEAST).is_some_and(|left| left < ROOM) {
+                    if processors.left(JOIN).is_some_and(|left| left < ROOM) {
                         continue;
                     }
                     match self.take(next).await {

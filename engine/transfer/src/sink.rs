@@ -69,7 +69,7 @@ pub(crate) struct Sink {
     place: Place,
     pending: Vec<Bytes>,
     pending_bytes: usize,
-    /// When pieces were last sent away.
+    /// When pieces were last written.
     sent: Option<Instant>,
     written: u64,
     /// Looked at once the content is no small one.
@@ -111,16 +111,13 @@ impl Sink {
         }
         self.pending_bytes += data.len();
         self.pending.push(data);
-        if !spreads {
-            return self.come_back().await;
-        }
         let now = Instant::now();
         let sent = *self.sent.get_or_insert(now);
-        if self.pending_bytes < PIECE && now.duration_since(sent) < SOON {
+        if spreads && self.pending_bytes < PIECE && now.duration_since(sent) < SOON {
             return Ok(());
         }
         self.sent = Some(now);
-        self.send_away().await
+        self.write_pending(spreads).await
     }
 
     fn spreads(&mut self) -> bool {
@@ -133,29 +130,22 @@ impl Sink {
         self.spreads || self.disk.is_slow()
     }
 
-    /// Writes what is pending here, once the piece before it is written.
-    async fn come_back(&mut self) -> Result<(), Failure> {
-        let mut writer = self.take().await?;
-        for piece in self.pending.drain(..) {
-            self.disk.write(&mut writer, &piece)?;
-        }
-        self.pending_bytes = 0;
-        self.sent = None;
-        self.place = Place::Here(writer);
-        Ok(())
-    }
-
-    /// Hands what is pending to a thread, once the piece before it is written.
-    async fn send_away(&mut self) -> Result<(), Failure> {
+    /// Writes what is pending once the piece before it is written, on a thread if it `spreads`.
+    async fn write_pending(&mut self, spreads: bool) -> Result<(), Failure> {
         let mut writer = self.take().await?;
         let pieces = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        self.place = Place::Away(tokio::task::spawn_blocking(move || {
+        let disk = Arc::clone(&self.disk);
+        let write = move || {
             for piece in pieces {
-                writer.write(&piece)?;
+                disk.write(&mut writer, &piece)?;
             }
             Ok(writer)
-        }));
+        };
+        self.place = match spreads {
+            true => Place::Away(tokio::task::spawn_blocking(write)),
+            false => Place::Here(write()?),
+        };
         Ok(())
     }
 
@@ -174,7 +164,7 @@ impl Sink {
     /// Ends the content; it is whole.
     pub(crate) async fn finish(mut self) -> Result<(), Failure> {
         if !self.pending.is_empty() {
-            self.send_away().await?;
+            self.write_pending(true).await?;
         }
         self.take().await?.finish().map(|_| ())
     }
